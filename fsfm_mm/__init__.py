@@ -1,0 +1,15 @@
+"""fsfm_mm: face-security foundation models on the OpenMMLab stack.
+
+Importing the package registers all of its components into mmpretrain's registries, so a config needs
+only ``custom_imports = dict(imports=['fsfm_mm'])`` and ``default_scope = 'mmpretrain'``.
+"""
+
+from ._startup import check_single_family, import_third_parties
+from .version import __version__
+
+check_single_family()
+import_third_parties()
+
+from . import datasets, engine, models  # noqa: E402
+
+__all__ = ['__version__', 'datasets', 'engine', 'models']

@@ -1,0 +1,47 @@
+"""Says at the end of a run which files could not be read."""
+
+from __future__ import annotations
+
+from mmengine.dist import collect_results, get_world_size
+from mmengine.hooks import Hook
+
+from ...registry import HOOKS
+
+
+@HOOKS.register_module()
+class BrokenFilesHook(Hook):
+    """Reports the files that ``on_broken='skip'`` datasets met, over all processes.
+
+    Args:
+        show: Name at most so many in the log; all are in ``broken_files.txt`` in the work directory.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, show: int = 20):
+        self.show = show
+
+    def after_train(self, runner) -> None:
+        """Log the count and the first names, and write the whole list."""
+        dataset = runner.train_dataloader.dataset
+        broken = _broken_files(dataset)
+        if get_world_size() > 1:
+            parts = collect_results([broken], get_world_size(), device='cpu')
+            broken = sorted({name for part in parts or [] for name in part})
+        if not broken:
+            return
+        path = f'{runner.work_dir}/broken_files.txt'
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('\n'.join(broken) + '\n')
+        runner.logger.warning(
+            f'{len(broken)} of {len(dataset)} files could not be used and were skipped (list: {path}): '
+            + ', '.join(broken[: self.show])
+            + (' ...' if len(broken) > self.show else '')
+        )
+
+
+def _broken_files(dataset) -> list[str]:
+    """Broken files of a dataset, or of the datasets that it concatenates."""
+    if hasattr(dataset, 'broken_files'):
+        return dataset.broken_files()
+    return [name for part in getattr(dataset, 'datasets', []) for name in _broken_files(part)]

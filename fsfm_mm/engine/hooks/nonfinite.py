@@ -1,0 +1,57 @@
+"""Stops a run whose loss stays non-finite."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+
+from ...registry import HOOKS
+
+
+class NonFiniteError(RuntimeError):
+    """Training stopped because the gradient was not finite several times in a row."""
+
+
+@HOOKS.register_module()
+class NonFiniteGuardHook(Hook):
+    """Stops with a message and a saved state after ``patience`` non-finite updates in a row.
+
+    :class:`AutocastOptimWrapper` has skipped each of these updates, so weights, optimiser state and
+    target are those of the last finite one; single skips are harmless and training goes on after them.
+
+    Args:
+        patience: Skipped updates in a row that stop the run.
+        interval: Look every so many iterations on an accelerator (looking waits for the device); on a
+            CPU at every iteration.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, patience: int = 5, interval: int = 50):
+        self.patience = patience
+        self.interval = interval
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Look at the wrapper's count of skipped updates, and stop the run when it is too high."""
+        skipped = getattr(runner.optim_wrapper, 'skipped_in_a_row', None)
+        if skipped is None:
+            return
+        if skipped.device.type != 'cpu' and not self.every_n_train_iters(runner, self.interval):
+            return
+        count = int(skipped)
+        if count == 0:
+            return
+        losses = ', '.join(f'{key} {float(value):.4g}' for key, value in (outputs or {}).items())
+        if count < self.patience:
+            runner.logger.warning(
+                f'iteration {runner.iter + 1}: the gradient is not finite, update skipped '
+                f'({count} in a row, {losses})'
+            )
+            return
+        name = f'nonfinite_iter_{runner.iter + 1}.pth'
+        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        raise NonFiniteError(
+            f'stopped at iteration {runner.iter + 1}: {count} updates in a row had a non-finite gradient ({losses}). '
+            f'None of them changed a weight; the state is saved as {runner.work_dir}/{name}. Usual causes: a '
+            'learning rate too high for the batch (see --auto-scale-lr), a broken input, or bfloat16 overflow '
+            '(try --amp float32).'
+        )

@@ -1,0 +1,90 @@
+"""Pictures while training: reconstructions of a fixed batch, and the loss curve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from ...registry import HOOKS
+from ...visualization import draw_loss_curve, read_scalars, reconstruction_sheet
+
+
+@HOOKS.register_module()
+class ReconstructionPictureHook(Hook):
+    """Draws original, masked and reconstructed faces of the first batch, again and again.
+
+    Writes ``reconstructions/iter_XXXXXXX.png`` in the work directory and sends the picture to the
+    visualizer's backends (TensorBoard, ...).
+
+    Args:
+        interval: Iterations between pictures; None for every epoch. The last iteration always draws.
+        num_faces: Faces in a picture.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, interval: int | None = None, num_faces: int = 8):
+        self.interval = interval
+        self.num_faces = num_faces
+        self._batch: dict | None = None
+
+    @master_only
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Keep a few samples of the first batch, so that pictures can be compared over time."""
+        if self._batch is None and data_batch is not None:
+            self._batch = {
+                key: value[: self.num_faces].clone()
+                for key, value in data_batch.items()
+                if isinstance(value, torch.Tensor)
+            }
+
+    @master_only
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Draw, when it is time."""
+        last = runner.iter + 1 == runner.max_iters
+        if self.interval is None:
+            due = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        else:
+            due = self.every_n_train_iters(runner, self.interval)
+        if due or last:
+            self.draw(runner)
+
+    @torch.no_grad()
+    def draw(self, runner) -> None:
+        """Draw one picture of the kept faces."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if self._batch is None or 'mask' not in self._batch or not hasattr(model, 'reconstruct'):
+            return
+        data = model.data_preprocessor(dict(self._batch), False)
+        model.eval()
+        with runner.optim_wrapper.optim_context(model):
+            pictures = model.reconstruct(data['inputs'], data['mask'])
+        model.train()
+        sheet = reconstruction_sheet(pictures)
+        folder = Path(runner.work_dir) / 'reconstructions'
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f'iter_{runner.iter + 1:07d}.png'), sheet[..., ::-1])
+        runner.visualizer.add_image('reconstruction', sheet, step=runner.iter + 1)
+
+
+@HOOKS.register_module()
+class LossCurveHook(Hook):
+    """Draws ``loss_curve.png`` in the work directory when training ends (or stops with an error).
+
+    The values are those that mmengine logged, of all runs in this work directory: a resumed run goes
+    on with the same curve.
+    """
+
+    priority = 'VERY_LOW'
+
+    @master_only
+    def after_run(self, runner) -> None:
+        """Draw the curve, when there is anything to draw."""
+        scalars = read_scalars(runner.work_dir)
+        if scalars:
+            draw_loss_curve(scalars, Path(runner.work_dir) / 'loss_curve.png')

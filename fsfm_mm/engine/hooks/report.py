@@ -1,0 +1,61 @@
+"""Says at the start what will be trained, and at the end where everything is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.dist import get_world_size, master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from ...ops.precision import resolve_dtype
+from ...registry import HOOKS
+
+
+@HOOKS.register_module()
+class RunReportHook(Hook):
+    """Reports batch, learning-rate and schedule arithmetic at the start, and the run's files at the end."""
+
+    priority = 'VERY_LOW'
+
+    def before_train(self, runner) -> None:
+        """Log the arithmetic.
+
+        Raises:
+            ValueError: When the data set is smaller than one batch, so that nothing would be trained.
+        """
+        loader, wrapper = runner.train_dataloader, runner.optim_wrapper
+        per_device, world, accumulate = loader.batch_size, get_world_size(), wrapper._accumulative_counts
+        count = len(loader.dataset)
+        if len(loader) == 0:
+            raise ValueError(
+                f'the data set has {count} samples, fewer than one batch of {per_device} on {world} process(es): '
+                'give train_dataloader.batch_size a smaller value'
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        device = next(model.parameters()).device
+        dtype = resolve_dtype(getattr(wrapper, 'dtype', 'float32'), device)
+        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        peak = max(group['initial_lr'] if 'initial_lr' in group else group['lr'] for group in wrapper.param_groups)
+        runner.logger.info(
+            f'{type(model).__name__}: {trainable / 1e6:.2f} M trainable parameters on {device}, {dtype}. '
+            f'Data: {count} samples. Effective batch: {per_device} x {world} process(es) x {accumulate} '
+            f'accumulated = {per_device * world * accumulate}. Peak learning rate {peak:.4g}. '
+            f'{runner.max_iters} iterations = {-(-runner.max_iters // accumulate)} updates.'
+        )
+
+    @master_only
+    def after_run(self, runner) -> None:
+        """Name the files that the run left, when it trained."""
+        work_dir = Path(runner.work_dir)
+        pictures = sorted(work_dir.glob('reconstructions/*.png'))
+        last = work_dir / 'last_checkpoint'
+        found = {
+            'checkpoint': last.read_text().strip() if last.exists() else None,
+            'log': str(Path(runner.log_dir) / f'{runner.timestamp}.log'),
+            'loss curve': work_dir / 'loss_curve.png',
+            'reconstructions': pictures[-1] if pictures else None,
+        }
+        lines = [f'  {name:16s}{path}' for name, path in found.items() if path and Path(path).exists()]
+        if runner._train_loop is not None:
+            runner.logger.info('The run left:\n' + '\n'.join(lines))

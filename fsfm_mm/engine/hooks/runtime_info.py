@@ -1,0 +1,45 @@
+"""Logs losses without waiting for the device at every iteration."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.hooks import LoggerHook, RuntimeInfoHook
+
+from ...registry import HOOKS
+
+
+@HOOKS.register_module()
+class IntervalRuntimeInfoHook(RuntimeInfoHook):
+    """mmengine's runtime info, with losses summed on the device and handed over when they are logged.
+
+    mmengine reads every loss back at every iteration, which stalls a GPU. Logged values are exact means
+    since the last log line. Put it in ``default_hooks`` as ``runtime_info``; the interval is that of the
+    ``LoggerHook``.
+    """
+
+    def before_train(self, runner) -> None:
+        """Start with empty sums and find the logging interval."""
+        super().before_train(runner)
+        loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
+        self.interval = loggers[0].interval if loggers else 50
+        self._sums: dict[str, torch.Tensor | float] = {}
+        self._count = 0
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Add to the sums; hand the means over on the iterations that the logger prints."""
+        for key, value in (outputs or {}).items():
+            value = value.detach() if isinstance(value, torch.Tensor) else value
+            self._sums[key] = self._sums[key] + value if key in self._sums else value
+        self._count += 1
+        if not (
+            self.every_n_inner_iters(batch_idx, self.interval)
+            or self.end_of_epoch(runner.train_dataloader, batch_idx)
+        ):
+            return
+        hub = runner.message_hub
+        for key, value in self._sums.items():
+            hub.update_scalar(f'train/{key}', value / self._count)
+        grad_norm = getattr(runner.optim_wrapper, 'grad_norm', None)
+        if grad_norm is not None:
+            hub.update_scalar('train/grad_norm', grad_norm)
+        self._sums, self._count = {}, 0

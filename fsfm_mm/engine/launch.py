@@ -1,0 +1,55 @@
+"""From a config to a Runner: what the command line changes, and processes without a GPU."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def scale_for_accumulation(cfg: Config) -> None:
+    """Count accumulated batches in mmengine's automatic learning-rate scaling, which leaves them out."""
+    if cfg.get('auto_scale_lr', {}).get('enable') and not cfg.auto_scale_lr.get('accumulation_counted'):
+        cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get('accumulative_counts', 1)
+        cfg.auto_scale_lr.accumulation_counted = True
+
+
+def init_cpu_processes(cfg: Config) -> None:
+    """Join the process group with gloo where there is no GPU.
+
+    mmengine's own start calls ``torch.cuda.set_device``, and its DDP wrapper wants a device id. This does
+    nothing with a GPU or without a launcher.
+
+    Raises:
+        ValueError: For a launcher other than pytorch (torchrun) or slurm.
+    """
+    if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
+        return
+    cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
+    cfg.model_wrapper_cfg.setdefault('device_ids', None)
+    if torch_dist.is_initialized():
+        return
+    if cfg.launcher == 'slurm':
+        os.environ['RANK'] = os.environ['SLURM_PROCID']
+        os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
+        os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+    elif cfg.launcher != 'pytorch':
+        raise ValueError(f"without a GPU the launcher must be 'pytorch' or 'slurm', found {cfg.launcher!r}")
+    torch_dist.init_process_group('gloo')
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build mmengine's Runner for a config, on GPUs or CPUs, in one process or many.
+
+    Args:
+        cfg: A whole config with ``work_dir`` and ``launcher``.
+    """
+    scale_for_accumulation(cfg)
+    init_cpu_processes(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+

@@ -1,0 +1,84 @@
+"""Mixed precision on any device, clipping without a host wait, and no step on non-finite gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from ...ops.precision import resolve_dtype
+from ...registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Optimiser wrapper with bfloat16 autocast that works on CPU and GPU (mmengine's refuses CPUs).
+
+    A step whose gradient norm is not finite is skipped: no weight and no optimiser state changes. Fused
+    optimisers skip on the device, without waiting for it; other optimisers make the host read the norm.
+
+    Args:
+        optimizer: The optimiser; ``fused=True`` AdamW is the fast one.
+        dtype: 'auto' (bfloat16 where the hardware has it, else float32), 'bfloat16' or 'float32'. For
+            float16 use mmengine's ``AmpOptimWrapper``, which scales the loss.
+        accumulative_counts: Batches per optimiser step.
+        clip_grad: e.g. ``dict(max_norm=1.0)``.
+
+    Raises:
+        ValueError: For another dtype.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        dtype: str = 'auto',
+        accumulative_counts: int = 1,
+        clip_grad: dict | None = None,
+    ):
+        super().__init__(optimizer, accumulative_counts, clip_grad)
+        if dtype not in ('auto', 'bfloat16', 'float32'):
+            raise ValueError(
+                f"dtype must be 'auto', 'bfloat16' or 'float32', found {dtype!r} "
+                "(for float16 use type='AmpOptimWrapper', which scales the loss)"
+            )
+        self.dtype = dtype
+        #: Norm of the last gradient before clipping, on the device.
+        self.grad_norm: torch.Tensor | None = None
+        #: Steps in a row that were skipped for a non-finite gradient, on the device.
+        self.skipped_in_a_row: torch.Tensor | None = None
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast the forward pass, and skip the gradient exchange while accumulating."""
+        device = next(model.parameters()).device
+        dtype = resolve_dtype(self.dtype, device)
+        with (
+            super().optim_context(model),
+            torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16),
+        ):
+            yield
+
+    def step(self, **kwargs) -> None:
+        """Clip, then step unless the gradient norm is not finite."""
+        self.grad_norm = self._measure_and_clip()
+        not_finite = ~torch.isfinite(self.grad_norm)
+        if self.skipped_in_a_row is None:
+            self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=not_finite.device)
+        self.skipped_in_a_row = torch.where(not_finite, self.skipped_in_a_row + 1, 0)
+        if self.optimizer.defaults.get('fused'):
+            self.optimizer.found_inf = not_finite.float()
+        elif bool(not_finite):
+            return
+        self.optimizer.step(**kwargs)
+
+    def _measure_and_clip(self) -> torch.Tensor:
+        params = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        if self.clip_grad_kwargs and self.clip_func is torch.nn.utils.clip_grad_norm_:
+            return self.clip_func(params, **self.clip_grad_kwargs)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in params])
+        if self.clip_grad_kwargs:
+            self.clip_func(params, **self.clip_grad_kwargs)
+        return norm

@@ -1,0 +1,5 @@
+"""Backbones."""
+
+from .fused_attention_vit import FusedAttentionViT
+
+__all__ = ['FusedAttentionViT']

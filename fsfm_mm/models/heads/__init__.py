@@ -1,0 +1,5 @@
+"""Heads on top of representations."""
+
+from .projection import ProjectionMLP
+
+__all__ = ['ProjectionMLP']

@@ -1,0 +1,66 @@
+"""The pre-norm transformer block that encoder and decoders share."""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import DropPath, Mlp
+from torch import nn
+
+from .attention import Attention
+
+#: LayerNorm epsilon of ViT and MAE; the projection heads keep torch's default instead.
+LAYER_NORM_EPS = 1e-6
+
+
+class Block(nn.Module):
+    """``x + attn(norm1(x))``, then ``x + mlp(norm2(x))``; parameter names are timm's.
+
+    Args:
+        dim: Token width D.
+        num_heads: Number of heads.
+        mlp_ratio: Hidden width of the MLP over D.
+        qkv_bias: Whether ``qkv`` has a bias.
+        drop_path: Probability of dropping a residual branch per sample (stochastic depth).
+        fused: See :class:`Attention`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        drop_path: float = 0.0,
+        fused: bool | None = None,
+    ):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.attn = Attention(dim, num_heads, qkv_bias, fused)
+        # float(): a numpy scalar here makes torch.compile guard on it and recompile for ever
+        self.drop_path = DropPath(float(drop_path)) if drop_path else nn.Identity()
+        self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+
+    def forward(self, x: torch.Tensor, first_query: int = 0) -> torch.Tensor:
+        """Transform the tokens ``first_query:`` of x (N, L, D), attending over all of them.
+
+        Returns:
+            (N, L - first_query, D).
+        """
+        x = x[:, first_query:] + self.drop_path(self.attn(self.norm1(x), first_query))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def compile_blocks(module: nn.Module) -> int:
+    """Compile every :class:`Block` below ``module`` in place; parameter names stay as they are.
+
+    Blocks rather than the whole step: compiling the train step makes guards on the learning rate and on
+    batch metadata, and recompiles for ever.
+
+    Returns:
+        The number of blocks.
+    """
+    blocks = [child for child in module.modules() if isinstance(child, Block)]
+    for block in blocks:
+        block.compile()
+    return len(blocks)
