@@ -1,0 +1,9 @@
+"""Ablation of the masking strategy (FSFM section 5.3): one region covered, the rest uniformly random.
+
+tools/dist_train.sh configs/fsfm/ablation_mask-crfr-r_vit-b_400e.py 4
+Hardware, time: as the FSFM config. Result: not yet measured here.
+"""
+
+_base_ = './fsfm_vit-b_vggface2_400e.py'
+
+train_dataloader = dict(dataset=dict(mask=dict(type='CRFRRMask')))

@@ -1,0 +1,10 @@
+"""FSFM, ViT-B/16 on the original videos of FaceForensics++ (c23, training split), 400 epochs.
+
+tools/dist_train.sh configs/fsfm/fsfm_vit-b_ffpp-o_400e.py 4
+Hardware: 4 GPUs x 256 x accumulation 4 = 4096. Time and result: not yet measured here.
+"""
+
+_base_ = './fsfm_vit-b_vggface2_400e.py'
+
+model = dict(data_preprocessor=dict(stats='ffpp_o'))
+train_dataloader = dict(dataset=dict(data_root='data/ffpp_originals'))

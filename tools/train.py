@@ -1,0 +1,104 @@
+"""Train any config: pretraining or fine-tuning, on CPU or GPU, in one process or many."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
+from mmengine.config import Config, DictAction
+
+from fsfm_mm.engine.launch import build_runner
+
+EPILOG = """\
+examples:
+  python tools/train.py configs/fsfm/fsfm_demo.py
+  python tools/train.py configs/fsfm/fsfm_vit-b_vggface2_400e.py --auto-scale-lr \\
+      --cfg-options train_dataloader.dataset.data_root=data/my_faces train_dataloader.batch_size=64
+  python tools/train.py CONFIG --cfg-options train_dataloader.dataset.mask.type=FRPMask
+  python tools/train.py CONFIG --resume                 # go on from the last checkpoint in the work dir
+  tools/dist_train.sh CONFIG 8                          # eight processes with torchrun
+"""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line of the tool."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file, e.g. configs/fsfm/fsfm_vit-b_vggface2_400e.py')
+    parser.add_argument('--work-dir', help='where logs, checkpoints and pictures go [work_dirs/<config name>]')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from a checkpoint; without a path from the last one in the work dir, if there is one',
+    )
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=['auto', 'bfloat16', 'float32'],
+        help="precision; 'auto' (also without a value) is bfloat16 where the hardware has it",
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate linearly from the config's base batch to this run's effective batch",
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config, e.g. model.backbone.arch=large optim_wrapper.optimizer.lr=1e-3',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and apply the command line to it.
+
+    Raises:
+        ValueError: When the config file or the checkpoint to resume from does not exist, or --amp or
+            --auto-scale-lr does not fit the config.
+    """
+    if not Path(args.config).is_file():
+        raise ValueError(f'there is no config file {args.config}')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.amp:
+        if cfg.optim_wrapper.type != 'AutocastOptimWrapper':
+            raise ValueError(f'--amp sets AutocastOptimWrapper.dtype, but the config uses {cfg.optim_wrapper.type}')
+        cfg.optim_wrapper.dtype = args.amp
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size')
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+        if cfg.load_from and not Path(cfg.load_from).is_file():
+            raise ValueError(f'--resume: there is no checkpoint {cfg.load_from}')
+    return cfg
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train."""
+    args = parse_args(argv)
+    try:
+        cfg = load_config(args)
+    except ValueError as error:
+        sys.exit(f'train.py: {error}')
+    build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
