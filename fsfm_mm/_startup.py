@@ -80,7 +80,7 @@ def quiet_imports() -> Iterator[None]:
     for message, category in NOISE:
         warnings.filterwarnings('ignore', message=message, category=category)
     stdout = sys.stdout
-    sys.stdout = _DropLine(stdout, 'Could not import OneDL')  # type: ignore[assignment]
+    sys.stdout = _DropLine(stdout, 'Could not import OneDL')
     try:
         yield
     finally:

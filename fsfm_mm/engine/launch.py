@@ -51,5 +51,3 @@ def build_runner(cfg: Config) -> Runner:
     scale_for_accumulation(cfg)
     init_cpu_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-
-

@@ -59,7 +59,7 @@ class FaceDataPreprocessor(BaseDataPreprocessor):
             ValueError: When the rows of ``mask`` do not hide the same number of patches.
         """
         counts = data['mask'].sum(dim=1) if 'mask' in data else None
-        data = self.cast_data(data)  # type: ignore[assignment]
+        data = self.cast_data(data)
         data['inputs'] = self.normalise(data['inputs'])
         if counts is not None:
             if not bool((counts == counts[0]).all()):

@@ -80,7 +80,7 @@ class MomentumTarget(BaseModule):
         return [t for t, _ in kept], [o for _, o in kept]
 
     def momentum(self, update: int, total_updates: int) -> float | None:
-        """m of an update (from 0) of a run, or None for a frozen target."""
+        """M of an update (from 0) of a run, or None for a frozen target."""
         if self.base_momentum is None:
             return None
         return momentum_cosine(update, total_updates, self.base_momentum, self.end_momentum)

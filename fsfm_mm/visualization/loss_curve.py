@@ -45,8 +45,10 @@ def draw_loss_curve(scalars: list[dict], path: str | Path) -> None:
     axes.set(xlabel='iteration', ylabel='loss (weighted)')
     axes.grid(alpha=0.3)
     rate = axes.twinx()
-    rate.plot(steps, [entry.get('lr', float('nan')) for entry in scalars], color='0.6', linestyle=':', label='lr')
+    rate.plot(
+        steps, [entry.get('lr', float('nan')) for entry in scalars], color='0.6', linestyle=':', label='lr'
+    )
     rate.set_ylabel('learning rate')
     handles = [*axes.get_lines(), *rate.get_lines()]
-    axes.legend(handles, [line.get_label() for line in handles], loc='upper right')
+    axes.legend(handles, [str(line.get_label()) for line in handles], loc='upper right')
     figure.savefig(path, dpi=120)

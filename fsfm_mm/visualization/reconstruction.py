@@ -32,7 +32,9 @@ def reconstruction_sheet(pictures: Mapping[str, torch.Tensor], gap: int = 4) -> 
     for row, (name, images) in enumerate(rows.items()):
         top = row * (h + caption + gap)
         scale = caption / 32
-        cv2.putText(sheet, name, (2, top + caption - 4), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(
+            sheet, name, (2, top + caption - 4), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA
+        )
         for column, image in enumerate(images):
             left = column * (w + gap)
             sheet[top + caption : top + caption + h, left : left + w] = image

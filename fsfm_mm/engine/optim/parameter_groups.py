@@ -43,7 +43,7 @@ def parameter_groups(
         decay = 0.0 if exempt else weight_decay
         scale = 1.0
         if layer_decay is not None:
-            layer, layers = model.get_layer_depth(name)
+            layer, layers = model.get_layer_depth(name)  # type: ignore[operator]
             scale = layer_decay ** (layers - 1 - layer)
         group = groups.setdefault(
             (scale, decay),

@@ -49,11 +49,21 @@ class WarmupCosineLR(_ParamScheduler):
 
     @classmethod
     def build_iter_from_epoch(
-        cls, *args, warmup: float, total: float, epoch_length: int, by_epoch: bool = True, **kwargs
+        cls,
+        optimizer,
+        warmup: float,
+        total: float,
+        epoch_length: int,
+        by_epoch: bool = True,
+        begin: float = 0,
+        end: float = INF,
+        **kwargs,
     ) -> WarmupCosineLR:
         """Build from lengths in epochs; ``epoch_length`` is the number of iterations in one."""
         assert by_epoch
-        return cls(*args, warmup=warmup * epoch_length, total=total * epoch_length, by_epoch=False, **kwargs)
+        begin, end = int(begin * epoch_length), INF if end == INF else int(end * epoch_length)
+        warmup, total = warmup * epoch_length, total * epoch_length
+        return cls(optimizer, warmup, total, begin=begin, end=end, by_epoch=False, **kwargs)
 
     def _get_value(self) -> list[float]:
         step = min(self.last_step, self.total)

@@ -155,7 +155,9 @@ class FusedAttentionViT(BaseBackbone):
             if self.out_type == 'featmap':
                 raise ValueError("out_type='featmap' has no meaning for masked images: use 'raw'")
             if mask.shape != patches.shape[:2]:
-                raise ValueError(f'a mask of {tuple(patches.shape[:2])} was expected, found {tuple(mask.shape)}')
+                raise ValueError(
+                    f'a mask of {tuple(patches.shape[:2])} was expected, found {tuple(mask.shape)}'
+                )
             split = split_mask(mask)
         tokens = self.embed(patches, split, grid)
         outs = []

@@ -47,9 +47,7 @@ class MAEPixelDecoder(BaseModule):
         super().__init__(init_cfg)
         self.embed = nn.Linear(in_dim, embed_dim)
         self.pos_embed = position_table(embed_dim, grid)
-        self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, fused=fused) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio, fused=fused) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
         self.pred = nn.Linear(embed_dim, patch_dim)
         init_transformer(self)

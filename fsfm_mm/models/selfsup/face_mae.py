@@ -71,7 +71,7 @@ class FaceMAE(BaseSelfSupervisor):
         data_samples: list | None = None,
         mode: str = 'tensor',
     ):
-        """mmengine's single entry.
+        """Mmengine's single entry.
 
         Args:
             inputs: Normalised images (N, 3, H, W).
@@ -139,7 +139,9 @@ class FaceMAE(BaseSelfSupervisor):
         losses = {'loss_rec': self.loss_rec(errors)}
         if self.loss_region is not None:
             if region_mask is None:
-                raise ValueError("loss_region needs 'region_mask' in the batch: use a mask transform that makes one")
+                raise ValueError(
+                    "loss_region needs 'region_mask' in the batch: use a mask transform that makes one"
+                )
             losses['loss_region'] = self.loss_region(errors, region_mask.gather(1, split.masked))
         return losses
 
@@ -175,5 +177,3 @@ class FaceMAE(BaseSelfSupervisor):
             'masked': picture(gather_tokens(gray, split.masked).float()),
             'reconstructed': picture(pred),
         }
-
-

@@ -46,17 +46,20 @@ class FSFM(FaceMAE):
         init_cfg: dict | None = None,
     ):
         super().__init__(
-            backbone, pixel_decoder, loss_rec, loss_region, norm_pix, data_preprocessor, compile_blocks, init_cfg
+            backbone,
+            pixel_decoder,
+            loss_rec,
+            loss_region,
+            norm_pix,
+            data_preprocessor,
+            compile_blocks,
+            init_cfg,
         )
         vit = self.backbone
-        self.rep_decoder = MODELS.build(
-            rep_decoder, default_args=dict(in_dim=vit.embed_dims, grid=vit.grid)
-        )
+        self.rep_decoder = MODELS.build(rep_decoder, default_args=dict(in_dim=vit.embed_dims, grid=vit.grid))
         self.projector = MODELS.build(projector, default_args=dict(in_dim=vit.embed_dims))
         feature_dim = self.projector.out_dim
-        self.predictor = MODELS.build(
-            predictor, default_args=dict(in_dim=feature_dim, out_dim=feature_dim)
-        )
+        self.predictor = MODELS.build(predictor, default_args=dict(in_dim=feature_dim, out_dim=feature_dim))
         online = dict(backbone=self.backbone, rep_decoder=self.rep_decoder, projector=self.projector)
         self.target = MODELS.build(target, default_args=dict(online=online))
         self.loss_sim = MODELS.build(loss_sim)
