@@ -91,19 +91,23 @@ def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
     return [paths[i * len(paths) // limit] for i in range(limit)]
 
 
-def _single_threaded() -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-
-
 @contextmanager
 def _results(tasks: list[Task], workers: int) -> Iterator[Iterator]:
     """Results of the tasks in any order, computed here or by worker processes."""
     if workers == 0:
         yield map(count_values, tasks)
         return
-    with multiprocessing.Pool(workers, _single_threaded) as pool:
-        yield pool.imap_unordered(count_values, tasks)
+    # One thread a process, set before they are forked: a child that inherits OpenCV's thread pool without
+    # the threads waits for them for ever.
+    threads = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    try:
+        with multiprocessing.Pool(workers) as pool:
+            yield pool.imap_unordered(count_values, tasks)
+    finally:
+        cv2.setNumThreads(threads[0])
+        torch.set_num_threads(threads[1])
 
 
 def compute(paths: list[str], size: int, interpolation: str, workers: int) -> dict:

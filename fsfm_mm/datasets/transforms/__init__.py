@@ -1,0 +1,32 @@
+"""Pipeline transforms; importing this package registers them."""
+
+from fsfm_mm.datasets.transforms.geometry import RandomFaceCrop, RandomFaceFlip, ResizeFace
+from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace, read_image, read_parsing_map
+from fsfm_mm.datasets.transforms.masking import (
+    CRFRPMask,
+    CRFRRMask,
+    FaskingMask,
+    FRPMask,
+    PatchMask,
+    RandomMask,
+)
+from fsfm_mm.datasets.transforms.packing import PackFaces
+from fsfm_mm.datasets.transforms.patch_labels import BuildPatchLabels
+
+__all__ = [
+    'BrokenSampleError',
+    'BuildPatchLabels',
+    'CRFRPMask',
+    'CRFRRMask',
+    'FRPMask',
+    'FaskingMask',
+    'LoadFace',
+    'PackFaces',
+    'PatchMask',
+    'RandomFaceCrop',
+    'RandomFaceFlip',
+    'RandomMask',
+    'ResizeFace',
+    'read_image',
+    'read_parsing_map',
+]

@@ -1,0 +1,160 @@
+"""What all face data sets share: pipelines that run batch by batch, and one policy for broken files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from fsfm_mm.datasets.transforms.loading import BrokenSampleError
+
+#: With ``on_broken='skip'``: so many broken samples in a row are a fault of the data set, not of a file.
+MAX_BROKEN_RUN = 32
+
+
+class FaceDataset(BaseDataset):
+    """An mmengine dataset whose pipeline can work on whole batches and which never hides a broken file.
+
+    Torch's DataLoader asks for a batch at once (``__getitems__``). The pipeline then runs transform by
+    transform over the batch, and a transform with a method ``transform_batch(list) -> list`` gets all its
+    samples together: that is how masks are made hundreds at a time. ``dataset[i]`` runs the same pipeline
+    on one sample. (mmengine's wrappers such as ConcatDataset fetch sample by sample, which is slower only.)
+
+    Args:
+        on_broken: What to do with a sample that a reader refuses with a
+            :class:`~fsfm_mm.datasets.transforms.BrokenSampleError`. 'error' raises it. 'skip' takes the
+            next readable sample instead, logs the reason once a file, and counts: see
+            :meth:`broken_files`. After 32 broken samples in a row 'skip' stops with an error, too.
+        mask: Mask transform, e.g. ``dict(type='CRFRPMask', mask_ratio=0.75)``; it is put before the
+            pipeline's last transform (the packing). An argument of its own so that a config swaps the
+            strategy in one line; a mask transform written into ``pipeline`` does the same.
+        **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`. Its ``max_refetch`` has no effect: a
+            transform that returns None is an error here.
+    """
+
+    def __init__(
+        self,
+        on_broken: str = 'error',
+        mask: dict | Callable | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        **kwargs: Any,
+    ) -> None:
+        if on_broken not in ('error', 'skip'):
+            raise ValueError(f"on_broken must be 'error' or 'skip', but is {on_broken!r}.")
+        self.on_broken = on_broken
+        self._broken: torch.Tensor | None = None
+        steps = list(pipeline)
+        if mask is not None:
+            steps.insert(max(len(steps) - 1, 0), mask)
+        super().__init__(pipeline=steps, **kwargs)
+
+    def full_init(self) -> None:
+        """List the samples, once; also makes the shared flags of the broken ones."""
+        if not self._fully_initialized:
+            super().full_init()
+            self._reset_broken()
+
+    def _reset_broken(self) -> None:
+        # Shared memory, so that the main process sees what the workers met: one byte a sample.
+        skips = self.on_broken == 'skip'
+        self._broken = torch.zeros(len(self), dtype=torch.uint8).share_memory_() if skips else None
+
+    def get_subset_(self, indices: Sequence[int] | int) -> None:
+        """Keep the samples ``indices`` only, see :class:`mmengine.dataset.BaseDataset`."""
+        super().get_subset_(indices)
+        self._reset_broken()
+
+    def get_subset(self, indices: Sequence[int] | int) -> FaceDataset:
+        """Return a dataset of the samples ``indices``, see :class:`mmengine.dataset.BaseDataset`."""
+        subset = super().get_subset(indices)
+        assert isinstance(subset, FaceDataset)
+        subset._reset_broken()
+        return subset
+
+    def broken_files(self) -> list[str]:
+        """Return the image paths of the samples left out so far, by all worker processes together."""
+        if self._broken is None:
+            return []
+        return [self.data_path(index) for index in self._broken.nonzero().flatten().tolist()]
+
+    def data_path(self, idx: int) -> str:
+        """Return the image path of sample ``idx`` without reading anything else of it."""
+        return super().get_data_info(idx)['img_path']
+
+    def __getitem__(self, idx: int) -> dict:
+        """Return sample ``idx`` after the pipeline.
+
+        Raises:
+            BrokenSampleError: A file of the sample is unusable and ``on_broken`` is 'error'.
+            ValueError: 'skip', and 32 samples in a row are broken; or a transform returned None.
+        """
+        self.full_init()
+        return self._prepare(idx, self.pipeline.transforms)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict]:
+        """Return the samples ``indices`` after the pipeline, run over the batch; errors as for one."""
+        self.full_init()
+        transforms = self.pipeline.transforms
+        samples = [self._prepare(idx, ()) for idx in indices]
+        for depth, transform in enumerate(transforms):
+            if hasattr(transform, 'transform_batch'):
+                samples = _apply_batch(transform, samples)
+            else:
+                done = transforms[: depth + 1]
+                samples = [self._step(transform, s, i, done) for s, i in zip(samples, indices)]
+        return samples
+
+    def _step(self, transform: Callable, sample: dict, idx: int, done: Sequence[Callable]) -> dict:
+        try:
+            return _apply(transform, sample)
+        except BrokenSampleError:
+            if self.on_broken == 'error':
+                raise
+            # Starts again from sample ``idx`` itself, which is rare, marks it and moves on to the next.
+            return self._prepare(idx, done)
+
+    def _prepare(self, idx: int, transforms: Sequence[Callable]) -> dict:
+        """Run transforms on sample ``idx`` or, when broken ones are skipped, on the next readable one."""
+        if self.on_broken == 'error':
+            return _apply_all(transforms, self.get_data_info(idx))
+        first: BrokenSampleError | None = None
+        run = min(MAX_BROKEN_RUN, len(self))
+        for candidate in (idx, *((idx + step) % len(self) for step in range(1, run))):
+            try:
+                return _apply_all(transforms, self.get_data_info(candidate))
+            except BrokenSampleError as error:  # noqa: PERF203 - the first success ends the loop
+                self._mark_broken(candidate, error)
+                first = first or error
+        raise ValueError(f'{run} samples in a row are broken, so none is left out; the first one: {first}')
+
+    def _mark_broken(self, idx: int, error: BrokenSampleError) -> None:
+        assert self._broken is not None
+        if not self._broken[idx]:
+            self._broken[idx] = 1
+            print_log(f'A broken sample is left out: {error}', logger='current', level=logging.WARNING)
+
+
+def _apply(transform: Callable, sample: dict) -> dict:
+    sample = transform(sample)
+    if sample is None:
+        raise ValueError(f'The transform {transform} returned None instead of a sample.')
+    return sample
+
+
+def _apply_all(transforms: Sequence[Callable], sample: dict) -> dict:
+    for transform in transforms:
+        sample = _apply(transform, sample)
+    return sample
+
+
+def _apply_batch(transform: Any, samples: list[dict]) -> list[dict]:
+    results = transform.transform_batch(samples)
+    if len(results) != len(samples):
+        raise ValueError(
+            f'The transform {transform} returned {len(results)} samples for a batch of {len(samples)}.'
+        )
+    return results

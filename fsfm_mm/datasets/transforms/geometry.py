@@ -1,0 +1,222 @@
+"""Resize, crop and flip, each applied to a face and its parsing map together.
+
+Bicubic and bilinear are the antialiased filters of PIL (and so of torchvision's ``Resize`` on PIL images,
+which the published recipe used), computed by torch on uint8: within two grey levels of PIL and about five
+times as fast. OpenCV's ``INTER_CUBIC`` is another kernel (a = -0.75 instead of -0.5) and aliases when it
+shrinks. Maps are always resized to the nearest pixel's label. Randomness comes from numpy's global state.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmcv.transforms import BaseTransform
+
+from fsfm_mm.regions import NUM_LABELS, flip_table
+from fsfm_mm.registry import TRANSFORMS
+
+INTERPOLATIONS = ('bicubic', 'bilinear', 'area', 'nearest')
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int], interpolation: str = 'bicubic') -> np.ndarray:
+    """Resize an image.
+
+    Args:
+        image: uint8 (H, W, C).
+        size: Height and width of the result.
+        interpolation: One of :data:`INTERPOLATIONS`; 'bicubic' and 'bilinear' as PIL's, 'area' as OpenCV's.
+
+    Returns:
+        uint8 (*size, C), contiguous; ``image`` itself when it has that size already.
+    """
+    if image.shape[:2] == size:
+        return image
+    if interpolation in ('area', 'nearest'):
+        flag = cv2.INTER_AREA if interpolation == 'area' else cv2.INTER_NEAREST_EXACT
+        return cv2.resize(image, size[::-1], interpolation=flag)
+    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True, align_corners=False)
+    return cv2.merge(list(planes[0].numpy()))
+
+
+def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a parsing map uint8 (H, W) to ``size`` (height, width): each pixel takes the nearest label."""
+    if labels.shape == size:
+        return labels
+    # INTER_NEAREST proper samples at the pixels' corners, half a pixel away from what the image shows.
+    return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def random_box(
+    height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """Draw a crop as torchvision's ``RandomResizedCrop`` does.
+
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        scale: Range of the crop's area as a fraction of the image's.
+        ratio: Range of width / height, sampled evenly in its logarithm.
+
+    Returns:
+        top, left, height and width of the crop; after ten draws that do not fit, the largest central
+        crop with an allowed ratio.
+    """
+    log_ratio = np.log(ratio)
+    for _ in range(10):
+        area = height * width * np.random.uniform(*scale)
+        aspect = math.exp(np.random.uniform(*log_ratio))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return np.random.randint(height - h + 1), np.random.randint(width - w + 1), h, w
+    aspect = min(max(width / height, ratio[0]), ratio[1])
+    w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def flip_patch_labels(table: np.ndarray) -> np.ndarray:
+    """Mirror a per-patch label table uint16 (h, w) and swap the bits of left and right labels."""
+    return _FLIPPED_SETS[table[:, ::-1]]
+
+
+def _flipped_sets() -> np.ndarray:
+    """Set of labels after a mirror for each of the 2048 sets, uint16 (2048,)."""
+    sets = np.arange(1 << NUM_LABELS, dtype=np.uint16)
+    flipped = np.zeros_like(sets)
+    for label, partner in enumerate(flip_table().tolist()):
+        flipped |= ((sets >> label) & 1) << partner
+    return flipped
+
+
+_FLIPPED_SETS = _flipped_sets()
+_FLIPPED_LABELS = np.pad(flip_table(), (0, 256 - NUM_LABELS))
+
+
+def _refuse(results: dict, key: str, transform: BaseTransform, advice: str) -> None:
+    if key in results:
+        raise ValueError(f"{type(transform).__name__} cannot move a sample's '{key}': {advice}.")
+
+
+def _checked_interpolation(interpolation: str) -> str:
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f'interpolation must be one of {INTERPOLATIONS}, but is {interpolation!r}.')
+    return interpolation
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+@TRANSFORMS.register_module()
+class ResizeFace(BaseTransform):
+    """Resize ``img`` and ``parsing_map``; neither is touched nor copied when it has that size already.
+
+    A per-patch label table (``patch_labels``) stays valid, since the whole picture is kept.
+
+    Args:
+        size: Side of the square, or (height, width), in pixels.
+        interpolation: Filter of the image, one of :data:`INTERPOLATIONS`. The published recipe is bicubic.
+    """
+
+    def __init__(self, size: int | tuple[int, int] = 224, interpolation: str = 'bicubic') -> None:
+        self.size = _pair(size)
+        self.interpolation = _checked_interpolation(interpolation)
+
+    def transform(self, results: dict) -> dict:
+        """Resize the image and, where there is one, the map."""
+        results['img'] = resize_image(results['img'], self.size, self.interpolation)
+        if 'parsing_map' in results:
+            results['parsing_map'] = resize_labels(results['parsing_map'], self.size)
+        return results
+
+    def __repr__(self) -> str:
+        return f'ResizeFace(size={self.size}, interpolation={self.interpolation!r})'
+
+
+@TRANSFORMS.register_module()
+class RandomFaceCrop(BaseTransform):
+    """Crop a random box out of ``img`` and ``parsing_map`` and resize it.
+
+    Args:
+        size: Side of the square result, or (height, width), in pixels.
+        scale: Range of the crop's area as a fraction of the image's.
+        ratio: Range of the crop's width / height.
+        interpolation: Filter of the image, one of :data:`INTERPOLATIONS`.
+
+    Raises:
+        ValueError: From :meth:`transform`, when the sample has per-patch labels or masks already: a crop
+            off the patch grid would make them wrong.
+    """
+
+    def __init__(
+        self,
+        size: int | tuple[int, int] = 224,
+        scale: tuple[float, float] = (0.2, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        interpolation: str = 'bicubic',
+    ) -> None:
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError(f'scale must be a range within (0, 1], but is {scale}.')
+        if not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f'ratio must be a range of positive numbers, but is {ratio}.')
+        self.size = _pair(size)
+        self.scale = (scale[0], scale[1])
+        self.ratio = (ratio[0], ratio[1])
+        self.interpolation = _checked_interpolation(interpolation)
+
+    def transform(self, results: dict) -> dict:
+        """Crop and resize the image and, where there is one, the map."""
+        advice = 'load parsing maps instead of a label table, and put BuildPatchLabels after the crop'
+        _refuse(results, 'patch_labels', self, advice)
+        _refuse(results, 'mask', self, 'put the mask transform after it')
+        image = results['img']
+        height, width = image.shape[:2]
+        top, left, h, w = random_box(height, width, self.scale, self.ratio)
+        box = np.s_[top : top + h, left : left + w]
+        results['img'] = np.ascontiguousarray(resize_image(image[box], self.size, self.interpolation))
+        if 'parsing_map' in results:
+            labels = results['parsing_map'][box]
+            results['parsing_map'] = np.ascontiguousarray(resize_labels(labels, self.size))
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'RandomFaceCrop(size={self.size}, scale={self.scale}, ratio={self.ratio}, '
+            f'interpolation={self.interpolation!r})'
+        )
+
+
+@TRANSFORMS.register_module()
+class RandomFaceFlip(BaseTransform):
+    """Mirror ``img`` with ``parsing_map`` and ``patch_labels``; left and right labels change places.
+
+    Args:
+        prob: Probability of a mirror, 0 to 1.
+
+    Raises:
+        ValueError: From :meth:`transform`, when the sample has a mask already.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob must lie in [0, 1], but is {prob}.')
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Mirror the sample with probability ``prob``."""
+        _refuse(results, 'mask', self, 'put the mask transform after it')
+        if np.random.rand() >= self.prob:
+            return results
+        results['img'] = cv2.flip(results['img'], 1)
+        if 'parsing_map' in results:
+            results['parsing_map'] = cv2.LUT(cv2.flip(results['parsing_map'], 1), _FLIPPED_LABELS)
+        if 'patch_labels' in results:
+            results['patch_labels'] = flip_patch_labels(results['patch_labels'])
+        return results
+
+    def __repr__(self) -> str:
+        return f'RandomFaceFlip(prob={self.prob})'

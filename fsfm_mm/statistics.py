@@ -1,0 +1,91 @@
+"""Per-channel pixel statistics: published values by name, and those of one's own data from a file.
+
+All values are of RGB pixels scaled to 0..1. FSFM normalises with the pretraining set's own mean and standard
+deviation (section 4.1 of the paper), and whoever fine-tunes must use those of the pretrained weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+#: Name -> (mean, std). 'ffpp_o' are the original videos of FaceForensics++ (c23).
+PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    'vggface2': (
+        (0.5482207536697388, 0.42340534925460815, 0.3654651641845703),
+        (0.2789176106452942, 0.2438540756702423, 0.23493893444538116),
+    ),
+    'ffpp_o': (
+        (0.532625138759613, 0.4048449993133545, 0.3708747327327728),
+        (0.25850796699523926, 0.21054500341415405, 0.20785294473171234),
+    ),
+    'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
+    """Read the statistics of a data set.
+
+    Args:
+        path: JSON file of ``tools/data/compute_mean_std.py``, or the ``pretrain_ds_mean_std.txt`` that lies
+            beside published weights (a JSON object, then other lines, which are ignored).
+
+    Returns:
+        ``{'mean': [3 floats], 'std': [3 floats]}``, RGB, in units of 0..1.
+
+    Raises:
+        ValueError: The file is missing or does not hold such values.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path}: the pixel statistics cannot be read ({error}).') from error
+    try:
+        content, _ = json.JSONDecoder().raw_decode(text.lstrip())
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f'{path}: expected a JSON object with "mean" and "std" at the start ({error}).'
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path}: expected a JSON object with "mean" and "std", found {content!r:.80}.')
+    mean = _channels(path, 'mean', content.get('mean'))
+    std = _channels(path, 'std', content.get('std'))
+    if min(std) <= 0:
+        raise ValueError(f'{path}: "std" must be positive, but is {std}.')
+    return {'mean': mean, 'std': std}
+
+
+def _channels(path: str | os.PathLike, key: str, values: Any) -> list[float]:
+    is_numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    if not is_numbers or len(values) != 3 or not all(0 <= value <= 1 for value in values):
+        raise ValueError(
+            f'{path}: "{key}" must be three numbers in 0..1 (RGB pixels scaled to 0..1), but is {values!r}.'
+        )
+    return [float(value) for value in values]
+
+
+def resolve_stats(name_or_path: str | os.PathLike) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation for a published name or a file.
+
+    Args:
+        name_or_path: 'vggface2', 'ffpp_o' or 'imagenet' (any case), or a path for :func:`load_mean_std`.
+
+    Returns:
+        Mean and std, three floats each, RGB, in units of 0..1.
+
+    Raises:
+        ValueError: Neither a known name nor a readable file.
+    """
+    name = os.fspath(name_or_path)
+    if name.lower() in PUBLISHED:
+        mean, std = PUBLISHED[name.lower()]
+        return list(mean), list(std)
+    if not os.path.isfile(name):
+        raise ValueError(
+            f'{name!r} is neither one of the published pixel statistics ({", ".join(PUBLISHED)}) nor a file; '
+            'tools/data/compute_mean_std.py writes one for your own data.'
+        )
+    loaded = load_mean_std(name)
+    return loaded['mean'], loaded['std']
