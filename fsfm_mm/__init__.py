@@ -4,12 +4,12 @@ Importing the package registers all of its components into mmpretrain's registri
 only ``custom_imports = dict(imports=['fsfm_mm'])`` and ``default_scope = 'mmpretrain'``.
 """
 
-from ._startup import check_single_family, import_third_parties
-from .version import __version__
+from fsfm_mm._startup import check_single_family, import_third_parties
+from fsfm_mm.version import __version__
 
 check_single_family()
 import_third_parties()
 
-from . import datasets, engine, models  # noqa: E402
+from fsfm_mm import datasets, engine, models  # noqa: E402
 
 __all__ = ['__version__', 'datasets', 'engine', 'models']

@@ -23,6 +23,8 @@ FAMILIES: tuple[tuple[str, str], ...] = (
 NOISE: tuple[tuple[str, type[Warning]], ...] = (
     ('Fail to import ``MultiScaleDeformableAttention``', UserWarning),
     ('Importing from timm.models', FutureWarning),
+    # mmengine's schedulers step every iteration; while gradients accumulate the optimiser does not, rightly
+    ('Detected call of `scheduler.step()` before', UserWarning),
 )
 
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))  # helpers next to this file
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / 'engine')]  # helpers beside the tests
 
-import fsfm_mm  # noqa: E402, F401  (registers everything)
+import fsfm_mm  # noqa: F401  (registers everything)
+
+# models of the tests are tiny: a second thread only waits, and for long when the machine is busy
+torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
 FACES = ROOT.parent / 'shared' / 'faces'
@@ -28,7 +31,9 @@ def seed():
 def faces():
     """Folder of real pictures; tests that ask for it skip where it is missing."""
     if not FACES.is_dir():
-        pytest.skip(f'the optional folder of real pictures is not at {FACES.parent.name}/{FACES.name} beside the project')
+        pytest.skip(
+            f'the optional folder of real pictures is not at {FACES.parent.name}/{FACES.name} beside the project'
+        )
     return FACES
 
 

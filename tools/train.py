@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
 from mmengine.config import Config, DictAction
 
+import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
 from fsfm_mm.engine.launch import build_runner
 
 EPILOG = """\
@@ -28,7 +28,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, e.g. configs/fsfm/fsfm_vit-b_vggface2_400e.py')
-    parser.add_argument('--work-dir', help='where logs, checkpoints and pictures go [work_dirs/<config name>]')
+    parser.add_argument(
+        '--work-dir', help='where logs, checkpoints and pictures go [work_dirs/<config name>]'
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -55,7 +57,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change settings of the config, e.g. model.backbone.arch=large optim_wrapper.optimizer.lr=1e-3',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher'
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
@@ -76,7 +80,9 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     if args.amp:
         if cfg.optim_wrapper.type != 'AutocastOptimWrapper':
-            raise ValueError(f'--amp sets AutocastOptimWrapper.dtype, but the config uses {cfg.optim_wrapper.type}')
+            raise ValueError(
+                f'--amp sets AutocastOptimWrapper.dtype, but the config uses {cfg.optim_wrapper.type}'
+            )
         cfg.optim_wrapper.dtype = args.amp
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
@@ -94,10 +100,10 @@ def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
     try:
-        cfg = load_config(args)
-    except ValueError as error:
+        runner = build_runner(load_config(args))
+    except ValueError as error:  # wrong arguments, settings or data: the sentence says what to do
         sys.exit(f'train.py: {error}')
-    build_runner(cfg).train()
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 """Reading and writing weights."""
 
-from .reference import from_reference
+from fsfm_mm.checkpoints.reference import from_reference
 
 __all__ = ['from_reference']

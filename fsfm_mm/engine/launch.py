@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import torch
@@ -42,12 +43,40 @@ def init_cpu_processes(cfg: Config) -> None:
     torch_dist.init_process_group('gloo')
 
 
+def _is_not_file_client_note(record: logging.LogRecord) -> bool:
+    """Drop two notes that mmengine's own checkpoint hook causes and no config can avoid."""
+    message = record.getMessage()
+    return not message.startswith(('"FileClient" will be deprecated', '"HardDiskBackend" is the alias'))
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build mmengine's Runner for a config, on GPUs or CPUs, in one process or many.
 
+    The training data are opened here, so that what is wrong with them is said before anything starts.
+
     Args:
         cfg: A whole config with ``work_dir`` and ``launcher``.
+
+    Raises:
+        ValueError: When the data cannot be used, or are fewer than one batch.
     """
     scale_for_accumulation(cfg)
     init_cpu_processes(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.logger.addFilter(_is_not_file_client_note)
+    _open_training_data(runner)
+    return runner
+
+
+def _open_training_data(runner: Runner) -> None:
+    if runner._train_dataloader is None:
+        return
+    loader = runner.build_dataloader(
+        runner._train_dataloader, seed=runner.seed, diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False)
+    )
+    if len(loader) == 0:
+        raise ValueError(
+            f'the data set has {len(loader.dataset)} samples, fewer than one batch of {loader.batch_size} '
+            'per process: give train_dataloader.batch_size a smaller value'
+        )
+    runner._train_dataloader = loader

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseDataPreprocessor
 
-from ..registry import MODELS
-from ..statistics import resolve_stats
+from fsfm_mm.registry import MODELS
+from fsfm_mm.statistics import resolve_stats
 
 
 @MODELS.register_module()

@@ -8,9 +8,9 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from ..registry import MODELS
-from ..schedules import momentum_cosine
-from .layers import init_transformer
+from fsfm_mm.models.layers import init_transformer
+from fsfm_mm.registry import MODELS
+from fsfm_mm.schedules import momentum_cosine
 
 
 @MODELS.register_module()
@@ -68,7 +68,8 @@ class MomentumTarget(BaseModule):
 
     def init_weights(self) -> None:
         """Start from the online modules as they are now, i.e. after they loaded what they load."""
-        self.reset()
+        if self.start == 'online':
+            self.reset()
 
     def _parameter_pairs(self, trained_only: bool) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         pairs = [

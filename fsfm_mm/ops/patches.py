@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..structures import TokenSplit
+from fsfm_mm.structures import TokenSplit
 
 
 def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:

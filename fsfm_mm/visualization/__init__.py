@@ -1,6 +1,6 @@
 """Pictures for people."""
 
-from .loss_curve import draw_loss_curve, read_scalars
-from .reconstruction import reconstruction_sheet, to_uint8
+from fsfm_mm.visualization.loss_curve import draw_loss_curve, read_scalars
+from fsfm_mm.visualization.reconstruction import reconstruction_sheet, to_uint8
 
 __all__ = ['draw_loss_curve', 'read_scalars', 'reconstruction_sheet', 'to_uint8']

@@ -1,11 +1,11 @@
 """Hooks for mmengine's Runner."""
 
-from .broken_files import BrokenFilesHook
-from .momentum import MomentumUpdateHook
-from .nonfinite import NonFiniteError, NonFiniteGuardHook
-from .pictures import LossCurveHook, ReconstructionPictureHook
-from .report import RunReportHook
-from .runtime_info import IntervalRuntimeInfoHook
+from fsfm_mm.engine.hooks.broken_files import BrokenFilesHook
+from fsfm_mm.engine.hooks.momentum import MomentumUpdateHook
+from fsfm_mm.engine.hooks.nonfinite import NonFiniteError, NonFiniteGuardHook
+from fsfm_mm.engine.hooks.pictures import LossCurveHook, ReconstructionPictureHook
+from fsfm_mm.engine.hooks.report import RunReportHook
+from fsfm_mm.engine.hooks.runtime_info import IntervalRuntimeInfoHook
 
 __all__ = [
     'BrokenFilesHook',

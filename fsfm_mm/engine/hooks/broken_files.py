@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmengine.dist import collect_results, get_world_size
 from mmengine.hooks import Hook
 
-from ...registry import HOOKS
+from fsfm_mm.registry import HOOKS
 
 
 @HOOKS.register_module()

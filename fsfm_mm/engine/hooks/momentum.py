@@ -7,7 +7,7 @@ import math
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ...registry import HOOKS
+from fsfm_mm.registry import HOOKS
 
 
 @HOOKS.register_module()

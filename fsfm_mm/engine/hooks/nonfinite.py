@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.hooks import Hook
 
-from ...registry import HOOKS
+from fsfm_mm.registry import HOOKS
 
 
 class NonFiniteError(RuntimeError):
@@ -40,7 +40,7 @@ class NonFiniteGuardHook(Hook):
         count = int(skipped)
         if count == 0:
             return
-        losses = ', '.join(f'{key} {float(value):.4g}' for key, value in (outputs or {}).items())
+        losses = ', '.join(f'{key} {float(value.detach()):.4g}' for key, value in (outputs or {}).items())
         if count < self.patience:
             runner.logger.warning(
                 f'iteration {runner.iter + 1}: the gradient is not finite, update skipped '

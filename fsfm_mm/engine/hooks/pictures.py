@@ -10,8 +10,8 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ...registry import HOOKS
-from ...visualization import draw_loss_curve, read_scalars, reconstruction_sheet
+from fsfm_mm.registry import HOOKS
+from fsfm_mm.visualization import draw_loss_curve, read_scalars, reconstruction_sheet
 
 
 @HOOKS.register_module()

@@ -8,30 +8,21 @@ from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ...ops.precision import resolve_dtype
-from ...registry import HOOKS
+from fsfm_mm.ops.precision import resolve_dtype
+from fsfm_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
 class RunReportHook(Hook):
     """Reports batch, learning-rate and schedule arithmetic at the start, and the run's files at the end."""
 
-    priority = 'VERY_LOW'
+    priority = 'LOWEST'  # after the hooks that write the files it names
 
     def before_train(self, runner) -> None:
-        """Log the arithmetic.
-
-        Raises:
-            ValueError: When the data set is smaller than one batch, so that nothing would be trained.
-        """
+        """Log the arithmetic."""
         loader, wrapper = runner.train_dataloader, runner.optim_wrapper
         per_device, world, accumulate = loader.batch_size, get_world_size(), wrapper._accumulative_counts
         count = len(loader.dataset)
-        if len(loader) == 0:
-            raise ValueError(
-                f'the data set has {count} samples, fewer than one batch of {per_device} on {world} process(es): '
-                'give train_dataloader.batch_size a smaller value'
-            )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         device = next(model.parameters()).device
         dtype = resolve_dtype(getattr(wrapper, 'dtype', 'float32'), device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 
-from ...registry import HOOKS
+from fsfm_mm.registry import HOOKS
 
 
 @HOOKS.register_module()

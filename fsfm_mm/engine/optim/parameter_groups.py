@@ -10,7 +10,7 @@ from mmengine.registry import build_from_cfg
 from mmpretrain.registry import OPTIMIZERS
 from torch import nn
 
-from ...registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from fsfm_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 
 def parameter_groups(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 
-from ...registry import PARAM_SCHEDULERS
-from ...schedules import warmup_cosine
+from fsfm_mm.registry import PARAM_SCHEDULERS
+from fsfm_mm.schedules import warmup_cosine
 
 
 @PARAM_SCHEDULERS.register_module()

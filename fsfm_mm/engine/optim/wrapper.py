@@ -9,8 +9,8 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from ...ops.precision import resolve_dtype
-from ...registry import OPTIM_WRAPPERS
+from fsfm_mm.ops.precision import resolve_dtype
+from fsfm_mm.registry import OPTIM_WRAPPERS
 
 
 @OPTIM_WRAPPERS.register_module()

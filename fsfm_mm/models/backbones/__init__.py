@@ -1,5 +1,5 @@
 """Backbones."""
 
-from .fused_attention_vit import FusedAttentionViT
+from fsfm_mm.models.backbones.fused_attention_vit import FusedAttentionViT
 
 __all__ = ['FusedAttentionViT']

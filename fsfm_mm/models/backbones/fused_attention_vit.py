@@ -9,10 +9,10 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.models.utils import resize_pos_embed
 from torch import nn
 
-from ...ops.patches import gather_tokens, patchify, split_mask
-from ...registry import MODELS
-from ...structures import TokenSplit
-from ..layers import LAYER_NORM_EPS, Block, PatchEmbed, init_transformer, position_table, token
+from fsfm_mm.models.layers import LAYER_NORM_EPS, Block, PatchEmbed, init_transformer, position_table, token
+from fsfm_mm.ops.patches import gather_tokens, patchify, split_mask
+from fsfm_mm.registry import MODELS
+from fsfm_mm.structures import TokenSplit
 
 #: Architectures as (embed_dim, depth, num_heads). 'small' has FS-VFM's 12 heads (timm's has 6);
 #: 'huge' is meant for patch_size=14.

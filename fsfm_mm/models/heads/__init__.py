@@ -1,5 +1,5 @@
 """Heads on top of representations."""
 
-from .projection import ProjectionMLP
+from fsfm_mm.models.heads.projection import ProjectionMLP
 
 __all__ = ['ProjectionMLP']

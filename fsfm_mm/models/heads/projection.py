@@ -6,8 +6,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from ...registry import MODELS
-from ..layers import init_transformer
+from fsfm_mm.models.layers import init_transformer
+from fsfm_mm.registry import MODELS
 
 
 @MODELS.register_module()

@@ -1,9 +1,9 @@
 """Layers shared by the backbone and the decoders."""
 
-from .attention import Attention, explicit_attention
-from .block import LAYER_NORM_EPS, Block, compile_blocks
-from .init import init_transformer, position_table, token
-from .patch_embed import PatchEmbed
+from fsfm_mm.models.layers.attention import Attention, explicit_attention
+from fsfm_mm.models.layers.block import LAYER_NORM_EPS, Block, compile_blocks
+from fsfm_mm.models.layers.init import init_transformer, position_table, token
+from fsfm_mm.models.layers.patch_embed import PatchEmbed
 
 __all__ = [
     'LAYER_NORM_EPS',

@@ -6,7 +6,7 @@ import torch
 from timm.layers import DropPath, Mlp
 from torch import nn
 
-from .attention import Attention
+from fsfm_mm.models.layers.attention import Attention
 
 #: LayerNorm epsilon of ViT and MAE; the projection heads keep torch's default instead.
 LAYER_NORM_EPS = 1e-6

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ...ops.positions import sincos_2d
-from .patch_embed import PatchEmbed
+from fsfm_mm.models.layers.patch_embed import PatchEmbed
+from fsfm_mm.ops.positions import sincos_2d
 
 
 def init_transformer(module: nn.Module) -> None:

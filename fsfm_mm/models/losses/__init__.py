@@ -1,7 +1,14 @@
 """The 3C losses: two reconstructions and the similarity losses."""
 
-from .reconstruction import MaskedReconstructionLoss, RegionReconstructionLoss
-from .similarity import BYOLLoss, InfoNCELoss, MoCoV3SimilarityLoss, SimCLRLoss, SimilarityLoss, SimSiamLoss
+from fsfm_mm.models.losses.reconstruction import MaskedReconstructionLoss, RegionReconstructionLoss
+from fsfm_mm.models.losses.similarity import (
+    BYOLLoss,
+    InfoNCELoss,
+    MoCoV3SimilarityLoss,
+    SimCLRLoss,
+    SimilarityLoss,
+    SimSiamLoss,
+)
 
 __all__ = [
     'BYOLLoss',

@@ -6,7 +6,7 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import nn
 
-from ...registry import MODELS
+from fsfm_mm.registry import MODELS
 
 
 def patch_targets(patches: torch.Tensor, norm_pix: bool = True) -> torch.Tensor:

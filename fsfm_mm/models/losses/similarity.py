@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import nn
 
-from ...registry import MODELS
+from fsfm_mm.registry import MODELS
 
 
 def normalised(x: torch.Tensor) -> torch.Tensor:

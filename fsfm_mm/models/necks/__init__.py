@@ -1,6 +1,6 @@
 """Decoders between the backbone and the losses."""
 
-from .pixel_decoder import MAEPixelDecoder
-from .rep_decoder import SiameseRepDecoder
+from fsfm_mm.models.necks.pixel_decoder import MAEPixelDecoder
+from fsfm_mm.models.necks.rep_decoder import SiameseRepDecoder
 
 __all__ = ['MAEPixelDecoder', 'SiameseRepDecoder']

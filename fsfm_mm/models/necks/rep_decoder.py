@@ -6,10 +6,10 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from ...ops.patches import gather_tokens
-from ...registry import MODELS
-from ...structures import TokenSplit
-from ..layers import LAYER_NORM_EPS, Block, init_transformer, position_table
+from fsfm_mm.models.layers import LAYER_NORM_EPS, Block, init_transformer, position_table
+from fsfm_mm.ops.patches import gather_tokens
+from fsfm_mm.registry import MODELS
+from fsfm_mm.structures import TokenSplit
 
 
 @MODELS.register_module()

@@ -1,6 +1,6 @@
 """Self-supervisors."""
 
-from .face_mae import FaceMAE
-from .fsfm import FSFM
+from fsfm_mm.models.selfsup.face_mae import FaceMAE
+from fsfm_mm.models.selfsup.fsfm import FSFM
 
 __all__ = ['FSFM', 'FaceMAE']

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 
-from ...ops.patches import gather_tokens, patchify, restore_order, split_mask, unpatchify
-from ...registry import MODELS
-from ...structures import TokenSplit
-from ..layers import compile_blocks, token
-from ..losses.reconstruction import patch_errors, patch_targets
+from fsfm_mm.models.layers import compile_blocks, token
+from fsfm_mm.models.losses.reconstruction import patch_errors, patch_targets
+from fsfm_mm.ops.patches import gather_tokens, patchify, restore_order, split_mask, unpatchify
+from fsfm_mm.registry import MODELS
+from fsfm_mm.structures import TokenSplit
 
 
 @MODELS.register_module()

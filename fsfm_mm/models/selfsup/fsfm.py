@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ...registry import MODELS
-from .face_mae import FaceMAE
+from fsfm_mm.models.selfsup.face_mae import FaceMAE
+from fsfm_mm.registry import MODELS
 
 
 @MODELS.register_module()
