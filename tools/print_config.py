@@ -13,7 +13,9 @@ def main(argv: list[str] | None = None) -> None:
     """Print the config."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to apply')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to apply'
+    )
     args = parser.parse_args(argv)
     if not Path(args.config).is_file():
         sys.exit(f'print_config.py: there is no config file {args.config}')

@@ -14,9 +14,9 @@ max_iters = 600
 
 model = dict(
     data_preprocessor=dict(_delete_=True, type='FaceDataPreprocessor', mean=[0.5] * 3, std=[0.25] * 3),
-    backbone=dict(arch=dict(_delete_=True, embed_dim=192, depth=6, num_heads=6), img_size=96, patch_size=8),
-    pixel_decoder=dict(embed_dim=128, depth=2, num_heads=4),
-    rep_decoder=dict(depth=1, num_heads=6),
+    backbone=dict(arch=dict(_delete_=True, embed_dim=128, depth=4, num_heads=4), img_size=96, patch_size=8),
+    pixel_decoder=dict(embed_dim=96, depth=2, num_heads=4),
+    rep_decoder=dict(depth=1, num_heads=4),
     projector=dict(hidden_dim=512, out_dim=128),
     predictor=dict(hidden_dim=512),
     norm_pix=False,
@@ -25,7 +25,7 @@ optim_wrapper = dict(
     type='AutocastOptimWrapper',
     dtype='auto',
     constructor='MergedGroupsConstructor',
-    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.95), weight_decay=0.05, fused=True),
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.95), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = dict(type='WarmupCosineLR', warmup=60, total=max_iters, by_epoch=False)

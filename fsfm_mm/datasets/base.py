@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from fsfm_mm.datasets.transforms.loading import BrokenSampleError
+from fsfm_mm.registry import TRANSFORMS
 
 #: With ``on_broken='skip'``: so many broken samples in a row are a fault of the data set, not of a file.
 MAX_BROKEN_RUN = 32
@@ -50,6 +51,8 @@ class FaceDataset(BaseDataset):
         steps = list(pipeline)
         if mask is not None:
             steps.insert(max(len(steps) - 1, 0), mask)
+        # mmpretrain's registry, whatever the default scope is; Compose would look in mmengine's
+        steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in steps]
         super().__init__(pipeline=steps, **kwargs)
 
     def full_init(self) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from fsfm_mm.datasets.base import FaceDataset
 from fsfm_mm.datasets.face_drawing import draw_face
 from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.registry import DATASETS
+
+
+def _draw_read_only(number: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a face to keep: nobody may change it in place."""
+    img, labels = draw_face(number, size, seed)
+    img.flags.writeable = labels.flags.writeable = False
+    return img, labels
 
 
 @DATASETS.register_module()
@@ -23,6 +33,7 @@ class GeneratedFaces(FaceDataset):
         img_size: Side S of the pictures in pixels, 32 or more.
         seed: Another seed, another set of faces.
         start: Number of the first face: disjoint ranges of the same seed are disjoint splits.
+        cache: Keep drawn faces in memory, 4 * S * S bytes each, in every worker process.
         pipeline: Transforms.
         **kwargs: ``lazy_init``, ``metainfo`` ... of :class:`mmengine.dataset.BaseDataset`.
 
@@ -38,6 +49,7 @@ class GeneratedFaces(FaceDataset):
         img_size: int = 224,
         seed: int = 0,
         start: int = 0,
+        cache: bool = False,
         pipeline: Sequence = (),
         **kwargs: Any,
     ) -> None:
@@ -47,6 +59,7 @@ class GeneratedFaces(FaceDataset):
                 f'length={length}, img_size={img_size}, start={start}, seed={seed}.'
             )
         self.length, self.img_size, self.seed, self.start = length, img_size, seed, start
+        self._draw = functools.cache(_draw_read_only) if cache else draw_face
         super().__init__(pipeline=list(pipeline), serialize_data=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -59,7 +72,7 @@ class GeneratedFaces(FaceDataset):
     def get_data_info(self, idx: int) -> dict:
         """Draw sample ``idx``; raises IndexError outside the data set, so that it can be iterated."""
         number = self._number(idx)
-        img, labels = draw_face(number, self.img_size, self.seed)
+        img, labels = self._draw(number, self.img_size, self.seed)
         index = number - self.start
         return {'img': img, 'parsing_map': labels, 'img_path': self.data_path(idx), 'sample_idx': index}
 

@@ -72,7 +72,9 @@ def _open_training_data(runner: Runner) -> None:
     if runner._train_dataloader is None:
         return
     loader = runner.build_dataloader(
-        runner._train_dataloader, seed=runner.seed, diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False)
+        runner._train_dataloader,
+        seed=runner.seed,
+        diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )
     if len(loader) == 0:
         raise ValueError(

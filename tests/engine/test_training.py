@@ -178,6 +178,7 @@ def test_auto_scale_lr_counts_accumulation(tmp_path):
     runner.train()
     initial = runner.optim_wrapper.param_groups[0]['initial_lr']
     assert initial == pytest.approx(1e-3 * 4 * 2 / 64)
+    assert set(runner.optim_wrapper.get_lr()) == {'lr'}
     scale_for_accumulation(runner.cfg)  # counted once only
     assert runner.cfg.auto_scale_lr.base_batch_size == 32
 

@@ -5,7 +5,7 @@ import os
 num_workers = max(1, min(8, len(os.sched_getaffinity(0)) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)) - 1))
 
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=num_workers,
     persistent_workers=True,
     drop_last=True,
@@ -13,8 +13,9 @@ train_dataloader = dict(
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type='GeneratedFaces',
-        length=100_000,
+        length=3000,
         img_size=96,
+        cache=True,
         mask=dict(type='CRFRPMask', mask_ratio=0.75),
         pipeline=[
             dict(type='BuildPatchLabels', patch_size=8),

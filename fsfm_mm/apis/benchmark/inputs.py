@@ -126,7 +126,8 @@ def _dataset_config(cfg: Config, data_root: str | None) -> tuple[ConfigDict, str
     roots = dataset.get('data_root', ())
     missing = [root for root in ([roots] if isinstance(roots, str) else roots) if not os.path.isdir(root)]
     if not missing:
-        return dataset, f'training set: {dataset.type}'
+        cached = ', whose faces come from its cache after the warm-up' if dataset.get('cache') else ''
+        return dataset, f'training set: {dataset.type}{cached}'
     if data_root is not None:
         raise ValueError(f'--data-root: there is no folder {data_root}')
     size, patch_size = square_size(cfg)

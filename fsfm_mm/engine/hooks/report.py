@@ -27,9 +27,8 @@ class RunReportHook(Hook):
         device = next(model.parameters()).device
         dtype = resolve_dtype(getattr(wrapper, 'dtype', 'float32'), device)
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        peak = max(
-            group['initial_lr'] if 'initial_lr' in group else group['lr'] for group in wrapper.param_groups
-        )
+        groups = wrapper.optimizer.param_groups
+        peak = max(group.get('initial_lr', group['lr']) for group in groups)
         runner.logger.info(
             f'{type(model).__name__}: {trainable / 1e6:.2f} M trainable parameters on {device}, {dtype}. '
             f'Data: {count} samples. Effective batch: {per_device} x {world} process(es) x {accumulate} '

@@ -33,7 +33,7 @@ def parameter_groups(
         layer_decay: Factor d per layer: scale d ** (layers - 1 - layer). None for 1 everywhere.
 
     Returns:
-        Groups with ``params``, ``lr``, ``weight_decay``, ``lr_scale`` and ``names``.
+        Groups with ``params``, ``lr``, ``weight_decay``, ``lr_scale`` and ``names``; the highest rate first.
     """
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
@@ -51,7 +51,7 @@ def parameter_groups(
         )
         group['params'].append(parameter)
         group['names'].append(name)
-    return list(groups.values())
+    return sorted(groups.values(), key=lambda group: (-group['lr_scale'], -group['weight_decay']))
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -45,6 +45,9 @@ class AutocastOptimWrapper(OptimWrapper):
                 "(for float16 use type='AmpOptimWrapper', which scales the loss)"
             )
         self.dtype = dtype
+        # mmengine's stand-in group for logging the learning rate: automatic scaling misses it, and the first
+        # of our groups is the unscaled one already
+        self.base_param_settings = None
         #: Norm of the last gradient before clipping, on the device.
         self.grad_norm: torch.Tensor | None = None
         #: Steps in a row that were skipped for a non-finite gradient, on the device.

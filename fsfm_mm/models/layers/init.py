@@ -48,7 +48,7 @@ def position_table(
         ValueError: For another kind.
     """
     if kind == 'sincos':
-        table = torch.from_numpy(sincos_2d(embed_dim, grid)).to(torch.get_default_dtype())
+        table = torch.tensor(sincos_2d(embed_dim, grid), dtype=torch.get_default_dtype())
     elif kind == 'zeros':
         table = torch.zeros(1 + grid[0] * grid[1], embed_dim)
     else:

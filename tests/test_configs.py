@@ -1,0 +1,138 @@
+"""Every config builds; sizes, strategies and losses change in one line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS, MODELS
+
+from fsfm_mm.datasets.transforms import masking
+from fsfm_mm.models.losses import similarity
+from fsfm_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+NAMES = [path.stem for path in CONFIGS]
+
+#: Parameters of the online network (method as published, S/B/L) in millions, and of the other configs.
+ONLINE_PARAMETERS = {
+    'fsvfm_vit-s_vggface2_600e': 56.24,
+    'fsvfm_vit-b_vggface2_600e': 133.73,
+    'fsvfm_vit-l_vggface2_600e': 364.40,
+    'mae_vit-b_vggface2_400e': 111.91,
+    'fsfm_demo': 1.62,
+}
+
+
+def build_on_meta(config):
+    with torch.device('meta'):
+        return MODELS.build(config.model)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
+def test_config_builds(path):
+    config = Config.fromfile(path)
+    assert config.default_scope == 'mmpretrain'
+    model = build_on_meta(config)
+    online = sum(p.numel() for name, p in model.named_parameters() if not name.startswith('target.'))
+    assert online / 1e6 == pytest.approx(ONLINE_PARAMETERS.get(path.stem, 133.73), abs=0.005)
+    hooks = {hook['type'] for hook in config.default_hooks.values()}
+    assert {'MomentumUpdateHook', 'NonFiniteGuardHook', 'IntervalRuntimeInfoHook'} <= hooks
+    wrapper = OPTIM_WRAPPER_CONSTRUCTORS.get(config.optim_wrapper.pop('constructor'))(config.optim_wrapper)(model)
+    assert len(wrapper.optimizer.param_groups) == 2
+    assert wrapper.optimizer.defaults['fused']
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
+def test_docstring_tells_how_to_run_it(path):
+    text = path.read_text()
+    docstring = text.split('"""')[1]
+    assert str(path.relative_to(ROOT)) in docstring, 'the docstring shows the command'
+    assert 'Time' in docstring or 'time' in docstring
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
+def test_published_arithmetic(path):
+    """Warm-up and peak learning rate follow from the schedule: 1.5e-4 * 4096 / 256 = 2.4e-3."""
+    config = Config.fromfile(path)
+    if path.stem == 'fsfm_demo':
+        return
+    assert config.optim_wrapper.optimizer.lr == pytest.approx(2.4e-3)
+    assert config.param_scheduler.total == config.train_cfg.max_epochs
+    assert config.param_scheduler.warmup == 40
+    gpus = 4
+    effective = gpus * config.train_dataloader.batch_size * config.optim_wrapper.accumulative_counts
+    assert effective == config.auto_scale_lr.base_batch_size == 4096
+
+
+MASKS = {
+    'random': 'RandomMask',
+    'fasking': 'FaskingMask',
+    'frp': 'FRPMask',
+    'crfr-r': 'CRFRRMask',
+}
+LOSSES = {
+    'byol': 'BYOLLoss',
+    'infonce': 'InfoNCELoss',
+    'mocov3': 'MoCoV3SimilarityLoss',
+    'simclr': 'SimCLRLoss',
+}
+
+
+@pytest.mark.parametrize(('name', 'kind'), MASKS.items())
+def test_mask_ablations_change_the_mask_only(name, kind):
+    base = Config.fromfile(ROOT / 'configs/fsfm/fsfm_vit-b_vggface2_400e.py')
+    variant = Config.fromfile(ROOT / f'configs/fsfm/ablation_mask-{name}_vit-b_400e.py')
+    assert issubclass(getattr(masking, kind), masking.PatchMask)
+    assert variant.train_dataloader.dataset.mask.type == kind
+    variant.train_dataloader.dataset.mask.type = base.train_dataloader.dataset.mask.type
+    assert variant.to_dict() == base.to_dict()
+
+
+@pytest.mark.parametrize(('name', 'kind'), LOSSES.items())
+def test_similarity_ablations_change_the_loss_only(name, kind):
+    base = Config.fromfile(ROOT / 'configs/fsfm/fsfm_vit-b_vggface2_400e.py')
+    variant = Config.fromfile(ROOT / f'configs/fsfm/ablation_sim-{name}_vit-b_400e.py')
+    assert isinstance(build_on_meta(variant).loss_sim, getattr(similarity, kind))
+    variant.model.loss_sim.type = base.model.loss_sim.type
+    assert variant.to_dict() == base.to_dict()
+
+
+def test_as_released_differs_where_it_says():
+    model = build_on_meta(Config.fromfile(ROOT / 'configs/fsfm/fsfm_vit-b_as-released_400e.py'))
+    assert model.target.momentum(0, 10) is None
+    assert model.target.start == 'random'
+    with torch.device('cpu'):
+        config = Config.fromfile(ROOT / 'configs/fsfm/fsfm_vit-b_as-released_400e.py').model
+        config.backbone.update(arch=dict(embed_dim=16, depth=1, num_heads=1))
+        config.pixel_decoder.update(embed_dim=16, depth=1)
+        small = MODELS.build(config)
+    assert not small.rep_decoder.pos_embed.any()
+    assert not small.target.rep_decoder.pos_embed.any()
+
+
+@pytest.mark.parametrize('arch', ['tiny', 'small', 'large', 'huge'])
+def test_size_is_one_setting(arch):
+    config = Config.fromfile(ROOT / 'configs/fsfm/fsfm_vit-b_vggface2_400e.py')
+    config.merge_from_dict({'model.backbone.arch': arch})
+    model = build_on_meta(config)
+    assert model.backbone.embed_dims == model.rep_decoder.embed.in_features == model.pixel_decoder.embed.in_features
+
+
+def test_strategy_is_one_setting_of_the_command_line():
+    config = Config.fromfile(ROOT / 'configs/fsfm/fsfm_demo.py')
+    config.merge_from_dict({'train_dataloader.dataset.mask.type': 'FRPMask'})
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    assert [type(step).__name__ for step in dataset.pipeline.transforms] == ['BuildPatchLabels', 'FRPMask', 'PackFaces']
+    sample = dataset[0]
+    assert sample['mask'].sum() == 144 - 36
+    assert not sample['region_mask'].any()
+
+
+def test_classifier_config_builds():
+    config = Config.fromfile(ROOT / 'configs/_base_/models/vit_classifier.py')
+    config.model.backbone.init_cfg = None
+    model = build_on_meta(config)
+    images = torch.empty(2, 3, 224, 224, device='meta')
+    assert model.head(model.extract_feat(images)).shape == (2, 2)
