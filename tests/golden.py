@@ -17,7 +17,9 @@ def load_pretrain_golden():
 
 
 def tensors(arrays, prefix, dtype=torch.float64):
-    return {k[len(prefix) :]: torch.from_numpy(v).to(dtype) for k, v in arrays.items() if k.startswith(prefix)}
+    return {
+        k[len(prefix) :]: torch.from_numpy(v).to(dtype) for k, v in arrays.items() if k.startswith(prefix)
+    }
 
 
 def fsfm_config(meta, **changes):

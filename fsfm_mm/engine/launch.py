@@ -71,8 +71,11 @@ def build_runner(cfg: Config) -> Runner:
 def _open_training_data(runner: Runner) -> None:
     if runner._train_dataloader is None:
         return
+    settings = runner._train_dataloader
+    if isinstance(settings, dict) and not torch.cuda.is_available():
+        settings['pin_memory'] = False  # torch would warn of it at every epoch
     loader = runner.build_dataloader(
-        runner._train_dataloader,
+        settings,
         seed=runner.seed,
         diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
     )

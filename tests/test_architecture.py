@@ -1,0 +1,98 @@
+"""The package is cut in layers: imports go one way, and no file grows beyond reading length."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / 'fsfm_mm'
+FILES = sorted(PACKAGE.rglob('*.py'))
+MAX_LINES = 300
+
+#: A component imports from the rows above its own and from itself, never from its neighbours in a row.
+LAYERS = (
+    ('version', '_startup', 'regions', 'schedules', 'statistics', 'structures'),
+    ('ops',),
+    ('registry',),
+    ('evaluation',),
+    ('datasets', 'visualization', 'preparation'),
+    ('models',),
+    ('engine',),
+    ('checkpoints', 'apis'),
+    ('__init__',),  # the package itself: registers everything
+)
+LEVEL = {component: level for level, row in enumerate(LAYERS) for component in row}
+#: Pairs that do not know each other, although one stands above the other.
+STRANGERS = {('models', 'datasets')}
+#: Folders of the project that the package, once installed, cannot see.
+OUTSIDE = {'tools', 'tests', 'configs', 'docs', 'benchmarks'}
+
+
+def component_of(file):
+    return file.relative_to(PACKAGE).parts[0].removesuffix('.py')
+
+
+def imported_modules(source):
+    """Dotted names of everything a file imports, at any depth and by name too."""
+    modules = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, 'imports are absolute'
+            if node.module == 'fsfm_mm':
+                modules += [f'fsfm_mm.{alias.name}' for alias in node.names]
+            else:
+                modules.append(node.module)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith('import_module'):
+            modules += [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+    return modules
+
+
+def offences(component, source):
+    """What a file of a component imports although it must not."""
+    found = []
+    for module in imported_modules(source):
+        parts = module.split('.')
+        if parts[0] in OUTSIDE:
+            found.append(module)
+        if parts[0] != 'fsfm_mm':
+            continue
+        other = '__init__' if len(parts) == 1 or parts[1].startswith('__') else parts[1]
+        if other != component and (LEVEL[other] >= LEVEL[component] or (component, other) in STRANGERS):
+            found.append(module)
+    return found
+
+
+def test_every_component_has_a_place():
+    unknown = {component_of(file) for file in FILES} - set(LEVEL)
+    assert not unknown, f'give {sorted(unknown)} a place in LAYERS'
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_one_way(file):
+    assert offences(component_of(file), file.read_text(encoding='utf-8')) == []
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_file_is_too_long(file):
+    assert len(file.read_text(encoding='utf-8').splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize(
+    'component, source, expected',
+    [
+        ('ops', 'from fsfm_mm.models.layers import Block', ['fsfm_mm.models.layers']),
+        ('ops', 'def f():\n    from fsfm_mm import datasets, regions', ['fsfm_mm.datasets']),
+        ('ops', 'import fsfm_mm', ['fsfm_mm']),
+        ('models', 'import fsfm_mm.datasets.collate', ['fsfm_mm.datasets.collate']),
+        ('datasets', 'from fsfm_mm.models import necks', ['fsfm_mm.models']),
+        ('apis', 'from fsfm_mm.checkpoints import from_reference', ['fsfm_mm.checkpoints']),
+        ('engine', "importlib.import_module('fsfm_mm.apis')", ['fsfm_mm.apis']),
+        ('engine', 'from tools.train import main\nimport tests.golden', ['tools.train', 'tests.golden']),
+        ('models', 'from fsfm_mm.models.layers import Block\nimport torch', []),
+        ('models', 'from fsfm_mm.ops.patches import patchify\nfrom fsfm_mm import schedules', []),
+    ],
+)
+def test_the_check_itself(component, source, expected):
+    assert offences(component, source) == expected

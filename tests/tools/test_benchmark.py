@@ -1,0 +1,280 @@
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from fsfm_mm.apis.benchmark import (
+    build_step,
+    count_flops,
+    describe_machine,
+    face_maps,
+    mask_transform,
+    measure,
+    random_batch,
+    square_size,
+    step_flops,
+)
+from fsfm_mm.apis.benchmark.training_step import attention_kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / 'configs' / 'fsfm' / 'fsfm_demo.py'
+MAE = ROOT / 'configs' / 'mae' / 'mae_vit-b_vggface2_400e.py'
+TINY = [
+    *('--batch-size', '2', '--repeats', '1', '--mask-batch', '4', '--loader-batches', '1'),
+    *('--matmul-size', '64', '--min-seconds', '0', '--device', 'cpu'),
+]
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location(
+        'benchmark_tool', ROOT / 'tools' / 'analysis' / 'benchmark.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def step():
+    """A training step of the demo in float32, on two images."""
+    cfg = Config.fromfile(DEMO)
+    cfg.optim_wrapper.dtype = 'float32'
+    size, patch_size = square_size(cfg)
+    batch = random_batch(mask_transform(cfg), face_maps(2, size), patch_size, 2)
+    return build_step(cfg, batch, 'cpu')
+
+
+def names(result, section):
+    return [row['name'] for row in result['rows'] if row['section'] == section]
+
+
+def check_numbers(result):
+    """Every time is positive, and speed, time and images agree."""
+    for row in result['rows']:
+        assert row['ms'] > 0 and row['images'] > 0, row
+        assert row['images_per_s'] == pytest.approx(row['images'] / row['ms'] * 1e3)
+        assert row['ratio'] is None or row['ratio'] > 0, row
+        assert (row['ratio'] is None) == (row['ratio_of'] == ''), row
+
+
+@pytest.mark.slow
+def test_demo_has_all_parts_and_json_is_what_is_printed(tool, tmp_path, capsys):
+    out = tmp_path / 'new' / 'demo.json'
+    result = tool.main([str(DEMO), *TINY, '--out', str(out)])
+    check_numbers(result)
+    assert [row['section'] for row in result['rows']] == sorted(
+        (row['section'] for row in result['rows']), key=tool.PARTS.index
+    )
+    assert len(names(result, 'masks')) == 1 + 5 * 3
+    assert names(result, 'loader') == [
+        'whole pipeline',
+        'without the mask',
+        'without the mask and its label table',
+    ]
+    assert names(result, 'step') == [
+        'whole step',
+        'whole forward',
+        'copy, normalise, patches',
+        'online encoder, forward',
+        'online encoder, forward + backward',
+        'pixel decoder, forward',
+        'pixel decoder, forward + backward',
+        'rep decoder and heads, forward',
+        'rep decoder and heads, forward + backward',
+        'losses, forward',
+        'losses, forward + backward',
+        'target, forward',
+        'momentum update',
+        'optimiser (norm, clip, update)',
+    ]
+    assert len(names(result, 'choices')) == 10
+    facts = result['facts']
+    assert facts['share_of_matmul_peak'] > 0 and facts['gflop_per_image'] > 0
+    by_name = {row['name']: row['ms'] for row in result['rows']}
+    counted = (
+        'copy, normalise, patches',
+        'target, forward',
+        'momentum update',
+        'optimiser (norm, clip, update)',
+    )
+    # the lines of the choices end differently, so these are the step's alone
+    parts = sum(ms for name, ms in by_name.items() if name in counted or name.endswith('forward + backward'))
+    assert facts['rest_share_of_step'] == pytest.approx(1 - parts / by_name['whole step'], abs=1e-9)
+
+    assert json.loads(out.read_text(encoding='utf-8')) == result
+    assert [p.name for p in out.parent.iterdir()] == ['demo.json']
+    printed = capsys.readouterr().out
+    for row in result['rows']:
+        line = next(line for line in printed.splitlines() if line.startswith(f'  {row["name"]} '))
+        assert f'{row["ms"]:,.4g}' in line and f'{row["images_per_s"]:,.5g}' in line
+    assert str(ROOT) not in out.read_text() and str(tmp_path) not in out.read_text()
+
+
+def test_mae_config_has_no_target_and_missing_data_is_said(tool, tmp_path, capsys):
+    config = tmp_path / 'small_mae.py'
+    config.write_text(
+        f'_base_ = {str(MAE)!r}\n'
+        'model = dict(backbone=dict(img_size=32), pixel_decoder=dict(embed_dim=32, depth=1, num_heads=2))\n'
+    )
+    options = [
+        '--arch',
+        'tiny',
+        '--dtype',
+        'float32',
+        '--parts',
+        'step,loader',
+        '--out',
+        str(tmp_path / 'mae.json'),
+    ]
+    result = tool.main([str(config), *TINY, *options])
+    check_numbers(result)
+    assert {row['section'] for row in result['rows']} == {'loader', 'step'}
+    assert not [
+        name for name in names(result, 'step') if 'target' in name or 'rep ' in name or 'momentum' in name
+    ]
+    note = "training set: the config's data_root is missing, so GeneratedFaces of 32 pixels instead"
+    assert result['notes'] == [note]
+    assert note in capsys.readouterr().out
+    assert result['options']['dtype'] == 'float32' and result['options']['arch'] == 'tiny'
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['nowhere.py'], 'there is no config file nowhere.py'),
+        ([str(DEMO), '--batch-size', '0'], '--batch-size must be at least 1, found 0'),
+        ([str(DEMO), '--workers', '-1'], '--workers must be at least 0, found -1'),
+        (
+            [str(DEMO), '--parts', 'step,stop'],
+            "--parts takes masks, loader, step, choices .* found 'step,stop'",
+        ),
+        (
+            [str(DEMO), *TINY, '--parts', 'loader', '--data-root', 'x'],
+            '--data-root: the training set GeneratedFaces',
+        ),
+        (
+            [str(MAE), *TINY, '--parts', 'loader', '--data-root', 'nowhere'],
+            '--data-root: there is no folder nowhere',
+        ),
+        (
+            [str(ROOT / 'configs/_base_/models/vit_classifier.py')],
+            'must be FSFM or FaceMAE, found ImageClassifier',
+        ),
+        ([str(ROOT / 'configs/_base_/models/mae_vit.py')], 'must be an AutocastOptimWrapper, found None'),
+    ],
+)
+def test_bad_options_give_one_sentence(tool, options, message):
+    with pytest.raises(SystemExit, match=f'^benchmark.py: .*{message}') as error:
+        tool.main(options)
+    assert '\n' not in str(error.value)
+
+
+def test_cuda_is_refused_where_there_is_none(tool, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(SystemExit, match='--device cuda: torch finds no CUDA device'):
+        tool.main([str(DEMO), '--device', 'cuda'])
+
+
+def test_flops_of_a_linear_layer():
+    layer, x = torch.nn.Linear(64, 32, bias=False), torch.randn(7, 64)
+    assert count_flops(lambda: layer(x)) == 2 * 7 * 64 * 32
+    # no gradient of the input is wanted, so the backward pass is one product
+    assert count_flops(lambda: layer(x).sum().backward()) == 2 * 2 * 7 * 64 * 32
+
+
+@pytest.mark.parametrize('fused', [True, False])
+def test_flops_count_attention(step, fused):
+    backbone, (patches, split, _) = step.model.backbone, step.prepare()
+    tokens, width, depth = 1 + split.visible.shape[1], backbone.embed_dims, backbone.depth
+    linear = 2 * tokens * 12 * width**2
+    attention = 2 * 2 * tokens**2 * width
+    embedding = 2 * (tokens - 1) * patches.shape[-1] * width
+    with attention_kernel(backbone, fused), torch.no_grad():
+        counted = count_flops(lambda: backbone.encode(patches, split))
+    assert counted == len(patches) * (depth * (linear + attention) + embedding)
+
+
+def test_flops_of_a_step_do_not_depend_on_the_batch(step):
+    assert step_flops(step) == pytest.approx(step_flops(step.take(1)), rel=0.01)
+    assert all(module.fused is None for module in step.model.modules() if hasattr(module, 'fused'))
+
+
+def test_parts_make_up_the_losses(step):
+    """The losses of the parts, fed with what the other parts give, are the model's own."""
+    (total,) = step.parts()['losses']()
+    assert total.item() == pytest.approx(sum(step.forward()).item(), rel=1e-5)
+
+
+def test_nothing_drifts(step):
+    before = {name: value.clone() for name, value in step.model.state_dict().items()}
+    step.whole()
+    step.with_gradients(step.optim.step)()
+    for forward in step.parts().values():
+        step.backward_of(forward)()
+    for name, value in step.model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=1e-6, atol=1e-7)
+    assert all(parameter.grad is None for parameter in step.model.parameters())
+
+
+def test_optimiser_steps_with_gradients_of_the_whole_batch(step):
+    seen = []
+    step.with_gradients(lambda: seen.append([p.grad for p in step.model.parameters() if p.requires_grad]))()
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in seen[0])
+
+
+def test_random_batch_repeats_few_maps():
+    cfg = Config.fromfile(DEMO)
+    batch = random_batch(mask_transform(cfg), face_maps(2, 96), 8, 5)
+    assert batch['inputs'].shape == (5, 3, 96, 96) and batch['inputs'].dtype == torch.uint8
+    assert batch['mask'].sum(1).tolist() == [108] * 5
+    assert not (batch['region_mask'] & ~batch['mask']).any()
+
+
+def test_mask_transform_is_found_in_the_pipeline_too():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        cfg = Config.fromfile(DEMO)
+        mask = cfg.train_dataloader.dataset.pop('mask')
+        with pytest.raises(ValueError, match='has no mask transform'):
+            mask_transform(cfg)
+        cfg.train_dataloader.dataset.pipeline.insert(1, mask)
+        assert type(mask_transform(cfg)).__name__ == 'CRFRPMask'
+
+
+def test_square_size_refuses_other_shapes():
+    cfg = Config(dict(model=dict(backbone=dict(img_size=(64, 32)))))
+    with pytest.raises(ValueError, match=r'square faces, .*\(64, 32\)'):
+        square_size(cfg)
+    cfg.model.backbone.img_size = (64, 64)
+    assert square_size(cfg) == (64, 16)
+
+
+def test_measure_takes_turns_and_the_median(monkeypatch):
+    clock = iter(np.cumsum([0, 9, 0, 9, *[0, 1, 0, 2] * 2, 0, 100, 0, 4]).tolist())
+    monkeypatch.setattr('fsfm_mm.apis.benchmark.timing.time.perf_counter', lambda: next(clock))
+    called = []
+    times = measure({'a': lambda: called.append('a'), 'b': lambda: called.append('b')}, repeats=3)
+    assert ''.join(called) == 'ab' + 'ab' * 3
+    assert times == {'a': 1, 'b': 2}
+
+
+def test_measure_calls_short_functions_often(monkeypatch):
+    clock = iter([0, 5, 5, 7, 10, 30])
+    monkeypatch.setattr('fsfm_mm.apis.benchmark.timing.time.perf_counter', lambda: next(clock))
+    called = []
+    assert measure({'a': lambda: called.append(0)}, repeats=1, min_seconds=9) == {'a': 4}
+    assert len(called) == 2 + math.ceil(9 / 2)
+    with pytest.raises(ValueError, match='repeats must be at least 1'):
+        measure({}, repeats=0)
+
+
+def test_machine_has_no_names_or_paths():
+    machine = describe_machine('cpu')
+    assert set(machine) == {'cpu', 'cores', 'torch_threads', 'torch', 'python', 'device'}
+    assert machine['cores'] >= 1 and '/' not in json.dumps(machine)

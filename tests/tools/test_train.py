@@ -1,0 +1,310 @@
+"""tools/train.py as a user calls it: training, resuming, swapping pieces, wrong inputs, two processes."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
+
+from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.visualization import read_scalars
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = str(ROOT / 'configs/fsfm/fsfm_demo.py')
+VIT_B = str(ROOT / 'configs/fsfm/fsfm_vit-b_vggface2_400e.py')
+
+#: Settings that make any config small.
+SMALL = {
+    'model.backbone.arch': 'dict(_delete_=True,embed_dim=32,depth=2,num_heads=2)',
+    'model.pixel_decoder.embed_dim': 32,
+    'model.pixel_decoder.depth': 1,
+    'model.pixel_decoder.num_heads': 2,
+    'model.rep_decoder.depth': 1,
+    'model.rep_decoder.num_heads': 2,
+    'model.projector.hidden_dim': 32,
+    'model.predictor.hidden_dim': 32,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.batch_size': 4,
+    'default_hooks.logger.interval': 2,
+    'log_level': 'WARNING',
+}
+
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+train = load_tool('train')
+
+
+def small_config(tmp_path, base, **changes):
+    """A config file that inherits ``base`` and is small."""
+    settings = {**SMALL, **changes}
+    config = Config.fromfile(base)
+    arch = settings.pop('model.backbone.arch')
+    config.merge_from_dict(settings)
+    if arch:
+        config.model.backbone.arch = dict(embed_dim=32, depth=2, num_heads=2)
+    path = tmp_path / 'config.py'
+    config.dump(path)
+    return str(path)
+
+
+def run(tmp_path, base=DEMO, arguments=(), **changes):
+    work_dir = tmp_path / 'work'
+    config = small_config(tmp_path, base, **changes)
+    train.main([config, '--work-dir', str(work_dir), *arguments])
+    return work_dir
+
+
+ITERATIONS = {'train_cfg.max_iters': 4, 'param_scheduler.total': 4, 'param_scheduler.warmup': 1}
+
+
+def test_train_and_resume(tmp_path):
+    work_dir = run(tmp_path, **{**ITERATIONS, 'train_cfg.max_iters': 2})
+    assert (work_dir / 'iter_2.pth').exists()
+    assert (work_dir / 'loss_curve.png').exists()
+    assert (work_dir / 'reconstructions' / 'iter_0000002.png').exists()
+    run(tmp_path, arguments=['--resume'], **ITERATIONS)
+    assert (work_dir / 'iter_4.pth').exists()
+    assert [entry['step'] for entry in read_scalars(work_dir)] == [2, 4]
+    # a finished run that is started again does no work twice
+    before = (work_dir / 'iter_4.pth').stat().st_mtime_ns
+    run(tmp_path, arguments=['--resume'], **ITERATIONS)
+    assert (work_dir / 'iter_4.pth').stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        'train_dataloader.dataset.mask.type=FaskingMask',
+        'model.loss_sim.type=SimCLRLoss',
+        'model.norm_pix=True',
+        'optim_wrapper.accumulative_counts=2',
+    ],
+)
+def test_swap_a_piece_on_the_command_line(tmp_path, option):
+    work_dir = run(tmp_path, arguments=['--cfg-options', option], **ITERATIONS)
+    assert all(np.isfinite(entry['loss']) for entry in read_scalars(work_dir))
+
+
+def test_mae_on_plain_images(tmp_path):
+    """The MAE config needs no maps: ``need_maps=False``."""
+    folder = tmp_path / 'faces' / 'images'
+    folder.mkdir(parents=True)
+    for i in range(8):
+        cv2.imwrite(str(folder / f'{i}.png'), draw_face(i, 64)[0])
+    config = Config.fromfile(ROOT / 'configs/mae/mae_vit-b_vggface2_400e.py')
+    config.merge_from_dict(
+        {
+            k: v
+            for k, v in SMALL.items()
+            if not k.startswith(('model.rep', 'model.pro', 'model.pre', 'model.backbone'))
+        }
+    )
+    config.merge_from_dict(
+        {
+            'train_dataloader.dataset.data_root': str(tmp_path / 'faces'),
+            'train_dataloader.dataset.need_maps': False,
+            'train_dataloader.dataset.pipeline.1.size': 64,
+            'model.backbone.img_size': 64,
+            'optim_wrapper.accumulative_counts': 1,
+            'train_cfg.max_epochs': 1,
+            'param_scheduler.total': 1,
+            'param_scheduler.warmup': 0,
+        }
+    )
+    config.model.backbone.arch = dict(embed_dim=32, depth=2, num_heads=2)
+    config.dump(tmp_path / 'config.py')
+    train.main([str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / 'work')])
+    assert (tmp_path / 'work' / 'epoch_1.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['no/such/config.py'], 'there is no config file no/such/config.py'),
+        ([DEMO, '--resume', 'no.pth'], '--resume: there is no checkpoint no.pth'),
+        ([DEMO, '--auto-scale-lr'], 'has no auto_scale_lr.base_batch_size'),
+        (
+            [DEMO, '--cfg-options', 'train_dataloader.dataset.mask.mask_ratio=1.0'],
+            'mask_ratio must lie between 0 and 1',
+        ),
+        (
+            [DEMO, '--cfg-options', 'model.backbone.img_size=100'],
+            'img_size 100x100 is not divisible by patch_size=8',
+        ),
+        (
+            [DEMO, '--cfg-options', 'train_dataloader.batch_size=4000'],
+            '3000 samples, fewer than one batch of 4000',
+        ),
+        (
+            [VIT_B, '--cfg-options', 'train_dataloader.dataset.data_root=no/data'],
+            'no/data/images: no such folder',
+        ),
+        ([VIT_B, '--cfg-options', 'model.data_preprocessor.stats=nobody'], 'nobody'),
+    ],
+)
+def test_wrong_input_is_one_sentence(tmp_path, arguments, sentence):
+    with pytest.raises(SystemExit) as stopped:
+        train.main([*arguments, '--work-dir', str(tmp_path)])
+    message = str(stopped.value)
+    assert message.startswith('train.py: ')
+    assert sentence in message
+    assert '\n' not in message
+
+
+def write_faces(root, count, size=64):
+    for name in ('images', 'parsing_maps'):
+        (root / name).mkdir(parents=True)
+    for i in range(count):
+        image, labels = draw_face(i, size)
+        cv2.imwrite(str(root / 'images' / f'{i:02d}.png'), image)
+        np.save(root / 'parsing_maps' / f'{i:02d}.npy', labels)
+
+
+def faces_settings(root, epochs=1, size=64):
+    return {
+        'train_dataloader.dataset.data_root': str(root),
+        'train_dataloader.dataset.pipeline.1.size': size,
+        'model.backbone.img_size': size,
+        'optim_wrapper.accumulative_counts': 1,
+        'train_cfg.max_epochs': epochs,
+        'param_scheduler.total': epochs,
+        'param_scheduler.warmup': 0,
+    }
+
+
+def test_broken_files_are_named_at_the_end(tmp_path, capfd):
+    root = tmp_path / 'faces'
+    write_faces(root, 14)
+    (root / 'images' / '03.png').write_bytes(b'not a picture')
+    np.save(root / 'parsing_maps' / '07.npy', np.zeros((10, 10), np.uint8))
+    work_dir = run(
+        tmp_path,
+        VIT_B,
+        **faces_settings(root),
+        **{'train_dataloader.num_workers': 2, 'train_dataloader.drop_last': False},
+    )
+    assert '2 of 14 files could not be used' in capfd.readouterr().out
+    listed = (work_dir / 'broken_files.txt').read_text().splitlines()
+    assert [Path(name).name for name in listed] == ['03.png', '07.png']
+    assert (work_dir / 'epoch_1.pth').exists()
+
+
+def test_missing_map_stops_and_can_be_skipped(tmp_path, capfd):
+    root = tmp_path / 'faces'
+    write_faces(root, 9)
+    (root / 'parsing_maps' / '05.npy').unlink()
+    with pytest.raises(SystemExit, match=r'05\.png'):
+        run(tmp_path, VIT_B, **faces_settings(root))
+    run(tmp_path, VIT_B, **faces_settings(root), **{'train_dataloader.dataset.missing_maps': 'skip'})
+    assert '05.png' in capfd.readouterr().out
+
+
+FIXED_MASK = '''
+import numpy as np
+from fsfm_mm.ops.masks import crfr_p_masks
+from fsfm_mm.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class FixedMask:
+    """CRFR-P drawn from the sample's own number; every third face has no region."""
+
+    def __call__(self, results):
+        labels, index = results['patch_labels'], results['sample_idx']
+        mask, region = crfr_p_masks(labels[None], 48, np.random.default_rng(index))
+        results['mask'], results['region_mask'] = mask[0], region[0] & (index % 3 != 0)
+        return results
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_two_processes_equal_one(tmp_path, accumulate):
+    """2 processes x batch 2 equal 1 process x batch 4: losses, weights and target."""
+    (tmp_path / 'fixed_mask.py').write_text(FIXED_MASK)
+    settings = {
+        **ITERATIONS,
+        'train_dataloader.sampler.type': 'DefaultSampler',
+        'train_dataloader.dataset.img_size': 64,
+        'model.backbone.img_size': 64,
+        'optim_wrapper.accumulative_counts': accumulate,
+        'optim_wrapper.dtype': 'float32',
+        'custom_imports.imports': ['fsfm_mm', 'fixed_mask'],
+    }
+    config = Config.fromfile(small_config(tmp_path, DEMO, **settings), import_custom_modules=False)
+    config.train_dataloader.dataset.mask = dict(type='FixedMask')
+    environment = {
+        **os.environ,
+        'PYTHONPATH': str(tmp_path),
+        'PYTHON': sys.executable,
+        'OMP_NUM_THREADS': '1',
+        'PORT': str(20000 + os.getpid() % 20000),
+    }
+    states = []
+    for processes in (1, 2):
+        config.train_dataloader.batch_size = 4 // processes
+        config.dump(tmp_path / 'config.py')
+        work_dir = tmp_path / f'work{processes}'
+        command = [str(ROOT / 'tools/dist_train.sh'), str(tmp_path / 'config.py'), str(processes)]
+        subprocess.run([*command, '--work-dir', str(work_dir)], check=True, env=environment, timeout=300)
+        states.append(torch.load(work_dir / 'iter_4.pth', weights_only=False)['state_dict'])
+    curves = [[entry['loss'] for entry in read_scalars(tmp_path / f'work{n}')] for n in (1, 2)]
+    assert len(curves[0]) == 2
+    one, two = states
+    assert one.keys() == two.keys()
+    for key in one:
+        a, b = one[key], two[key]
+        if key.endswith('qkv.bias'):  # the keys' bias has no gradient but rounding, which Adam blows up
+            a, b = (bias.unflatten(0, (3, -1))[[0, 2]] for bias in (a, b))
+        torch.testing.assert_close(a, b, rtol=2e-4, atol=2e-6, msg=lambda text, key=key: f'{key}: {text}')
+    moved = 'target.backbone.blocks.0.mlp.fc1.weight'
+    assert not torch.equal(one[moved], one[moved.removeprefix('target.')])
+
+
+@pytest.mark.slow
+@pytest.mark.faces
+def test_real_pictures(tmp_path, faces):
+    """A small ViT on the 280 real faces: the loss falls, and the encoder loads into an ImageClassifier."""
+    work_dir = run(
+        tmp_path,
+        VIT_B,
+        **{
+            **faces_settings(faces / 'pretrain', epochs=6, size=112),
+            'train_dataloader.batch_size': 28,
+            'train_dataloader.num_workers': 1,
+            'optim_wrapper.optimizer.lr': 2e-3,
+            'default_hooks.logger.interval': 5,
+        },
+    )
+    losses = [entry['loss'] for entry in read_scalars(work_dir)]
+    assert len(losses) == 12
+    assert losses[-1] < 0.75 * losses[0]
+    sheet = cv2.imread(str(work_dir / 'reconstructions' / 'iter_0000060.png'))
+    assert sheet is not None
+    config = Config.fromfile(ROOT / 'configs/_base_/models/vit_classifier.py').model
+    config.backbone.update(arch=dict(embed_dim=32, depth=2, num_heads=2), img_size=112)
+    config.backbone.init_cfg.checkpoint = str(work_dir / 'epoch_6.pth')
+    config.head.in_channels = 32
+    classifier = MODELS.build(config)
+    classifier.init_weights()
+    state = torch.load(work_dir / 'epoch_6.pth', weights_only=False)['state_dict']
+    loaded = classifier.backbone.state_dict()
+    fresh = {key for key in loaded if f'backbone.{key}' not in state}
+    assert fresh == {'fc_norm.weight', 'fc_norm.bias'}
+    assert all(
+        torch.equal(value, state[f'backbone.{key}']) for key, value in loaded.items() if key not in fresh
+    )
