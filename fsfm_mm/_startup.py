@@ -15,7 +15,10 @@ from importlib import metadata
 #: One distribution of each pair may be installed: both own the same import folder.
 FAMILIES: tuple[tuple[str, str], ...] = (
     ('mmengine', 'onedl-mmengine'),
+    ('mmengine-lite', 'onedl-mmengine'),
     ('mmcv', 'onedl-mmcv'),
+    ('mmcv-lite', 'onedl-mmcv'),
+    ('mmcv-full', 'onedl-mmcv'),
     ('mmpretrain', 'onedl-mmpretrain'),
 )
 
@@ -46,7 +49,7 @@ def check_single_family() -> None:
     for upstream, fork in FAMILIES:
         if _installed(upstream) and _installed(fork):
             upstreams = ' '.join(u for u, _ in FAMILIES if _installed(u))
-            forks = ' '.join(f for _, f in FAMILIES if _installed(f))
+            forks = ' '.join(dict.fromkeys(f for _, f in FAMILIES if _installed(f)))
             raise ImportError(
                 f"fsfm_mm needs the maintained fork only, but '{upstream}' and '{fork}' are both installed "
                 f'and overwrite each other: run `pip uninstall -y {upstreams} {forks}` and then '
@@ -60,17 +63,17 @@ class _DropLine:
     def __init__(self, stream, line: str):
         self._stream = stream
         self._line = line
-        self._dropped = False
+        self._held = ''  # the line, while its newline is still to come
+        self._at_line_start = True
 
     def write(self, text: str) -> int:
-        if text.strip() == self._line:
-            self._dropped = True
-            return len(text)
-        if self._dropped and text == '\n':  # the newline that print() writes on its own
-            self._dropped = False
-            return 1
-        self._dropped = False
-        return self._stream.write(text)
+        pending, self._held = self._held + text, ''
+        if self._at_line_start and pending == self._line:
+            self._held = pending
+        elif pending and not (self._at_line_start and pending == f'{self._line}\n'):
+            self._stream.write(pending)
+            self._at_line_start = pending.endswith('\n')
+        return len(text)
 
     def __getattr__(self, name: str):
         return getattr(self._stream, name)

@@ -1,14 +1,11 @@
 """Shared fixtures: deterministic seeds and the optional folder of real pictures."""
 
 import random
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / 'engine')]  # helpers beside the tests
 
 import fsfm_mm  # noqa: F401  (registers everything)
 

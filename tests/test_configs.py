@@ -39,7 +39,9 @@ def test_config_builds(path):
     assert online / 1e6 == pytest.approx(ONLINE_PARAMETERS.get(path.stem, 133.73), abs=0.005)
     hooks = {hook['type'] for hook in config.default_hooks.values()}
     assert {'MomentumUpdateHook', 'NonFiniteGuardHook', 'IntervalRuntimeInfoHook'} <= hooks
-    wrapper = OPTIM_WRAPPER_CONSTRUCTORS.get(config.optim_wrapper.pop('constructor'))(config.optim_wrapper)(model)
+    wrapper = OPTIM_WRAPPER_CONSTRUCTORS.get(config.optim_wrapper.pop('constructor'))(config.optim_wrapper)(
+        model
+    )
     assert len(wrapper.optimizer.param_groups) == 2
     assert wrapper.optimizer.defaults['fused']
 
@@ -117,14 +119,22 @@ def test_size_is_one_setting(arch):
     config = Config.fromfile(ROOT / 'configs/fsfm/fsfm_vit-b_vggface2_400e.py')
     config.merge_from_dict({'model.backbone.arch': arch})
     model = build_on_meta(config)
-    assert model.backbone.embed_dims == model.rep_decoder.embed.in_features == model.pixel_decoder.embed.in_features
+    assert (
+        model.backbone.embed_dims
+        == model.rep_decoder.embed.in_features
+        == model.pixel_decoder.embed.in_features
+    )
 
 
 def test_strategy_is_one_setting_of_the_command_line():
     config = Config.fromfile(ROOT / 'configs/fsfm/fsfm_demo.py')
     config.merge_from_dict({'train_dataloader.dataset.mask.type': 'FRPMask'})
     dataset = DATASETS.build(config.train_dataloader.dataset)
-    assert [type(step).__name__ for step in dataset.pipeline.transforms] == ['BuildPatchLabels', 'FRPMask', 'PackFaces']
+    assert [type(step).__name__ for step in dataset.pipeline.transforms] == [
+        'BuildPatchLabels',
+        'FRPMask',
+        'PackFaces',
+    ]
     sample = dataset[0]
     assert sample['mask'].sum() == 144 - 36
     assert not sample['region_mask'].any()

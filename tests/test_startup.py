@@ -108,3 +108,19 @@ def test_both_families_of_one_package_are_refused(installed, upstream, fork):
 def test_one_family_passes(installed, names):
     installed(*names)
     check_single_family()
+
+
+@pytest.mark.parametrize(
+    ('writes', 'expected'),
+    [
+        (['error: ', 'Could not import OneDL', '\n'], 'error: Could not import OneDL\n'),
+        (['Could not import OneDL', ' after', '\n'], 'Could not import OneDL after\n'),
+        (['Could not import OneDL\n', '\n', 'x'], '\nx'),
+    ],
+)
+def test_parts_of_other_lines_are_kept(writes, expected):
+    out = io.StringIO()
+    stream = _DropLine(out, 'Could not import OneDL')
+    for text in writes:
+        stream.write(text)
+    assert out.getvalue() == expected

@@ -10,7 +10,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-max_iters = 600
+max_iters = 1000
 
 model = dict(
     data_preprocessor=dict(_delete_=True, type='FaceDataPreprocessor', mean=[0.5] * 3, std=[0.25] * 3),
@@ -28,12 +28,12 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.95), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=1.0),
 )
-param_scheduler = dict(type='WarmupCosineLR', warmup=60, total=max_iters, by_epoch=False)
+param_scheduler = dict(type='WarmupCosineLR', warmup=100, total=max_iters, by_epoch=False)
 train_cfg = dict(by_epoch=False, max_iters=max_iters)
 
 default_hooks = dict(
-    logger=dict(interval=25),
-    checkpoint=dict(by_epoch=False, interval=300, max_keep_ckpts=2),
-    pictures=dict(interval=200),
+    logger=dict(interval=50),
+    checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=2),
+    pictures=dict(interval=250),
 )
 log_processor = dict(by_epoch=False)

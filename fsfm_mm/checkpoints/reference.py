@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-#: Reference prefix (or whole name) -> ours; the longest match wins.
+#: Reference prefix (with a dot) or whole name -> ours; none of them is the start of another.
 REFERENCE_NAMES: dict[str, str] = {
     'cls_token': 'backbone.cls_token',
     'pos_embed': 'backbone.pos_embed',

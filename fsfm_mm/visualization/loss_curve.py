@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mmengine.logging import print_log
+
 
 def read_scalars(work_dir: str | Path) -> list[dict]:
     """Logged training scalars of all runs in a work directory, by iteration.
 
-    Where a resumed run logged an iteration again, the later run counts.
+    Where a resumed run logged an iteration again, the later run counts. Lines that a killed run left
+    half-written are passed over, with a note in the log.
 
     Args:
         work_dir: Directory with ``<timestamp>/vis_data/scalars.json`` of mmengine's local backend.
@@ -20,7 +23,13 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
     by_step: dict[int, dict] = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         for line in path.read_text(encoding='utf-8').splitlines():
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                print_log(
+                    f'{path}: a line is cut off and left out (a run was killed while it wrote)', 'current'
+                )
+                continue
             if 'loss' in entry:
                 by_step[entry['step']] = entry
     return [by_step[step] for step in sorted(by_step)]
@@ -32,11 +41,16 @@ def draw_loss_curve(scalars: list[dict], path: str | Path) -> None:
     Args:
         scalars: From :func:`read_scalars`.
         path: PNG to write.
+
+    Raises:
+        ValueError: Without any scalars.
     """
     from matplotlib.figure import Figure  # the object interface: no global state, no display
 
+    if not scalars:
+        raise ValueError('there are no logged losses to draw')
     steps = [entry['step'] for entry in scalars]
-    names = [key for key in scalars[0] if key.startswith('loss')]
+    names = dict.fromkeys(key for entry in scalars for key in entry if key.startswith('loss'))
     figure = Figure(figsize=(8, 5), layout='constrained')
     axes = figure.add_subplot()
     for name in names:

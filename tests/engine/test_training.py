@@ -68,7 +68,9 @@ def test_frozen_random_target_stays(tmp_path):
     target = dict(type='MomentumTarget', base_momentum=None, start='random')
     runner = tiny_runner(tmp_path, model=dict(target=target))
     before = {k: v.clone() for k, v in runner.model.target.state_dict().items()}
-    assert not torch.equal(before['backbone.blocks.0.mlp.fc1.weight'], runner.model.backbone.blocks[0].mlp.fc1.weight)
+    assert not torch.equal(
+        before['backbone.blocks.0.mlp.fc1.weight'], runner.model.backbone.blocks[0].mlp.fc1.weight
+    )
     runner.train()
     for key, value in runner.model.target.state_dict().items():
         assert torch.equal(value, before[key]), key
@@ -117,7 +119,9 @@ def test_non_finite_losses_in_a_row_stop_the_run(tmp_path):
         max_iters=8,
         custom_hooks=[dict(type='PoisonHook', iterations=[2, 3, 4, 5, 6, 7]), dict(type='Recorder')],
     )
-    with pytest.raises(NonFiniteError, match=r'iteration 5: 3 updates in a row.*nonfinite_iter_5\.pth.*--amp float32'):
+    with pytest.raises(
+        NonFiniteError, match=r'iteration 5: 3 updates in a row.*nonfinite_iter_5\.pth.*--amp float32'
+    ):
         runner.train()
     state = torch.load(tmp_path / 'nonfinite_iter_5.pth', weights_only=False)['state_dict']
     assert all(torch.isfinite(value).all() for value in state.values())
@@ -127,7 +131,8 @@ def test_non_finite_losses_in_a_row_stop_the_run(tmp_path):
 
 def test_pictures_and_loss_curve(tmp_path):
     hooks = dict(
-        pictures=dict(type='ReconstructionPictureHook', interval=2, num_faces=3), curve=dict(type='LossCurveHook')
+        pictures=dict(type='ReconstructionPictureHook', interval=2, num_faces=3),
+        curve=dict(type='LossCurveHook'),
     )
     tiny_runner(tmp_path, max_iters=4, hooks=hooks).train()
     names = sorted(path.name for path in (tmp_path / 'reconstructions').iterdir())

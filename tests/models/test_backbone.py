@@ -235,7 +235,7 @@ def test_architectures(arch, expected):
         (dict(img_size=18), 'img_size 18x18 is not divisible by patch_size=4'),
         (dict(img_size=(16, 18)), 'img_size 16x18 is not divisible by patch_size=4'),
         (dict(out_type='mean'), "out_type must be one of .*, found 'mean'"),
-        (dict(out_indices=3), r'out_indices \[3\] must name blocks of 0..2'),
+        (dict(out_indices=3), r'out_indices \[3\] must name different blocks of 0..2'),
         (dict(out_indices=(0, -4)), r'out_indices \[0, -4\] must name blocks'),
         (dict(out_indices=()), r'out_indices \[\] must name blocks'),
         (dict(frozen_stages=4), r'frozen_stages must be in \[-1, 3\], found 4'),

@@ -202,3 +202,25 @@ def test_a_deep_copy_is_independent_and_equal():
     twin.load_state_dict({k: v for k, v in before.items() if not k.startswith('target.')}, strict=True)
     assert same_as_online(twin)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_random_target_stays_when_a_checkpoint_has_none():
+    source = build_tiny_fsfm().state_dict()
+    model = build_tiny_fsfm(target=dict(type='MomentumTarget', start='random'))
+    before = {key: value.clone() for key, value in model.target.state_dict().items()}
+    model.load_state_dict({k: v for k, v in source.items() if not k.startswith('target.')}, strict=False)
+    assert all(torch.equal(value, before[key]) for key, value in model.target.state_dict().items())
+
+
+def test_checkpoint_of_another_grid_resizes_every_table():
+    _, meta = load_pretrain_golden()
+    small = MODELS.build(fsfm_config(meta))
+    large = MODELS.build(fsfm_config({**meta, 'img_size': 48}))
+    large.load_state_dict(small.state_dict(), strict=True)
+    for name in ('backbone', 'pixel_decoder', 'rep_decoder', 'target.backbone', 'target.rep_decoder'):
+        source, table = small.get_submodule(name).pos_embed, large.get_submodule(name).pos_embed
+        assert table.shape[1] == 1 + 36
+        expected = torch.nn.functional.interpolate(
+            source[0, 1:].T.reshape(1, -1, 4, 4), size=(6, 6), mode='bicubic', align_corners=False
+        )
+        torch.testing.assert_close(table[0, 1:].T.reshape_as(expected), expected)

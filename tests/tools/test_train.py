@@ -232,8 +232,8 @@ class FixedMask:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('accumulate', [1, 2])
-def test_two_processes_equal_one(tmp_path, accumulate):
+@pytest.mark.parametrize(('accumulate', 'loss'), [(1, 'MoCoV3SimilarityLoss'), (2, 'SimSiamLoss')])
+def test_two_processes_equal_one(tmp_path, accumulate, loss):
     """2 processes x batch 2 equal 1 process x batch 4: losses, weights and target."""
     (tmp_path / 'fixed_mask.py').write_text(FIXED_MASK)
     settings = {
@@ -243,6 +243,7 @@ def test_two_processes_equal_one(tmp_path, accumulate):
         'model.backbone.img_size': 64,
         'optim_wrapper.accumulative_counts': accumulate,
         'optim_wrapper.dtype': 'float32',
+        'model.loss_sim.type': loss,
         'custom_imports.imports': ['fsfm_mm', 'fixed_mask'],
     }
     config = Config.fromfile(small_config(tmp_path, DEMO, **settings), import_custom_modules=False)

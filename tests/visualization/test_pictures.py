@@ -93,3 +93,15 @@ def test_loss_curve_bridges_missing_values(tmp_path):
     scalars = [entry(1, 1.0, loss_rec=0.5), dict(step=2, loss=0.9), entry(3, 0.8, loss_rec=0.4)]
     draw_loss_curve(scalars, str(tmp_path / 'curve.png'))
     assert cv2.imread(str(tmp_path / 'curve.png')) is not None
+
+
+def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path):
+    folder = tmp_path / '20260101_000000' / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    assert [entry['step'] for entry in read_scalars(tmp_path)] == [1]
+
+
+def test_nothing_to_draw(tmp_path):
+    with pytest.raises(ValueError, match='no logged losses'):
+        draw_loss_curve([], tmp_path / 'curve.png')

@@ -5,7 +5,7 @@ import os
 num_workers = max(1, min(8, len(os.sched_getaffinity(0)) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)) - 1))
 
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=num_workers,
     persistent_workers=True,
     drop_last=True,

@@ -9,7 +9,15 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.models.utils import resize_pos_embed
 from torch import nn
 
-from fsfm_mm.models.layers import LAYER_NORM_EPS, Block, PatchEmbed, init_transformer, position_table, token
+from fsfm_mm.models.layers import (
+    LAYER_NORM_EPS,
+    Block,
+    PatchEmbed,
+    init_transformer,
+    position_table,
+    resize_positions_on_load,
+    token,
+)
 from fsfm_mm.ops.patches import gather_tokens, patchify, split_mask
 from fsfm_mm.registry import MODELS
 from fsfm_mm.structures import TokenSplit
@@ -61,7 +69,7 @@ class FusedAttentionViT(BaseBackbone):
         drop_path_rate: Stochastic depth of the last block; rises linearly from 0 at the first.
         out_type: What each output is: 'raw' (N, 1+L, D); 'cls_token' (N, D); 'featmap' (N, D, h, w);
             'avg_featmap' (N, D), the mean of the patch tokens through ``fc_norm``.
-        out_indices: Block(s) whose output to return; negative counts from the last.
+        out_indices: Block(s) whose outputs to return, in block order; negative counts from the last.
         final_norm: Whether the last block's output passes ``norm``. None: yes, except for
             'avg_featmap', whose ``fc_norm`` takes its place (as in timm and in the fine-tuned FSFM).
         frozen_stages: -1 trains everything; 0 freezes patch embedding, class token and positions;
@@ -125,13 +133,14 @@ class FusedAttentionViT(BaseBackbone):
             self.fc_norm = nn.LayerNorm(self.embed_dims, eps=LAYER_NORM_EPS)
         init_transformer(self)
         self._freeze_stages()
-        self.register_load_state_dict_pre_hook(_resize_loaded_positions)
+        resize_positions_on_load(self)
 
     def _resolve_indices(self, out_indices: int | Sequence[int]) -> tuple[int, ...]:
         wanted = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         resolved = tuple(self.depth + i if i < 0 else i for i in wanted)
-        if not resolved or not all(0 <= i < self.depth for i in resolved):
-            raise ValueError(f'out_indices {wanted} must name blocks of 0..{self.depth - 1}')
+        in_range = all(0 <= i < self.depth for i in resolved)
+        if not resolved or not in_range or len(set(resolved)) < len(resolved):
+            raise ValueError(f'out_indices {wanted} must name different blocks of 0..{self.depth - 1}')
         return resolved
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
@@ -261,16 +270,3 @@ class FusedAttentionViT(BaseBackbone):
         for module in self._frozen_modules():
             module.eval()
         return self
-
-
-def _resize_loaded_positions(module: FusedAttentionViT, state_dict: dict, prefix: str, *args) -> None:
-    """Interpolate a square position table of another grid when a checkpoint is loaded."""
-    name = f'{prefix}pos_embed'
-    loaded = state_dict.get(name)
-    if loaded is None or loaded.shape == module.pos_embed.shape or loaded.shape[-1] != module.embed_dims:
-        return
-    side = round((loaded.shape[1] - module.num_extra_tokens) ** 0.5)
-    if side * side + module.num_extra_tokens == loaded.shape[1]:
-        state_dict[name] = resize_pos_embed(
-            loaded, (side, side), module.grid, 'bicubic', module.num_extra_tokens
-        )

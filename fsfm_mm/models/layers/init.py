@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from mmpretrain.models.utils import resize_pos_embed
 from torch import nn
 
 from fsfm_mm.models.layers.patch_embed import PatchEmbed
@@ -54,3 +55,22 @@ def position_table(
     else:
         raise ValueError(f"a position table is 'sincos' or 'zeros', found {kind!r}")
     return nn.Parameter(table.unsqueeze(0), requires_grad=trainable)
+
+
+def resize_positions_on_load(module: nn.Module) -> None:
+    """Let ``module.pos_embed`` (class token first) be loaded from a checkpoint of another square grid.
+
+    The loaded table is interpolated (bicubic) to ``module.grid``. A table of the same length is taken as
+    it is: its shape does not tell what grid it was made for.
+    """
+    module.register_load_state_dict_pre_hook(_resize_loaded_positions)
+
+
+def _resize_loaded_positions(module: nn.Module, state_dict: dict, prefix: str, *args) -> None:
+    name = f'{prefix}pos_embed'
+    loaded, table = state_dict.get(name), module.get_parameter('pos_embed')
+    if loaded is None or loaded.shape == table.shape or loaded.shape[-1] != table.shape[-1]:
+        return
+    side = round((loaded.shape[1] - 1) ** 0.5)
+    if side * side + 1 == loaded.shape[1]:
+        state_dict[name] = resize_pos_embed(loaded, (side, side), module.grid, 'bicubic', 1)

@@ -1,7 +1,7 @@
 """Similarity losses between the online prediction and the momentum target (3C's C3).
 
 Every function takes the predictor's output ``q`` and the target projector's output ``z``, both (N, d),
-not normalised; all compute in float32 at least. No gradient reaches ``z``.
+not normalised; all compute in float32 at least. The registered losses detach ``z``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,13 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from fsfm_mm.models.layers import LAYER_NORM_EPS, Block, init_transformer, position_table
+from fsfm_mm.models.layers import (
+    LAYER_NORM_EPS,
+    Block,
+    init_transformer,
+    position_table,
+    resize_positions_on_load,
+)
 from fsfm_mm.ops.patches import gather_tokens, restore_order
 from fsfm_mm.registry import MODELS
 from fsfm_mm.structures import TokenSplit
@@ -50,7 +56,9 @@ class MAEPixelDecoder(BaseModule):
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio, fused=fused) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
         self.pred = nn.Linear(embed_dim, patch_dim)
+        self.grid = grid
         init_transformer(self)
+        resize_positions_on_load(self)
 
     def _tokens(self, latent: torch.Tensor, split: TokenSplit, mask_token: torch.Tensor) -> torch.Tensor:
         latent = self.embed(latent)

@@ -6,7 +6,13 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from fsfm_mm.models.layers import LAYER_NORM_EPS, Block, init_transformer, position_table
+from fsfm_mm.models.layers import (
+    LAYER_NORM_EPS,
+    Block,
+    init_transformer,
+    position_table,
+    resize_positions_on_load,
+)
 from fsfm_mm.ops.patches import gather_tokens
 from fsfm_mm.registry import MODELS
 from fsfm_mm.structures import TokenSplit
@@ -48,7 +54,9 @@ class SiameseRepDecoder(BaseModule):
         self.blocks = nn.ModuleList(Block(in_dim, num_heads, mlp_ratio, fused=fused) for _ in range(depth))
         self.norm = nn.LayerNorm(in_dim, eps=LAYER_NORM_EPS)
         self.pred = nn.Linear(in_dim, in_dim)
+        self.grid = grid
         init_transformer(self)
+        resize_positions_on_load(self)
 
     def forward(
         self, latent: torch.Tensor, split: TokenSplit | None = None, mask_token: torch.Tensor | None = None

@@ -97,7 +97,7 @@ class FSFM(FaceMAE):
 
 def _start_target_from_online(module: FSFM, state_dict: dict, prefix: str, *args) -> None:
     """Let the target start from the online weights when a checkpoint has none for it (e.g. MAE's)."""
-    if any(key.startswith(f'{prefix}target.') for key in state_dict):
+    if module.target.start == 'random' or any(key.startswith(f'{prefix}target.') for key in state_dict):
         return
     for name in module.target.online_names:
         head = f'{prefix}{name}.'
