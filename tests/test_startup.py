@@ -91,7 +91,7 @@ def installed(monkeypatch):
 
 @pytest.mark.parametrize('upstream, fork', FAMILIES)
 def test_both_families_of_one_package_are_refused(installed, upstream, fork):
-    forks = [other for _, other in FAMILIES]
+    forks = list(dict.fromkeys(other for _, other in FAMILIES))
     installed(upstream, *forks)
     with pytest.raises(ImportError) as error:
         check_single_family()
