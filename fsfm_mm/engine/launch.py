@@ -38,6 +38,8 @@ def init_cpu_processes(cfg: Config) -> None:
         os.environ['RANK'] = os.environ['SLURM_PROCID']
         os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
         os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+        os.environ.setdefault('MASTER_ADDR', os.environ.get('SLURM_LAUNCH_NODE_IPADDR', '127.0.0.1'))
+        os.environ.setdefault('MASTER_PORT', '29500')
     elif cfg.launcher != 'pytorch':
         raise ValueError(f"without a GPU the launcher must be 'pytorch' or 'slurm', found {cfg.launcher!r}")
     torch_dist.init_process_group('gloo')

@@ -76,11 +76,15 @@ def test_frozen_random_target_stays(tmp_path):
         assert torch.equal(value, before[key]), key
 
 
-def test_logged_losses_are_means_since_the_last_line(tmp_path):
-    record = recorded(tiny_runner(tmp_path, max_iters=4, custom_hooks=[dict(type='Recorder')]))
+@pytest.mark.parametrize('interval', [2, 3])
+def test_logged_losses_are_means_since_the_last_line(tmp_path, interval):
+    """An epoch has four iterations: with three a line, its end falls between two lines."""
+    hooks = dict(logger=dict(type='LoggerHook', interval=interval))
+    record = recorded(tiny_runner(tmp_path, max_iters=6, hooks=hooks, custom_hooks=[dict(type='Recorder')]))
     scalars = read_scalars(tmp_path)
-    assert [entry['step'] for entry in scalars] == [2, 4]
-    for entry, part in zip(scalars, (record.losses[:2], record.losses[2:])):
+    assert [entry['step'] for entry in scalars] == list(range(interval, 7, interval))
+    for entry in scalars:
+        part = record.losses[entry['step'] - interval : entry['step']]
         for key in ('loss', 'loss_rec', 'loss_region', 'loss_sim'):
             assert entry[key] == pytest.approx(np.mean([losses[key] for losses in part]), rel=1e-5)
         assert entry['grad_norm'] > 0

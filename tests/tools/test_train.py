@@ -76,6 +76,7 @@ def test_train_and_resume(tmp_path):
     assert (work_dir / 'iter_2.pth').exists()
     assert (work_dir / 'loss_curve.png').exists()
     assert (work_dir / 'reconstructions' / 'iter_0000002.png').exists()
+    assert list(work_dir.glob('*/vis_data/events.out.tfevents.*')), 'TensorBoard writes its events'
     run(tmp_path, arguments=['--resume'], **ITERATIONS)
     assert (work_dir / 'iter_4.pth').exists()
     assert [entry['step'] for entry in read_scalars(work_dir)] == [2, 4]
@@ -274,6 +275,45 @@ def test_two_processes_equal_one(tmp_path, accumulate, loss):
         torch.testing.assert_close(a, b, rtol=2e-4, atol=2e-6, msg=lambda text, key=key: f'{key}: {text}')
     moved = 'target.backbone.blocks.0.mlp.fc1.weight'
     assert not torch.equal(one[moved], one[moved.removeprefix('target.')])
+
+
+@pytest.mark.slow
+def test_slurm_environment_without_a_gpu(tmp_path):
+    """One task as SLURM would start it; the launcher script itself is tried with a stand-in for srun."""
+    config = small_config(tmp_path, DEMO, **ITERATIONS)
+    (tmp_path / 'srun').write_text(
+        '#!/bin/bash\nwhile [[ $1 == -* ]]; do [[ $1 == -p ]] && shift; shift; done\nexec "$@"\n'
+    )
+    (tmp_path / 'srun').chmod(0o755)
+    environment = {
+        **os.environ,
+        'PATH': f'{tmp_path}:{os.environ["PATH"]}',
+        'PYTHON': sys.executable,
+        'MASTER_PORT': str(20000 + os.getpid() % 20000),
+        'SLURM_PROCID': '0',
+        'SLURM_LOCALID': '0',
+        'SLURM_NTASKS': '1',
+    }
+    command = [str(ROOT / 'tools/slurm_train.sh'), 'partition', 'job', config, str(tmp_path / 'work')]
+    subprocess.run(command, check=True, env=environment, timeout=300)
+    assert (tmp_path / 'work' / 'iter_4.pth').exists()
+
+
+@pytest.mark.parametrize('script', ['dist_train.sh', 'slurm_train.sh'])
+def test_launchers_say_how_they_are_used(script):
+    done = subprocess.run([str(ROOT / 'tools' / script)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f'Usage: tools/{script}' in done.stderr
+
+
+def test_print_config(tmp_path, capsys):
+    tool = load_tool('print_config')
+    tool.main([DEMO, '--cfg-options', 'train_cfg.max_iters=7'])
+    path = tmp_path / 'printed.py'
+    path.write_text(capsys.readouterr().out)
+    assert Config.fromfile(path).train_cfg.max_iters == 7
+    with pytest.raises(SystemExit, match='no config file'):
+        tool.main(['missing.py'])
 
 
 @pytest.mark.slow

@@ -21,7 +21,8 @@ class IntervalRuntimeInfoHook(RuntimeInfoHook):
         """Start with empty sums and find the logging interval."""
         super().before_train(runner)
         loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
-        self.interval = loggers[0].interval if loggers else 50
+        self.interval: int = loggers[0].interval if loggers else 50
+        self.ignore_last: bool = loggers[0].ignore_last if loggers else True
         self._sums: dict[str, torch.Tensor | float] = {}
         self._count = 0
 
@@ -31,10 +32,7 @@ class IntervalRuntimeInfoHook(RuntimeInfoHook):
             value = value.detach() if isinstance(value, torch.Tensor) else value
             self._sums[key] = self._sums[key] + value if key in self._sums else value
         self._count += 1
-        if not (
-            self.every_n_inner_iters(batch_idx, self.interval)
-            or self.end_of_epoch(runner.train_dataloader, batch_idx)
-        ):
+        if not self._will_be_logged(runner, batch_idx):
             return
         hub = runner.message_hub
         for key, value in self._sums.items():
@@ -43,3 +41,11 @@ class IntervalRuntimeInfoHook(RuntimeInfoHook):
         if grad_norm is not None:
             hub.update_scalar('train/grad_norm', grad_norm)
         self._sums, self._count = {}, 0
+
+    def _will_be_logged(self, runner, batch_idx: int) -> bool:
+        """Whether the logger prints this iteration; its own condition, since it offers no function."""
+        if self.every_n_inner_iters(batch_idx, self.interval):
+            return True
+        loader = runner.train_dataloader
+        short = len(loader) <= self.interval or not self.ignore_last
+        return short and self.end_of_epoch(loader, batch_idx)
