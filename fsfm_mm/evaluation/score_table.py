@@ -1,0 +1,167 @@
+"""Scores of a test set: one row a sample, one row a video, as arrays and as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fsfm_mm.evaluation.files import write_atomically
+from fsfm_mm.evaluation.functional import VideoScores, video_scores
+
+
+class SampleScore(NamedTuple):
+    """What a metric keeps of one prediction; light, for it travels between processes.
+
+    Attributes:
+        sample_idx: Index in its dataset.
+        img_path: File, or empty for a generated picture.
+        domain: Data set or domain, or empty.
+        video_id: Unique within the domain, or empty for single pictures.
+        class_name: Of the ground truth.
+        label: 1 positive class (real), 0 otherwise.
+        score: P(positive class).
+        true_class_probability: P(class of the ground truth).
+    """
+
+    sample_idx: int
+    img_path: str
+    domain: str
+    video_id: str
+    class_name: str
+    label: int
+    score: float
+    true_class_probability: float
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Every sample of a test set once, by index.
+
+    Args:
+        samples: The rows.
+    """
+
+    samples: tuple[SampleScore, ...]
+
+    @classmethod
+    def collect(cls, samples: Sequence[SampleScore], size: int | None = None) -> ScoreTable:
+        """Drop what a sampler repeated to fill its last batches, and check that nothing is missing.
+
+        Two rows are the same sample when index, domain and file agree (an index alone does not tell
+        the parts of a concatenated dataset apart).
+
+        Args:
+            samples: Rows of all processes, in any order.
+            size: Samples in the dataset, where known.
+
+        Raises:
+            ValueError: When one sample has two labels, or the number of distinct samples is not ``size``.
+        """
+        distinct: dict[tuple, SampleScore] = {}
+        for row in samples:
+            first = distinct.setdefault((row.sample_idx, row.domain, row.img_path), row)
+            if (first.label, first.video_id) != (row.label, row.video_id):
+                raise ValueError(f'sample {row.sample_idx} ({row.img_path!r}) has two labels or videos')
+        if size is not None and len(distinct) != size:
+            raise ValueError(
+                f'expected scores of all {size} samples of the test set, found {len(distinct)} distinct ones '
+                f'among {len(samples)}: samples were skipped or replaced, so no result is given'
+            )
+        return cls(tuple(distinct[key] for key in sorted(distinct)))
+
+    @property
+    def scores(self) -> np.ndarray:
+        """P(positive class), float64 (n,)."""
+        return np.array([row.score for row in self.samples], dtype=np.float64)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """1 positive class, 0 otherwise, int64 (n,)."""
+        return np.array([row.label for row in self.samples], dtype=np.int64)
+
+    @property
+    def true_class_probabilities(self) -> np.ndarray:
+        """P(class of the ground truth), float64 (n,)."""
+        return np.array([row.true_class_probability for row in self.samples], dtype=np.float64)
+
+    @property
+    def video_keys(self) -> list[str]:
+        """``domain:video_id`` of each sample (n,).
+
+        Raises:
+            ValueError: For a sample without video id.
+        """
+        for row in self.samples:
+            if not row.video_id:
+                raise ValueError(
+                    f'sample {row.sample_idx} ({row.img_path!r}) has no video_id, which video-level metrics '
+                    "need: name it in PackInputs' meta_keys, or evaluate at frame level only"
+                )
+        return [f'{row.domain}:{row.video_id}' if row.domain else row.video_id for row in self.samples]
+
+    def videos(self) -> VideoScores:
+        """Mean score of each video.
+
+        Raises:
+            ValueError: For a sample without video id, or a video with frames of both classes.
+        """
+        return video_scores(self.scores, self.labels, self.video_keys)
+
+    def write_samples(self, path: str | Path) -> None:
+        """Write one line a sample: index, file, domain, video, class, label, score (exact)."""
+        rows = [(*row[:6], repr(row.score), repr(row.true_class_probability)) for row in self.samples]
+        _write_csv(path, SampleScore._fields, rows)
+
+    def write_videos(self, path: str | Path) -> None:
+        """Write one line a video: id, label, frames, score (exact).
+
+        Raises:
+            ValueError: As :meth:`videos`.
+        """
+        videos = self.videos()
+        rows = zip(
+            videos.ids.tolist(),
+            videos.labels.tolist(),
+            videos.num_frames.tolist(),
+            map(repr, videos.scores.tolist()),
+        )
+        _write_csv(path, ('video', 'label', 'num_frames', 'score'), list(rows))
+
+    @classmethod
+    def read(cls, path: str | Path) -> ScoreTable:
+        """Read what :meth:`write_samples` wrote.
+
+        Raises:
+            ValueError: For another header or a line that cannot be read (the message has its number).
+        """
+        with open(path, encoding='utf-8', newline='') as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            if tuple(header) != SampleScore._fields:
+                raise ValueError(f'{path}: expected the columns {SampleScore._fields}, found {header}')
+            rows = [_parse(line, f'{path}, line {lines.line_num}') for line in lines]
+        return cls(tuple(rows))
+
+
+def _parse(line: list[str], where: str) -> SampleScore:
+    try:
+        index, img_path, domain, video_id, class_name, label, score, true_class = line
+        return SampleScore(
+            int(index), img_path, domain, video_id, class_name, int(label), float(score), float(true_class)
+        )
+    except ValueError as error:
+        raise ValueError(f'{where}: expected {len(SampleScore._fields)} values, found {line}') from error
+
+
+def _write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())

@@ -1,0 +1,49 @@
+"""Run by torchrun: evaluates a fixed set over however many processes, and writes what every one got.
+
+Arguments: output folder, what is wrong (``nothing``, ``missing``, ``mixed``), and how results are collected
+(``cpu`` or ``gpu``; on gloo both run without a GPU).
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch.distributed as torch_dist
+from mmengine.evaluator import Evaluator
+from mmpretrain.registry import METRICS
+from test_metrics import META, case  # registers everything
+from torch.utils.data import DistributedSampler
+
+
+def main(folder: Path, wrong: str, device: str) -> None:
+    torch_dist.init_process_group('gloo')
+    rank, world = torch_dist.get_rank(), torch_dist.get_world_size()
+    *_, samples = case(seed=3, size=101)  # odd: in two processes the sampler repeats one
+    if wrong == 'mixed':  # put a fake frame into a real video
+        fake, real = (next(s for s in samples if s.gt_label == label) for label in (0, 1))
+        fake.set_metainfo(dict(video_id=real.video_id))
+    evaluator = Evaluator(
+        [
+            METRICS.build(
+                dict(type='ForgeryMetric', collect_device=device, out_file=folder / f'{world}.csv')
+            ),
+            METRICS.build(
+                dict(type='AntiSpoofMetric', collect_device=device, prefix='FAS', source_threshold=0.4)
+            ),
+        ]
+    )
+    evaluator.dataset_meta = META
+    # reversed, what was repeated stands first: cutting the gathered list to the set's size would be wrong
+    order = list(DistributedSampler(samples, world, rank, shuffle=True, seed=0))[::-1]
+    for start in range(0, len(order), 8):
+        evaluator.process([samples[i] for i in order[start : start + 8]])
+    try:
+        found = evaluator.evaluate(len(samples) + (wrong == 'missing'))
+    except ValueError as error:
+        found = {'error': str(error)}
+    (folder / f'{world}_{rank}.json').write_text(json.dumps({'count': len(order), 'found': found}))
+    torch_dist.destroy_process_group()
+
+
+if __name__ == '__main__':
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
