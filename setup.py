@@ -29,6 +29,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['fsfm_mm', 'fsfm_mm.*']),
+    package_data={'fsfm_mm': ['checkpoints/zoo.json']},
     install_requires=requirements('runtime'),
     extras_require={'dev': requirements('dev')},
 )

@@ -1,0 +1,275 @@
+"""State dicts of other projects to ours and back: the source is named, and every key is accounted for."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from fsfm_mm.checkpoints.name_maps import NAME_MAPS, PRETRAINING_PARTS, SOURCES, WRAPPERS, Rule
+from fsfm_mm.checkpoints.reference import from_reference
+
+State = dict[str, torch.Tensor]
+TARGETS = ('fsfm_mm', 'timm')
+#: Kinds with a head that was trained on one of the two pooled features.
+WITH_POOLED_HEAD = ('fsfm-finetuned', 'fsfm-fas', 'fs-adapter')
+LISTED = 12
+
+
+@dataclasses.dataclass
+class ConversionReport:
+    """What became of every key.
+
+    Args:
+        source: Kind that was converted.
+        target: 'fsfm_mm' or 'timm'.
+        renamed: Source key -> new key.
+        dropped: Source key -> why it has no place.
+        made: New key -> what it was made from.
+    """
+
+    source: str
+    target: str
+    renamed: dict[str, str] = dataclasses.field(default_factory=dict)
+    dropped: dict[str, str] = dataclasses.field(default_factory=dict)
+    made: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Some lines for a terminal."""
+        lines = [f'{self.source} -> {self.target}: {len(self.renamed)} tensors renamed']
+        for what, entries in (('left out', self.dropped), ('made', self.made)):
+            for reason in dict.fromkeys(entries.values()):
+                keys = [key for key, why in entries.items() if why == reason]
+                lines.append(f'  {len(keys)} {what}: {_listed(keys, 4)}: {reason}')
+        return '\n'.join(lines)
+
+
+def convert(
+    state_or_checkpoint: Mapping[str, Any],
+    source: str,
+    target: str = 'fsfm_mm',
+    target_network: Mapping[str, Any] | None = None,
+    drop: Sequence[str] = (),
+) -> tuple[State, ConversionReport]:
+    """Rename a state dict.
+
+    Tensors are shared with the input, not copied, except for what the report lists under ``made``.
+
+    Args:
+        state_or_checkpoint: A state dict, or a checkpoint of the source's form around one.
+        source: One of :data:`SOURCES`, or 'fsfm_mm' (with ``target='timm'``). It is not guessed.
+        target: 'fsfm_mm' or 'timm'. Our self-supervised models lose their decoders on the way to timm.
+        target_network: For 'fsfm-pretrain': the second file, of the target network (``checkpoint-te-*``).
+        drop: Prefixes of source keys to leave out, for a file with parts that nothing here knows.
+
+    Returns:
+        The new state dict, and a report of what became of every key.
+
+    Raises:
+        ValueError: For unknown kinds; when a key is unknown or missing, listing all of them; when values
+            contradict what the format says.
+    """
+    if source not in (*SOURCES, 'fsfm_mm') or target not in TARGETS or source == target:
+        raise ValueError(
+            f'cannot convert from {source!r} to {target!r}: the source is one of {SOURCES} (or fsfm_mm, to timm), '
+            f'the target one of {TARGETS}.'
+        )
+    if target_network is not None and source != 'fsfm-pretrain':
+        raise ValueError(f"only 'fsfm-pretrain' has a second file with the target network, not {source!r}.")
+    report = ConversionReport(source, target)
+    state = _without(state_dict_of(state_or_checkpoint, source), drop, report)
+    if source != 'fsfm_mm':
+        state = _to_ours(state, source, target_network, report)
+    return (_to_timm(state, report) if target == 'timm' else state), report
+
+
+def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> State:
+    """The state dict in a checkpoint of a kind, or the checkpoint itself where it is nothing but tensors.
+
+    Raises:
+        ValueError: When it is neither.
+    """
+    wrappers = WRAPPERS[source]
+    state = next((checkpoint[w] for w in wrappers if isinstance(checkpoint.get(w), Mapping)), checkpoint)
+    strangers = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    if strangers or not state:
+        names = ' or '.join(repr(wrapper) for wrapper in wrappers)
+        raise ValueError(
+            f'a checkpoint of kind {source!r} has tensors by name, by themselves or under {names}; '
+            + (f'found entries that are no tensors: {_listed(strangers)}.' if strangers else 'found none.')
+        )
+    return dict(state)
+
+
+def match_rules(keys: Collection[str], rules: Sequence[Rule], what: str) -> dict[str, str]:
+    """New name of every key.
+
+    Args:
+        keys: Names in a state dict.
+        rules: The format's rules.
+        what: Name of the format, for the error.
+
+    Raises:
+        ValueError: Listing all keys that no rule knows and all that are missing.
+    """
+    table = {rule.theirs: rule for rule in rules}
+    renamed, unexpected, groups = {}, [], set()
+    for key in keys:
+        numbered = re.sub(r'\.\d+\.', '.{i}.', key, count=1)
+        rule = table.get(key) or table.get(numbered)
+        if rule is None:
+            unexpected.append(key)
+            continue
+        number = re.search(r'\.(\d+)\.', key)
+        renamed[key] = rule.ours.replace('{i}', number.group(1) if number else '')
+        groups.add(rule.group)
+    missing = [name for name in _needed(keys, rules, groups) if name not in renamed]
+    if unexpected or missing:
+        raise ValueError(
+            f'the keys are not those of {what}: '
+            + '; '.join(
+                f'{len(names)} {kind}: {_listed(names)}'
+                for kind, names in (('unexpected', unexpected), ('missing', missing))
+                if names
+            )
+            + '. Name the right source, or leave parts out by their prefix (drop).'
+        )
+    if len(set(renamed.values())) < len(renamed):
+        doubled = [k for k, v in renamed.items() if list(renamed.values()).count(v) > 1]
+        raise ValueError(f'the keys are not those of {what}: several stand for the same: {_listed(doubled)}.')
+    return renamed
+
+
+def _needed(keys: Collection[str], rules: Sequence[Rule], groups: set[str | None]) -> list[str]:
+    """Names that must be there, given the groups of which something is there."""
+    needed = []
+    depths: dict[str, int] = {}
+    for rule in rules:
+        if rule.group is not None and rule.group not in groups:
+            continue
+        stack, numbered, rest = rule.theirs.partition('{i}')
+        if numbered and stack not in depths:
+            found = [re.match(r'\d+', key[len(stack) :]) for key in keys if key.startswith(stack)]
+            depths[stack] = 1 + max((int(number.group()) for number in found if number), default=0)
+        count = depths[stack] if numbered else 1
+        needed += [f'{stack}{i}{rest}' if numbered else stack for i in range(count)]
+    return needed
+
+
+def _without(state: State, drop: Sequence[str], report: ConversionReport) -> State:
+    for prefix in drop:
+        found = [key for key in state if key.startswith(prefix)]
+        if not found:
+            raise ValueError(f'no key starts with {prefix!r}, which was to be left out.')
+        report.dropped.update(dict.fromkeys(found, 'as the caller asked'))
+        state = {key: value for key, value in state.items() if not key.startswith(prefix)}
+    return state
+
+
+def _to_ours(
+    state: State, source: str, target_network: Mapping[str, Any] | None, report: ConversionReport
+) -> State:
+    report.renamed = match_rules(state, NAME_MAPS[source], f'a {source!r} checkpoint')
+    if source in WITH_POOLED_HEAD and not {'backbone.norm.weight', 'backbone.fc_norm.weight'} & set(
+        report.renamed.values()
+    ):
+        raise ValueError(f'a {source!r} checkpoint has a norm or fc_norm after the blocks, found neither.')
+    if source == 'fsfm-pretrain':
+        return _pretraining(state, target_network, report)
+    ours = {report.renamed[key]: value for key, value in state.items()}
+    if source == 'fsfm-fas':
+        _mend_antispoof(ours, report)
+    if source == 'mae' and 'mask_token' in ours:
+        _mend_mask_token(ours, report)
+    return ours
+
+
+def _pretraining(state: State, target_network: Mapping[str, Any] | None, report: ConversionReport) -> State:
+    if target_network is None:
+        ours = from_reference(state)
+        followers = [key for key in ours if key.startswith('target.')]
+        report.made.update(
+            dict.fromkeys(followers, 'copies of the online weights, as there is no target file')
+        )
+        return ours
+    target = state_dict_of(target_network, 'fsfm-pretrain')
+    names = match_rules(target, NAME_MAPS['fsfm-target'], "the target network of 'fsfm-pretrain'")
+    for key, name in names.items():
+        if name == 'mask_token':
+            report.dropped[f'target file: {key}'] = 'the target sees whole faces and never uses it'
+        else:
+            report.renamed[f'target file: {key}'] = f'target.{name}'
+    return from_reference(state, target)
+
+
+def _mend_antispoof(ours: State, report: ConversionReport) -> None:
+    """Check the doubled bottleneck, and bring the class vectors to (classes, features)."""
+    for end in ('weight', 'bias'):
+        again = ours.pop(f'head.bottleneck_again.{end}')
+        if not torch.equal(again, ours[f'head.bottleneck.{end}']):
+            raise ValueError(
+                f'embedder.bottleneck_layer.0.{end} and embedder.bottleneck_layer_fc.{end} are the same layer in a '
+                "'fsfm-fas' checkpoint, but their values differ."
+            )
+        _moved(report, f'head.bottleneck_again.{end}', 'the same tensor as embedder.bottleneck_layer_fc')
+    width = ours['head.bottleneck.weight'].shape[0]
+    weight = ours['head.fc.weight']
+    rows, columns = weight.shape
+    if (rows == width) == (columns == width):
+        raise ValueError(
+            f'classifier.classifier_layer.weight must be (classes, {width}) or ({width}, classes), found '
+            f'{tuple(weight.shape)}.'
+        )
+    if rows == width:
+        ours['head.fc.weight'] = weight.t().contiguous()
+        report.made['head.fc.weight'] = f'classifier.classifier_layer.weight ({rows}, {columns}) transposed'
+    bias = ours.pop('head.fc.bias', None)
+    if bias is not None:
+        if bias.count_nonzero():
+            raise ValueError(
+                'classifier.classifier_layer.bias is not zero, but the anti-spoofing head has no class bias: its '
+                'scores would change.'
+            )
+        _moved(report, 'head.fc.bias', 'all zeros, and the head has no class bias')
+
+
+def _mend_mask_token(ours: State, report: ConversionReport) -> None:
+    """MAE adds its mask token after ``decoder_embed``, we before it: solve ``W m + b = t`` for m."""
+    weight, bias = (ours[f'pixel_decoder.embed.{end}'].double() for end in ('weight', 'bias'))
+    token = ours['mask_token'].double().flatten()
+    solved = torch.linalg.lstsq(weight, (token - bias).unsqueeze(1), driver='gelsd').solution
+    rest = (weight @ solved).squeeze(1) + bias - token
+    if rest.norm() > 1e-5 * max(float(token.norm()), 1e-6):
+        raise ValueError(
+            'the mask token of this MAE cannot be written in front of decoder_embed (the decoder is wider than the '
+            "encoder): convert the encoder alone, with drop=('mask_token', 'decoder_')."
+        )
+    ours['mask_token'] = solved.view(1, 1, -1).to(ours['mask_token'].dtype)
+    report.made['mask_token'] = 'the solution of decoder_embed(m) = mask_token: same predictions, to rounding'
+
+
+def _moved(report: ConversionReport, new_key: str, why: str) -> None:
+    """Move a key of the report from renamed to dropped."""
+    key = next(key for key, name in report.renamed.items() if name == new_key)
+    del report.renamed[key]
+    report.dropped[key] = why
+
+
+def _to_timm(ours: State, report: ConversionReport) -> State:
+    kept = {key: value for key, value in ours.items() if not key.startswith(PRETRAINING_PARTS)}
+    rules = [Rule(rule.ours, rule.theirs, rule.group) for rule in NAME_MAPS['timm']]
+    names = match_rules(kept, rules, 'a ViT that timm has (backbone.*, head.fc.*)')
+    origin = {new: key for key, new in report.renamed.items()} or {key: key for key in ours}
+    report.renamed = {origin[key]: name for key, name in names.items()}
+    gone = [origin[key] for key in ours if key not in kept and key in origin]
+    report.dropped.update(dict.fromkeys(gone, 'a part of pretraining that a ViT in timm does not have'))
+    report.made = {names[key]: how for key, how in report.made.items() if key in names}
+    return {names[key]: value for key, value in kept.items()}
+
+
+def _listed(names: Sequence[str], most: int = LISTED) -> str:
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + more

@@ -1,0 +1,112 @@
+"""Downloading one file over HTTP: resumed where it was cut, complete or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from filelock import FileLock
+
+CHUNK = 1 << 20
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()  # hashlib.file_digest is not in Python 3.10
+    with open(path, 'rb') as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def download(
+    url: str, path: str | os.PathLike, attempts: int = 5, timeout: float = 30.0, wait: float = 1.0
+) -> Path:
+    """Download a file; processes that want the same one wait for each other.
+
+    What has arrived is kept beside the file (``*.part``) and gone on with, in this call or a later one,
+    where the server still has the same version (ETag or Last-Modified) and knows ranges.
+
+    Args:
+        url: http(s) address.
+        path: File to write.
+        attempts: How often in a row nothing may arrive before it gives up.
+        timeout: Seconds without a byte that count as a cut.
+        wait: Seconds before the second attempt; doubled for each one after.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ConnectionError: When the server refuses, or the file does not arrive whole.
+        ValueError: When the address is not http(s).
+    """
+    if not url.lower().startswith(('http://', 'https://')):
+        raise ValueError(f'expected an http(s) address, found {url!r}.')
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    with FileLock(f'{path}.lock'):
+        failures = 0
+        while not path.exists():
+            before = _size(part)
+            try:
+                if _transfer(url, part, timeout):
+                    os.replace(part, path)
+                    _version_file(part).unlink(missing_ok=True)
+                    break
+                reason: object = 'the connection was cut'
+            except urllib.error.HTTPError as error:
+                if error.code < 500:
+                    raise ConnectionError(f'{url}: the server answers {error.code} {error.reason}') from error
+                reason = error
+            except (OSError, http.client.HTTPException) as error:
+                reason = error
+            failures = 0 if _size(part) > before else failures + 1
+            if failures >= attempts:
+                raise ConnectionError(f'{url}: {reason}')
+            time.sleep(wait * 2 ** max(failures - 1, 0))
+    return path
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _version_file(part: Path) -> Path:
+    return part.with_name(f'{part.name}.version')
+
+
+def _transfer(url: str, part: Path, timeout: float) -> bool:
+    """One request; True when the file is whole."""
+    version_file = _version_file(part)
+    version = version_file.read_text(encoding='utf-8') if version_file.exists() else ''
+    have = _size(part) if version else 0  # of an unknown version: not to be gone on with
+    headers = {'Range': f'bytes={have}-', 'If-Range': version} if have else {}
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise
+        part.unlink(missing_ok=True)  # longer than the file: begin anew
+        return False
+    with response:
+        resumed = response.status == 206 and have > 0
+        length = response.headers.get('Content-Length')
+        total = None if length is None else int(length) + (have if resumed else 0)
+        # a weak ETag says "about the same", which is not enough to join two halves
+        tag = response.headers.get('ETag', '')
+        usable = tag if tag and not tag.startswith('W/') else response.headers.get('Last-Modified', '')
+        version_file.write_text(usable, encoding='utf-8')
+        with open(part, 'ab' if resumed else 'wb') as file:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+    return total is None or _size(part) == total

@@ -1,0 +1,160 @@
+"""Parameter names of other projects' vision transformers, beside ours.
+
+A rule is (their name, our name); ``{i}`` stands for the number of a block. Rules of one ``group`` come
+together or not at all; a rule without a group must be there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from fsfm_mm.checkpoints.reference import REFERENCE_NAMES
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One parameter: their name, ours, and the group that it is optional with."""
+
+    theirs: str
+    ours: str
+    group: str | None = None
+
+
+def layer(theirs: str, ours: str, group: str | None = None) -> list[Rule]:
+    """Weight and bias of a layer."""
+    return [Rule(f'{theirs}.{end}', f'{ours}.{end}', group) for end in ('weight', 'bias')]
+
+
+def blocks(
+    theirs: str, ours: str, parts: dict[str, str], group: str | None = None, bias_group: str | None = None
+) -> list[Rule]:
+    """A stack of transformer blocks.
+
+    Args:
+        theirs: Their name of the stack.
+        ours: Our name of the stack.
+        parts: Layers of a block, their name -> ours.
+        group: Group of the whole stack.
+        bias_group: Group of its qkv biases, which a ViT may have in all blocks or in none.
+    """
+    rules = []
+    for their_part, our_part in parts.items():
+        for rule in layer(f'{theirs}.{{i}}.{their_part}', f'{ours}.{{i}}.{our_part}', group):
+            is_qkv_bias = bias_group is not None and rule.ours.endswith('attn.qkv.bias')
+            rules.append(dataclasses.replace(rule, group=bias_group) if is_qkv_bias else rule)
+    return rules
+
+
+#: The layers of a block in timm, in MAE, in the reference and here.
+TIMM_BLOCK = {name: name for name in ('norm1', 'attn.qkv', 'attn.proj', 'norm2', 'mlp.fc1', 'mlp.fc2')}
+MMPRETRAIN_BLOCK = {
+    'ln1': 'norm1',
+    'attn.qkv': 'attn.qkv',
+    'attn.proj': 'attn.proj',
+    'ln2': 'norm2',
+    'ffn.layers.0.0': 'mlp.fc1',
+    'ffn.layers.1': 'mlp.fc2',
+}
+
+
+def timm_vit(prefix: str = '', bias_group: str | None = None) -> list[Rule]:
+    """Tokens, positions, patch embedding and blocks of a ViT in timm's names."""
+    return [
+        Rule(f'{prefix}cls_token', 'backbone.cls_token'),
+        Rule(f'{prefix}pos_embed', 'backbone.pos_embed'),
+        *layer(f'{prefix}patch_embed.proj', 'backbone.patch_embed.proj'),
+        *blocks(f'{prefix}blocks', 'backbone.blocks', TIMM_BLOCK, bias_group=bias_group),
+    ]
+
+
+def timm_norms(prefix: str = '') -> list[Rule]:
+    """The norms after the blocks: the last one, and the one over the mean of the patch tokens."""
+    return [
+        *layer(f'{prefix}norm', 'backbone.norm', 'norm'),
+        *layer(f'{prefix}fc_norm', 'backbone.fc_norm', 'fc_norm'),
+    ]
+
+
+def _reference(groups: dict[str, str | None]) -> list[Rule]:
+    """The reference's pretraining networks, from the table that :func:`from_reference` uses.
+
+    Args:
+        groups: First part of our name -> the group that makes it optional, or None; other parts are left
+            out.
+    """
+    rules: list[Rule] = []
+    for theirs, ours in REFERENCE_NAMES.items():
+        part = ours.split('.')[0]
+        if part not in groups:
+            continue
+        if not theirs.endswith('.'):
+            rules.append(Rule(theirs, ours, groups[part]))
+        elif theirs.endswith('blocks.'):
+            rules += blocks(theirs[:-1], ours[:-1], TIMM_BLOCK, groups[part])
+        else:
+            ends = 'proj.' if theirs == 'patch_embed.' else ''
+            rules += layer(f'{theirs}{ends}'[:-1], f'{ours}{ends}'[:-1], groups[part])
+    return rules
+
+
+ONLINE = ('backbone', 'mask_token', 'pixel_decoder', 'rep_decoder', 'projector', 'predictor')
+
+#: Kind of source -> its rules; ours are on the right of each.
+NAME_MAPS: dict[str, list[Rule]] = {
+    'fsfm-pretrain': _reference(dict.fromkeys(ONLINE)),
+    'fsfm-target': [
+        *_reference(dict.fromkeys(('backbone', 'rep_decoder', 'projector'))),
+        Rule('mask_token', 'mask_token'),
+    ],
+    'fsfm-finetuned': [*timm_vit(), *timm_norms(), *layer('head', 'head.fc')],
+    'fsfm-fas': [
+        *timm_vit('backbone.vit.'),
+        *timm_norms('backbone.vit.'),
+        *layer('embedder.bottleneck_layer_fc', 'head.bottleneck'),
+        # the same layer a second time, as its container has it
+        *layer('embedder.bottleneck_layer.0', 'head.bottleneck_again'),
+        Rule('classifier.classifier_layer.weight', 'head.fc.weight'),
+        Rule('classifier.classifier_layer.bias', 'head.fc.bias', 'class_bias'),
+    ],
+    'fs-adapter': [
+        *timm_vit(),
+        *timm_norms(),
+        Rule('adapter.linear1.weight', 'head.adapter.down.weight'),
+        Rule('adapter.linear2.weight', 'head.adapter.up.weight'),
+        *layer('projector', 'head.projector'),
+        *layer('head', 'head.fc'),
+    ],
+    'mae': _reference({'backbone': None, 'mask_token': 'decoder', 'pixel_decoder': 'decoder'}),
+    'timm': [*timm_vit(bias_group='qkv_bias'), *timm_norms(), *layer('head', 'head.fc', 'head')],
+    'mmpretrain': [
+        Rule('backbone.cls_token', 'backbone.cls_token'),
+        Rule('backbone.pos_embed', 'backbone.pos_embed'),
+        *layer('backbone.patch_embed.projection', 'backbone.patch_embed.proj'),
+        *blocks('backbone.layers', 'backbone.blocks', MMPRETRAIN_BLOCK, bias_group='qkv_bias'),
+        *layer('backbone.ln1', 'backbone.norm', 'norm'),
+        *layer('backbone.ln2', 'backbone.fc_norm', 'fc_norm'),
+        *layer('head.fc', 'head.fc', 'LinearClsHead'),
+        *layer('head.layers.head', 'head.fc', 'VisionTransformerClsHead'),
+    ],
+}
+SOURCES = tuple(kind for kind in NAME_MAPS if kind != 'fsfm-target')
+#: Where a kind's files keep the state dict; a file may also be nothing but the state dict.
+WRAPPERS: dict[str, tuple[str, ...]] = {
+    'fsfm-pretrain': ('model',),
+    'fsfm-finetuned': ('model',),
+    'fsfm-fas': ('state_dict',),
+    'fs-adapter': ('model',),
+    'mae': ('model',),
+    'timm': ('state_dict', 'model'),
+    'mmpretrain': ('state_dict',),
+    'fsfm_mm': ('state_dict',),
+}
+#: Parts of our self-supervised models that an ordinary ViT does not have.
+PRETRAINING_PARTS = (
+    'target.',
+    'pixel_decoder.',
+    'rep_decoder.',
+    'projector.',
+    'predictor.',
+    'mask_token',
+)

@@ -1,0 +1,143 @@
+"""From a pretraining checkpoint to the backbone of a classifier: strict, and loud where something differs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import nn
+
+from fsfm_mm.checkpoints.card import ModelCard, read_card
+from fsfm_mm.checkpoints.convert import convert, state_dict_of
+from fsfm_mm.checkpoints.convert_file import card_of
+from fsfm_mm.checkpoints.loading import load_checkpoint_file
+from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
+from fsfm_mm.statistics import resolve_stats
+
+PREFIX = 'backbone.'
+
+
+def pretrained_backbone(checkpoint: Mapping[str, Any], keep_norm: bool = False) -> dict[str, torch.Tensor]:
+    """State dict of the backbone in one of our checkpoints.
+
+    Args:
+        checkpoint: A checkpoint or state dict with ``backbone.*`` keys.
+        keep_norm: Keep the final norm. A classifier on the mean of patch tokens has ``fc_norm`` in its
+            place, which starts fresh (the papers' fine-tuning); one on the class token goes on with it.
+
+    Returns:
+        Parameter names without ``backbone.``.
+
+    Raises:
+        ValueError: When there is no backbone in it.
+    """
+    state = state_dict_of(checkpoint, 'fsfm_mm')
+    found = {key[len(PREFIX) :]: value for key, value in state.items() if key.startswith(PREFIX)}
+    if not found:
+        raise ValueError(
+            f"the checkpoint has no 'backbone.*' keys (found {', '.join(list(state)[:4])} ...): convert files of "
+            'other projects with tools/converters/convert_checkpoint.py first, or name their source.'
+        )
+    return {key: value for key, value in found.items() if keep_norm or not key.startswith('norm.')}
+
+
+def locate(path: str | os.PathLike, source: str) -> tuple[str | os.PathLike, str, dict[str, Any]]:
+    """File, kind and known facts of a path, or of a name of the zoo, which is fetched."""
+    name = os.fspath(path)
+    if name not in zoo_names():
+        return path, source, {}
+    entry = zoo_entry(name)
+    mean, std = resolve_stats(entry['statistics'])
+    facts = {'mean': mean, 'std': std, 'source': f'{name} (huggingface.co/{entry["repository"]})'}
+    return fetch(name), entry['source'], facts
+
+
+def load_pretrained_backbone(
+    backbone: nn.Module, path: str | os.PathLike, source: str = 'fsfm_mm', trust: bool = False
+) -> ModelCard | None:
+    """Load a pretrained encoder; only ``fc_norm`` may start fresh, all else must match.
+
+    A position table of another square grid is interpolated, as the backbone always does. A checkpoint
+    that has an ``fc_norm`` (fine-tuned on another task) gives it to a backbone with one.
+
+    Args:
+        backbone: E.g. ``classifier.backbone``; changed in place, or not at all on an error.
+        path: A checkpoint file, or a name of the zoo, which is then fetched and converted.
+        source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
+        trust: See :func:`~fsfm_mm.checkpoints.loading.load_checkpoint_file`.
+
+    Returns:
+        The card of the checkpoint, or None where it has none.
+
+    Raises:
+        ValueError: When keys or shapes differ, naming them; the backbone is then as before.
+    """
+    path, source, facts = locate(path, source)
+    checkpoint = load_checkpoint_file(path, trust)
+    content: Mapping[str, Any] = checkpoint
+    card = read_card(checkpoint)
+    if source != 'fsfm_mm':
+        content, _ = convert(checkpoint, source)
+        card = card_of(checkpoint, content, source, Path(path), facts)
+    own = backbone.state_dict()
+    state = pretrained_backbone(content, keep_norm='norm.weight' in own)
+    if 'fc_norm.weight' not in own:
+        state = {key: value for key, value in state.items() if not key.startswith('fc_norm.')}
+    _check_match(own, state, path)
+    backbone.load_state_dict(state, strict=False)
+    return card
+
+
+def _check_match(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Any) -> None:
+    missing = [key for key in own if key not in state and not key.startswith('fc_norm.')]
+    unexpected = [key for key in state if key not in own]
+    # the position table may have another length, which the backbone interpolates, but no other width
+    shapes = [
+        f'{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}'
+        for key, value in state.items()
+        if key in own and value.shape != own[key].shape and not _can_resize(key, value, own[key])
+    ]
+    parts = [
+        f'{len(names)} {what}: {", ".join(names[:8])}{" ..." if len(names) > 8 else ""}'
+        for what, names in (('missing', missing), ('unexpected', unexpected), ('of another shape', shapes))
+        if names
+    ]
+    if parts:
+        raise ValueError(f'{path} does not fit this backbone: {"; ".join(parts)}.')
+
+
+def _can_resize(key: str, loaded: torch.Tensor, own: torch.Tensor) -> bool:
+    if key != 'pos_embed' or loaded.shape[-1] != own.shape[-1]:
+        return False
+    side = round((loaded.shape[1] - 1) ** 0.5)
+    return side * side + 1 == loaded.shape[1]
+
+
+@WEIGHT_INITIALIZERS.register_module(name='PretrainedBackbone')
+class PretrainedBackboneInit:
+    """``init_cfg=dict(type='PretrainedBackbone', checkpoint=FILE_OR_ZOO_NAME)`` in a backbone's config.
+
+    mmengine's ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` still works, but it only
+    logs keys that do not match, and unpickles without limits what weights-only unpickling refuses.
+
+    Args:
+        checkpoint: See :func:`load_pretrained_backbone`, as are the others.
+        source: Kind of the file.
+        trust: Unpickle without limits.
+    """
+
+    def __init__(self, checkpoint: str, source: str = 'fsfm_mm', trust: bool = False):
+        self.checkpoint = checkpoint
+        self.source = source
+        self.trust = trust
+        self.wholemodule = True
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights into ``module``."""
+        load_pretrained_backbone(module, self.checkpoint, self.source, self.trust)
+        print_log(f'backbone loaded from {self.checkpoint}', logger='current')

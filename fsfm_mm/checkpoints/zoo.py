@@ -1,0 +1,117 @@
+"""Published weights by name: fetched once, checked, and then taken from the disk."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import huggingface_hub
+from mmengine.logging import print_log
+
+from fsfm_mm.checkpoints.download import download, sha256_of
+
+#: Address of a mirror with the hub repository's folders, instead of the hub.
+MIRROR_VARIABLE = 'FSFM_MM_ZOO_URL'
+#: Folder for files from a mirror and for files put there by hand.
+FOLDER_VARIABLE = 'FSFM_MM_ZOO_DIR'
+PARTS = ('online', 'target', 'stats')
+
+
+@functools.cache
+def _zoo() -> dict[str, Any]:
+    return json.loads(Path(__file__).with_name('zoo.json').read_text(encoding='utf-8'))
+
+
+def zoo_names() -> tuple[str, ...]:
+    """Names of the published weights."""
+    return tuple(_zoo()['models'])
+
+
+def zoo_entry(name: str) -> dict[str, Any]:
+    """What zoo.json says of a name, with ``repository``, ``licence`` and ``source`` filled in.
+
+    Raises:
+        ValueError: For an unknown name, listing those that there are.
+    """
+    zoo = _zoo()
+    if name not in zoo['models']:
+        raise ValueError(f'{name!r} is not one of the published weights: {", ".join(zoo_names())}.')
+    return {**{key: value for key, value in zoo.items() if key != 'models'}, **zoo['models'][name]}
+
+
+def zoo_folder() -> Path:
+    """``$FSFM_MM_ZOO_DIR``, or fsfm_mm/zoo in the user's cache folder."""
+    cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return Path(os.environ.get(FOLDER_VARIABLE) or f'{cache}/fsfm_mm/zoo').expanduser()
+
+
+def fetch(name: str, part: str = 'online') -> Path:
+    """File of published weights, downloaded where it is not on the disk yet.
+
+    Looked for in this order: :func:`zoo_folder` / name / file, the mirror in ``$FSFM_MM_ZOO_URL``, the
+    Hugging Face hub (with its own cache). Downloads go on where they were cut.
+
+    Args:
+        name: One of :func:`zoo_names`.
+        part: 'online' (the encoder and its decoders), 'target' (the target network) or 'stats'
+            (``pretrain_ds_mean_std.txt``).
+
+    Returns:
+        Path of the file; a pretraining checkpoint of the reference, see ``zoo_entry(name)['source']``.
+
+    Raises:
+        ValueError: For an unknown name or part; when the file is not the one that zoo.json knows.
+        ConnectionError: When it cannot be fetched, saying from where and where to put it by hand.
+    """
+    entry = zoo_entry(name)
+    if part not in PARTS:
+        raise ValueError(f'part must be one of {PARTS}, found {part!r}')
+    remote = f'{entry["folder"]}/{entry["files"][part]}'
+    local = zoo_folder() / name / entry['files'][part]
+    if local.is_file():
+        return _checked(local, entry['sha256'][part])
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    try:
+        if mirror:
+            _print_licence(name, entry)
+            path = download(f'{mirror.rstrip("/")}/{quote(remote)}', local)
+        else:
+            path = _from_hub(name, entry, remote)
+    except ValueError:
+        raise
+    except Exception as error:  # the hub's own classes of errors differ between its versions
+        address = f'https://huggingface.co/{entry["repository"]}/resolve/main/{remote}'
+        raise ConnectionError(
+            f'{name} could not be fetched ({str(error).splitlines()[0] if str(error) else type(error).__name__}): '
+            f'get {address} by other means and put it at {local}, or set {MIRROR_VARIABLE} to a mirror.'
+        ) from error
+    return _checked(path, entry['sha256'][part])
+
+
+def _from_hub(name: str, entry: dict[str, Any], remote: str) -> Path:
+    cached = huggingface_hub.try_to_load_from_cache(entry['repository'], remote)
+    if isinstance(cached, str):
+        return Path(cached)
+    _print_licence(name, entry)
+    return Path(huggingface_hub.hf_hub_download(entry['repository'], remote))
+
+
+def _print_licence(name: str, entry: dict[str, Any]) -> None:
+    print_log(
+        f'fetching {name}: these weights were published by the authors of FSFM and FS-VFM '
+        f'(huggingface.co/{entry["repository"]}) under {entry["licence"]}: attribution, no commercial use.',
+        logger='current',
+    )
+
+
+def _checked(path: Path, sha256: str | None) -> Path:
+    """The path, once its content is what zoo.json expects; nothing is known where that has no checksum."""
+    if sha256 is not None and sha256_of(path) != sha256:
+        raise ValueError(
+            f'{path} is not the published file: its SHA-256 is not {sha256}; delete it and fetch it again.'
+        )
+    return path

@@ -1,0 +1,68 @@
+"""Small checkpoints in the forms that users have on disk, and the models that they belong to."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmpretrain.registry import MODELS
+
+DATA = Path(__file__).resolve().parents[1] / 'data'
+
+
+def golden(name):
+    """(state dict in timm's names, all arrays, meta) of a golden classifier."""
+    with np.load(DATA / f'{name}.npz') as file:
+        arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != 'meta'}
+        meta = json.loads(str(file['meta']))
+    return {k.removeprefix('sd/'): v for k, v in arrays.items() if k.startswith('sd/')}, arrays, meta
+
+
+def backbone_config(meta, out_type='avg_featmap', **changes):
+    arch = {key: meta[key] for key in ('embed_dim', 'depth', 'num_heads')}
+    return dict(
+        type='FusedAttentionViT',
+        arch=arch,
+        img_size=meta['img_size'],
+        patch_size=meta['patch_size'],
+        out_type=out_type,
+        **changes,
+    )
+
+
+def build_classifier(meta, out_type='avg_featmap', head=None, **changes):
+    """ImageClassifier of a golden file's sizes, in evaluation mode, with fresh weights."""
+    head = head or dict(type='LinearClsHead', num_classes=2, in_channels=meta['embed_dim'])
+    config = dict(type='ImageClassifier', backbone=backbone_config(meta, out_type, **changes), head=head)
+    return MODELS.build(config).eval()
+
+
+def reference_checkpoint(state, **args):
+    """What the reference saves: model, optimizer, epoch, scaler, args."""
+    return {
+        'model': state,
+        'optimizer': {'state': {}, 'param_groups': [{'lr': 1e-3, 'params': [0]}]},
+        'epoch': 7,
+        'scaler': {'scale': 65536.0, '_growth_tracker': 3},
+        'args': argparse.Namespace(batch_size=64, device='cuda', clip_grad=None, **args),
+    }
+
+
+def antispoof_state(state, hidden=16, transposed=False, bias=False, seed=0):
+    """A face anti-spoofing state dict (method of the reference) around a golden ViT."""
+    generator = torch.Generator().manual_seed(seed)
+    width = state['cls_token'].shape[-1]
+    vit = {f'backbone.vit.{key}': value for key, value in state.items() if not key.startswith('head.')}
+    layer = {
+        'weight': torch.randn(hidden, width, generator=generator),
+        'bias': torch.randn(hidden, generator=generator),
+    }
+    classes = torch.randn(2, hidden, generator=generator)
+    return {
+        **vit,
+        **{f'embedder.bottleneck_layer_fc.{end}': value for end, value in layer.items()},
+        **{f'embedder.bottleneck_layer.0.{end}': value.clone() for end, value in layer.items()},
+        'classifier.classifier_layer.weight': classes.t().contiguous() if transposed else classes,
+        **({'classifier.classifier_layer.bias': torch.zeros(2)} if bias else {}),
+    }
