@@ -12,6 +12,7 @@ from fsfm_mm.datasets.transforms.masking import (
 )
 from fsfm_mm.datasets.transforms.packing import PackFaces
 from fsfm_mm.datasets.transforms.patch_labels import BuildPatchLabels
+from fsfm_mm.datasets.transforms.timm_augment import TimmTrainAugment
 
 __all__ = [
     'BrokenSampleError',
@@ -27,6 +28,7 @@ __all__ = [
     'RandomFaceFlip',
     'RandomMask',
     'ResizeFace',
+    'TimmTrainAugment',
     'read_image',
     'read_parsing_map',
 ]
