@@ -1,4 +1,7 @@
-"""Every config builds; sizes, strategies and losses change in one line."""
+"""Every pretraining config builds; sizes, strategies and losses change in one line.
+
+Fine-tuning configs: test_downstream_configs.py.
+"""
 
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from fsfm_mm.models.losses import similarity
 from fsfm_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+CONFIGS = sorted(path for folder in ('fsfm', 'mae') for path in (ROOT / 'configs' / folder).glob('*.py'))
 NAMES = [path.stem for path in CONFIGS]
 
 #: Parameters of the online network (method as published, S/B/L) in millions, and of the other configs.
@@ -138,6 +141,11 @@ def test_strategy_is_one_setting_of_the_command_line():
     sample = dataset[0]
     assert sample['mask'].sum() == 144 - 36
     assert not sample['region_mask'].any()
+
+
+def test_every_config_is_tested_here_or_as_a_downstream_one():
+    folders = {path.name for path in (ROOT / 'configs').iterdir()}
+    assert folders == {'_base_', 'fsfm', 'mae', 'deepfake', 'diffusion', 'antispoof'}
 
 
 def test_classifier_config_builds():

@@ -11,6 +11,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+    card=dict(type='CardHook'),
     report=dict(type='RunReportHook'),
     momentum=dict(type='MomentumUpdateHook'),
     nonfinite=dict(type='NonFiniteGuardHook', patience=5),

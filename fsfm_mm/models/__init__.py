@@ -1,5 +1,5 @@
 """Models; importing this registers them."""
 
-from fsfm_mm.models import backbones, heads, losses, necks, preprocessors, selfsup, target
+from fsfm_mm.models import augment, backbones, heads, losses, necks, preprocessors, selfsup, target
 
-__all__ = ['backbones', 'heads', 'losses', 'necks', 'preprocessors', 'selfsup', 'target']
+__all__ = ['augment', 'backbones', 'heads', 'losses', 'necks', 'preprocessors', 'selfsup', 'target']

@@ -1,5 +1,6 @@
-"""The 3C losses: two reconstructions and the similarity losses."""
+"""The 3C losses (two reconstructions and the similarity losses), and the adapter's contrastive loss."""
 
+from fsfm_mm.models.losses.real_anchor import RealAnchorContrastiveLoss, real_anchor_contrastive
 from fsfm_mm.models.losses.reconstruction import MaskedReconstructionLoss, RegionReconstructionLoss
 from fsfm_mm.models.losses.similarity import (
     BYOLLoss,
@@ -15,8 +16,10 @@ __all__ = [
     'InfoNCELoss',
     'MaskedReconstructionLoss',
     'MoCoV3SimilarityLoss',
+    'RealAnchorContrastiveLoss',
     'RegionReconstructionLoss',
     'SimCLRLoss',
     'SimSiamLoss',
     'SimilarityLoss',
+    'real_anchor_contrastive',
 ]

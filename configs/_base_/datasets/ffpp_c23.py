@@ -1,0 +1,64 @@
+"""FaceForensics++ c23 face crops (largest face, box x 1.3); tested on Celeb-DF v2 as published, without YouTube-real.
+
+Layout of FF++: ``train|val|test/{real*,fake*}/{video}_frame_{index}.png``; of Celeb-DF: its own folders with frames
+in place of videos. Other test sets are other ``name``s of NamedForgerySet: docs/downstream.md.
+"""
+
+import os
+
+data_root = 'data/ffpp_c23'
+test_root = 'data/celeb_df_v2'
+
+num_workers = max(1, min(12, len(os.sched_getaffinity(0)) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)) - 1))
+
+pack = dict(type='PackInputs', meta_keys=('img_path', 'video_id', 'domain', 'class_name', 'sample_idx'))
+test_pipeline = [dict(type='LoadFace'), dict(type='ResizeFace', size=224, interpolation='bicubic'), pack]
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=num_workers,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='LabelledFaces',
+        data_root=data_root,
+        split='train',
+        classes=('fake', 'real'),
+        pipeline=[dict(type='LoadFace'), dict(type='TimmTrainAugment', size=224, stats='vggface2'), pack],
+    ),
+)
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=num_workers,
+    persistent_workers=True,
+    pin_memory=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='LabelledFaces',
+        data_root=data_root,
+        split='val',
+        classes=('fake', 'real'),
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    batch_size=128,
+    num_workers=num_workers,
+    pin_memory=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='NamedForgerySet',
+        name='celebdf_v2',
+        data_root=test_root,
+        split='test',
+        classes=('fake', 'real'),
+        pipeline=test_pipeline,
+    ),
+)
+val_evaluator = dict(type='ForgeryMetric', level=('frame', 'video'))
+test_evaluator = val_evaluator

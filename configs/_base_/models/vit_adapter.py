@@ -1,0 +1,16 @@
+"""FS-Adapter (FS-VFM, arXiv 2510.10663): the backbone frozen, a bottleneck and a head trained."""
+
+_base_ = './vit_classifier.py'
+
+model = dict(
+    # frozen_stages = depth: fc_norm is frozen too, and all of it stays in evaluation
+    backbone=dict(frozen_stages=12, drop_path_rate=0.0, trainable_positions=False),
+    head=dict(
+        _delete_=True,
+        type='AdapterHead',
+        num_classes=2,
+        in_channels=768,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+        contrast=dict(type='RealAnchorContrastiveLoss', loss_weight=0.01, temperature=0.07),
+    ),
+)
