@@ -1,1 +1,1 @@
-"""What other programs call: benchmarks, inference, feature extraction and export."""
+"""What other programs call: benchmarks, testing, protocols."""

@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from fsfm_mm.datasets.samplers import check_balanced_loader
+
 
 def scale_for_accumulation(cfg: Config) -> None:
     """Count accumulated batches in mmengine's automatic learning-rate scaling, which leaves them out."""
@@ -86,4 +88,5 @@ def _open_training_data(runner: Runner) -> None:
             f'the data set has {len(loader.dataset)} samples, fewer than one batch of {loader.batch_size} '
             'per process: give train_dataloader.batch_size a smaller value'
         )
+    check_balanced_loader(loader)
     runner._train_dataloader = loader

@@ -38,7 +38,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int], interpolation: str = 
     if interpolation in ('area', 'nearest'):
         flag = cv2.INTER_AREA if interpolation == 'area' else cv2.INTER_NEAREST_EXACT
         return cv2.resize(image, size[::-1], interpolation=flag)
-    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    # a copy where it is read-only (cached generated faces): torch warns of such arrays
+    image = np.require(image, requirements=['C', 'W'])
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
     planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True, align_corners=False)
     return cv2.merge(list(planes[0].numpy()))
 

@@ -1,0 +1,157 @@
+"""Evaluation protocols: what may choose the checkpoint and the threshold, source data or the test set itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsfm_mm.apis.testing import intervals, source_threshold
+from fsfm_mm.evaluation import ScoreReport, ScoreTable
+from fsfm_mm.registry import METRICS
+
+PROTOCOLS = ('published', 'honest')
+
+#: Metrics and scores of one checkpoint on one set.
+Scored = tuple[dict[str, float], ScoreTable]
+
+
+@dataclass(frozen=True)
+class ProtocolResult:
+    """What a protocol found.
+
+    Attributes:
+        report: The table over the test sets.
+        checkpoints: Test set to the checkpoint that was chosen for it.
+        tables: Test set to its scores under that checkpoint.
+        threshold: Frozen threshold of the honest protocol.
+    """
+
+    report: ScoreReport
+    checkpoints: Mapping[str, str]
+    tables: Mapping[str, ScoreTable]
+    threshold: float | None = None
+
+
+@dataclass
+class Evaluation:
+    """All that is needed to apply protocols; scores are computed once per checkpoint and set.
+
+    Args:
+        checkpoints: Candidate checkpoints (paths).
+        sets: Names of the test sets.
+        source: Name of the held-out source set, or None without one.
+        score: Function of (checkpoint, set name) that returns metrics and scores.
+        metric: Config of the metric, for metrics at a frozen threshold.
+        target_criterion: Metric by whose least value on the *test set* the published runs chose their
+            checkpoint, e.g. 'HTER@target-EER' or 'loss'; None where they chose on source data.
+        num_resamples: Bootstrap resamples over videos; 0 for no intervals.
+    """
+
+    checkpoints: Sequence[str]
+    sets: Sequence[str]
+    source: str | None
+    score: Callable[[str, str], Scored]
+    metric: Mapping[str, Any]
+    target_criterion: str | None = None
+    num_resamples: int = 1000
+    _scores: dict[tuple[str, str], Scored] = field(default_factory=dict)
+
+    def scored(self, checkpoint: str, name: str) -> Scored:
+        """Metrics and scores of a checkpoint on a set, computed on first use."""
+        key = (checkpoint, name)
+        if key not in self._scores:
+            self._scores[key] = self.score(checkpoint, name)
+        return self._scores[key]
+
+    def best(self, name: str, criterion: str) -> str:
+        """Checkpoint with the least value of a metric on a set; the first of equals.
+
+        Raises:
+            ValueError: When the metric does not exist there, e.g. because a class is missing.
+        """
+        if len(self.checkpoints) == 1:
+            return self.checkpoints[0]
+        values = [
+            self.scored(checkpoint, name)[0].get(criterion, math.nan) for checkpoint in self.checkpoints
+        ]
+        if any(math.isnan(value) for value in values):
+            raise ValueError(
+                f'the checkpoint is chosen by {criterion!r} on {name!r}, which has no such value there'
+            )
+        return self.checkpoints[values.index(min(values))]
+
+    def best_on_source(self) -> str:
+        """Checkpoint with the least cross entropy on the held-out source set.
+
+        Raises:
+            ValueError: With several checkpoints and no source set.
+        """
+        if self.source is None:
+            if len(self.checkpoints) > 1:
+                raise ValueError(
+                    'several checkpoints need a source set (val_dataloader) to choose among them'
+                )
+            return self.checkpoints[0]
+        return self.best(self.source, 'loss')
+
+    def run(self, protocol: str) -> ProtocolResult:
+        """Apply one protocol.
+
+        Args:
+            protocol: 'published' repeats the papers' choices; 'honest' takes checkpoint and threshold from
+                source data alone.
+
+        Raises:
+            ValueError: For another protocol, or an honest one without a source set.
+        """
+        if protocol not in PROTOCOLS:
+            raise ValueError(f'protocol must be one of {PROTOCOLS}, found {protocol!r}')
+        return self._honest() if protocol == 'honest' else self._published()
+
+    def _honest(self) -> ProtocolResult:
+        if self.source is None:
+            raise ValueError(
+                'the honest protocol needs a held-out source set: give the config a val_dataloader'
+            )
+        checkpoint = self.best_on_source()
+        metric = METRICS.build(self.metric)
+        level = metric.levels[-1]
+        threshold = source_threshold(self.scored(checkpoint, self.source)[1], level)
+        metric.source_threshold = threshold
+        tables = {name: self.scored(checkpoint, name)[1] for name in self.sets}
+        rows = {name: metric.summarise(table) for name, table in tables.items()}
+        rows = {name: {k: v for k, v in row.items() if '@target' not in k} for name, row in rows.items()}
+        notes = [
+            f'checkpoint {checkpoint}: least loss on {self.source}',
+            f'@source: threshold {threshold:.4f}, the EER threshold of {self.source} ({level} level)',
+        ]
+        report = self._report('honest protocol', rows, tables, notes)
+        return ProtocolResult(report, dict.fromkeys(self.sets, checkpoint), tables, threshold)
+
+    def _published(self) -> ProtocolResult:
+        criterion = self.target_criterion
+        if criterion is None:
+            chosen = dict.fromkeys(self.sets, self.best_on_source())
+        else:
+            chosen = {name: self.best(name, criterion) for name in self.sets}
+        tables = {name: self.scored(checkpoint, name)[1] for name, checkpoint in chosen.items()}
+        rows = {name: self.scored(checkpoint, name)[0] for name, checkpoint in chosen.items()}
+        notes = [f'checkpoint for {name}: {checkpoint}' for name, checkpoint in chosen.items()]
+        selected: list[str] = []
+        if criterion is not None and len(self.checkpoints) > 1:
+            notes.append(f'each checkpoint was chosen by its {criterion} on the test set itself')
+            selected = sorted({key for row in rows.values() for key in row})
+        report = self._report('published protocol', rows, tables, notes, selected)
+        return ProtocolResult(report, chosen, tables)
+
+    def _report(self, title, rows, tables, notes, selected=()) -> ScoreReport:
+        levels = METRICS.build(self.metric).levels
+        found = {n: intervals(rows[n], table, levels, self.num_resamples) for n, table in tables.items()}
+        if self.num_resamples:
+            notes = [
+                *notes,
+                f'[low, high]: 95% bootstrap interval over videos, {self.num_resamples} resamples',
+            ]
+        return ScoreReport(rows, found, target_selected=selected, notes=notes, title=title)

@@ -1,0 +1,214 @@
+"""tools/test.py and the whole chain: pretrain, fine-tune, test on other sets, leave one domain out."""
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+
+from fsfm_mm.checkpoints import read_card
+from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.evaluation import ScoreTable, auc
+
+ROOT = Path(__file__).resolve().parents[2]
+FORGERIES = ROOT / 'configs/deepfake/demo_generated.py'
+SPOOFS = ROOT / 'configs/antispoof/demo_generated.py'
+PRETRAIN = ROOT / 'configs/fsfm/fsfm_demo.py'
+
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(f'{name}_tool', ROOT / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+train, test, leave_one_out = (load_tool(name) for name in ('train', 'test', 'leave_one_out'))
+ARCH = dict(embed_dim=32, depth=2, num_heads=2)
+
+
+def shrink_datasets(part, size=48):
+    """Smaller and fewer pictures, wherever a data set's config stands."""
+    if isinstance(part, dict):
+        if part.get('type') == 'GeneratedForgeries':
+            part.update(img_size=size, videos=8)
+        for value in part.values():
+            shrink_datasets(value, size)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            shrink_datasets(value, size)
+
+
+def small(path, source, **changes):
+    """A small copy of a downstream demo config."""
+    config = Config.fromfile(source)
+    config.model.backbone.update(arch=ARCH, img_size=48)
+    config.model.head.in_channels = 32
+    for name in ('train', 'val', 'test'):
+        loader = config[f'{name}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False)
+        shrink_datasets(loader.dataset)
+    config.train_dataloader.batch_size = 8
+    config.log_level = 'WARNING'
+    config.merge_from_dict(changes)
+    config.dump(path)
+    return str(path)
+
+
+EPOCHS = {
+    'train_cfg.max_epochs': 2,
+    'train_cfg.val_interval': 1,
+    'param_scheduler.total': 2,
+    'param_scheduler.warmup': 0,
+    'default_hooks.checkpoint.interval': 1,
+}
+
+
+@pytest.fixture(scope='module')
+def detector(tmp_path_factory):
+    """A small detector: config and the folder of its two checkpoints."""
+    folder = tmp_path_factory.mktemp('detector')
+    config = small(folder / 'config.py', FORGERIES, **EPOCHS)
+    train.main([config, '--work-dir', str(folder / 'work')])
+    return config, folder / 'work'
+
+
+def test_tables_scores_and_pictures(detector, tmp_path, capsys):
+    config, work = detector
+    folder = tmp_path / 'mine' / 'test'
+    for i, name in enumerate(('real', 'fake')):
+        (folder / name).mkdir(parents=True)
+        for j in range(4):
+            cv2.imwrite(str(folder / name / f'v{j}_frame_0.png'), draw_face(10 * i + j, 48)[0])
+    out = tmp_path / 'out'
+    checkpoints = [str(work / f'epoch_{n}.pth') for n in (1, 2)]
+    calibrated = tmp_path / 'calibrated.pth'
+    arguments = ['--set', f'my set={folder.parent}', '--out', str(out), '--bootstrap', '50']
+    test.main([config, *checkpoints, *arguments, '--calibrate', str(calibrated)])
+    printed = capsys.readouterr().out
+    assert 'published protocol' in printed
+    assert 'honest protocol' in printed
+    honest = json.loads((out / 'honest.json').read_text())
+    assert set(honest['rows']) == {'b', 'my set'}
+    assert not any('@target' in column for column in honest['columns'])
+    table = ScoreTable.read(out / 'honest_my-set_samples.csv')
+    assert len(table.samples) == 8
+    assert honest['rows']['my set']['frame/AUC'] == pytest.approx(auc(table.scores, table.labels))
+    with open(out / 'honest_b_videos.csv') as file:
+        assert len(list(csv.DictReader(file))) == 8
+    for name in ('honest_roc.png', 'published_roc.png', 'honest_my-set_scores.png'):
+        assert cv2.imread(str(out / name)) is not None
+    for suffix in ('txt', 'md', 'csv'):
+        assert (out / f'published.{suffix}').stat().st_size > 0
+    card = read_card(calibrated)
+    assert card.classes == ('fake', 'real')
+    assert f'threshold {card.threshold:.4f}' in printed
+    # the chosen checkpoint has the least loss on the held-out source set
+    chosen = honest['notes'][0].split('checkpoint ')[1].split(':')[0]
+    assert torch.equal(
+        torch.load(chosen, weights_only=False)['state_dict']['head.fc.weight'],
+        torch.load(calibrated, weights_only=False)['state_dict']['head.fc.weight'],
+    )
+
+
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        (dict(checkpoints=['missing.pth']), 'there is no file missing.pth'),
+        (dict(extra=['--set', 'name=/no/such/folder']), '--set takes NAME=FOLDER'),
+        (dict(extra=['--only-sets']), 'there is no test set'),
+        (dict(extra=['--cfg-options', 'model.backbone.img_size=64']), "does not hold this config's model"),
+        (
+            dict(extra=['--protocol', 'published', '--calibrate', 'x.pth']),
+            '--calibrate needs the honest protocol',
+        ),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_writes_nothing(detector, tmp_path, change, sentence):
+    config, work = detector
+    checkpoints = change.get('checkpoints', [str(work / 'epoch_2.pth')])
+    out = tmp_path / 'out'
+    with pytest.raises(SystemExit) as stopped:
+        test.main([config, *checkpoints, '--out', str(out), *change.get('extra', [])])
+    message = str(stopped.value)
+    assert message.startswith('test.py: ')
+    assert sentence in message
+    assert '\n' not in message
+    assert not out.exists()
+
+
+def test_class_order_against_the_card_is_refused(detector, tmp_path):
+    config, work = detector
+    content = torch.load(work / 'epoch_2.pth', weights_only=False)
+    content['card']['classes'] = ['real', 'fake']
+    torch.save(content, tmp_path / 'swapped.pth')
+    with pytest.raises(SystemExit, match=r"card says classes \(real, fake\).*'(fake', 'real|held-out|b)"):
+        test.main([config, str(tmp_path / 'swapped.pth'), '--out', str(tmp_path / 'out')])
+
+
+def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
+    config, _ = detector
+    torch.save({'state_dict': {'backbone.cls_token': torch.zeros(1, 1, 32)}}, tmp_path / 'encoder.pth')
+    with pytest.raises(SystemExit, match=r"does not hold this config's model: \d+ missing"):
+        test.main([config, str(tmp_path / 'encoder.pth'), '--out', str(tmp_path / 'out')])
+
+
+@pytest.mark.slow
+def test_whole_chain_on_generated_data(tmp_path, capfd):
+    """Pretrain, fine-tune from it, leave each of three generated domains out, two seeds for one of them."""
+    pretraining = Config.fromfile(PRETRAIN)
+    pretraining.merge_from_dict(
+        {
+            'model.backbone.img_size': 48,
+            'train_dataloader.dataset.img_size': 48,
+            'train_dataloader.num_workers': 0,
+            'train_dataloader.persistent_workers': False,
+            'train_cfg.max_iters': 4,
+            'param_scheduler.total': 4,
+            'param_scheduler.warmup': 1,
+            'log_level': 'WARNING',
+        }
+    )
+    pretraining.model.backbone.arch = ARCH
+    pretraining.dump(tmp_path / 'pretrain.py')
+    train.main([str(tmp_path / 'pretrain.py'), '--work-dir', str(tmp_path / 'pretrained')])
+    encoder = tmp_path / 'pretrained' / 'iter_4.pth'
+    assert read_card(encoder).task == 'pretrain'
+    configs = []
+    for target in 'abc':
+        config = Config.fromfile(SPOOFS)
+        sources = [name for name in 'abc' if name != target]
+        for loader in (config.train_dataloader, config.val_dataloader):
+            for dataset, name in zip(loader.dataset.datasets, sources):
+                dataset.domain = name
+        config.test_dataloader.dataset.domain = target
+        config.dump(tmp_path / 'full.py')
+        path = tmp_path / f'leave_{target}.py'
+        settings = {
+            'train_cfg.max_iters': 2,
+            'train_cfg.val_interval': 1,
+            'default_hooks.checkpoint.interval': 1,
+            'train_dataloader.sampler.per_group': 2,
+        }
+        config = Config.fromfile(small(path, tmp_path / 'full.py', **settings))
+        config.model.backbone.init_cfg = dict(type='PretrainedBackbone', checkpoint=str(encoder))
+        config.dump(path)
+        configs.append(str(path))
+    out = tmp_path / 'loo'
+    leave_one_out.main([*configs, '--seeds', '0', '--out', str(out)])
+    published = json.loads((out / 'published.json').read_text())
+    assert set(published['rows']) == {'leave_a', 'leave_b', 'leave_c', 'mean', 'std'}
+    rows = [published['rows'][f'leave_{name}'] for name in 'abc']
+    for column in ('AUC', 'HTER@target-EER'):
+        assert published['rows']['mean'][column] == pytest.approx(sum(row[column] for row in rows) / 3)
+    assert set(published['target_selected']) >= {'HTER@target-EER'}
+    honest = json.loads((out / 'honest.json').read_text())
+    assert 'HTER@source' in honest['columns']
+    # the same command again does nothing that is done
+    before = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
+    leave_one_out.main([*configs, '--seeds', '0', '--out', str(out)])
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}

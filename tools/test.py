@@ -1,0 +1,206 @@
+"""Test a classifier on one or several test sets: one table, scores per sample and video, pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# as in train.py: spinning threads slow down everything else on the machine
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.registry import init_default_scope
+
+import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
+from fsfm_mm.apis.protocols import PROTOCOLS, Evaluation, ProtocolResult
+from fsfm_mm.apis.testing import load_classifier, score_set
+from fsfm_mm.checkpoints.loading import load_checkpoint_file
+from fsfm_mm.checkpoints.saving import save_checkpoint_file
+from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
+
+EPILOG = """\
+test sets: those of the config (test_dataloader, and test_sets = dict(NAME=<data set config>)), and --set.
+held-out source data: the config's val_dataloader.
+
+examples:
+  python tools/test.py configs/deepfake/demo_generated.py work_dirs/demo_generated/epoch_20.pth
+  python tools/test.py CONFIG work_dirs/run/epoch_*.pth --protocol both --out work_dirs/run/test
+  python tools/test.py CONFIG best.pth --set "my set=data/my_set" --set other=data/other
+  python tools/test.py CONFIG best.pth --calibrate best_calibrated.pth
+
+A folder given with --set holds test/<class>*/... pictures, as the training sets do.
+"""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line of the tool."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file of the classifier')
+    parser.add_argument(
+        'checkpoints', nargs='+', help='checkpoint, or several for the protocol to choose among'
+    )
+    parser.add_argument(
+        '--protocol',
+        choices=[*PROTOCOLS, 'both'],
+        default='both',
+        help='honest: checkpoint and threshold from held-out source data only; published: as the papers chose, '
+        'marked where the test set itself was used [both; published without a source set]',
+    )
+    parser.add_argument('--set', action='append', default=[], metavar='NAME=FOLDER', help='one more test set')
+    parser.add_argument(
+        '--only-sets', action='store_true', help="test on --set folders only, not the config's sets"
+    )
+    parser.add_argument('--out', help='folder of the results [work_dirs/<config name>/test]')
+    parser.add_argument(
+        '--bootstrap', type=int, default=1000, help='resamples of the intervals; 0 for none [1000]'
+    )
+    parser.add_argument(
+        '--amp', choices=['float32', 'bfloat16', 'auto'], default='float32', help='precision [float32]'
+    )
+    parser.add_argument(
+        '--calibrate', metavar='FILE', help='save the honest checkpoint with its threshold in the card'
+    )
+    parser.add_argument(
+        '--trust', action='store_true', help='allow the checkpoint file to run code (dangerous)'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change settings'
+    )
+    return parser.parse_args(argv)
+
+
+def first_pipeline(dataset: dict) -> list:
+    """Pipeline of a data set's config, or of the first that it concatenates."""
+    return dataset['pipeline'] if 'pipeline' in dataset else first_pipeline(dataset['datasets'][0])
+
+
+def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
+    """Name to data set config, of the config and of --set.
+
+    Raises:
+        ValueError: For a --set that is no NAME=FOLDER, a folder that does not exist, or no set at all.
+    """
+    sets: dict[str, Any] = {}
+    if not args.only_sets:
+        dataset = cfg.test_dataloader.dataset
+        sets[dataset.get('name') or dataset.get('domain') or 'test'] = dataset
+        sets.update(cfg.get('test_sets', {}))
+    for item in args.set:
+        name, equals, folder = item.partition('=')
+        if not equals or not Path(folder).is_dir():
+            raise ValueError(f'--set takes NAME=FOLDER with a folder that exists, found {item!r}')
+        pipeline = first_pipeline(cfg.test_dataloader.dataset)
+        if not any(step['type'] == 'LoadFace' for step in pipeline):
+            size = cfg.model.backbone.img_size
+            pipeline = [dict(type='LoadFace'), dict(type='ResizeFace', size=size), *pipeline]
+        sets[name] = dict(
+            type='LabelledFaces', data_root=folder, split='test', domain=name, pipeline=pipeline
+        )
+    if not sets:
+        raise ValueError('there is no test set: --only-sets needs --set NAME=FOLDER')
+    return sets
+
+
+def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
+    """Everything up to the first picture.
+
+    Raises:
+        ValueError: For a config, checkpoint or set that does not exist.
+    """
+    for path in (args.config, *args.checkpoints):
+        if not Path(path).is_file():
+            raise ValueError(f'there is no file {path}')
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    sets = test_sets(cfg, args)
+    source = 'held-out source' if cfg.get('val_dataloader') else None
+    datasets = {**sets, **({source: cfg.val_dataloader.dataset} if source else {})}
+    models: dict[str, Any] = {}
+
+    def score(checkpoint: str, name: str):
+        if checkpoint not in models:
+            models.clear()  # one model in memory at a time
+            models[checkpoint] = load_classifier(cfg, checkpoint, trust=args.trust)
+        model, card = models[checkpoint]
+        loader = {**cfg.test_dataloader, 'persistent_workers': False}
+        return score_set(model, datasets[name], loader, cfg.test_evaluator, name, args.amp, card)
+
+    evaluation = Evaluation(
+        args.checkpoints,
+        list(sets),
+        source,
+        score,
+        cfg.test_evaluator,
+        target_criterion=cfg.get('published_checkpoint'),
+        num_resamples=args.bootstrap,
+    )
+    protocols = list(PROTOCOLS) if args.protocol == 'both' else [args.protocol]
+    if args.protocol == 'both' and source is None:
+        protocols = ['published']
+    return evaluation, protocols
+
+
+def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
+    """Table in four forms, scores per sample and video, ROC curves and histograms."""
+    result.report.write(folder, protocol)
+    curves = {}
+    for name, table in result.tables.items():
+        stem = f'{protocol}_{"".join(c if c.isalnum() else "-" for c in name)}'
+        table.write_samples(folder / f'{stem}_samples.csv')
+        scores: Any = table
+        if all(row.video_id for row in table.samples):
+            table.write_videos(folder / f'{stem}_videos.csv')
+            scores = table.videos()
+        threshold = 0.5 if result.threshold is None else result.threshold
+        draw_score_histogram(
+            scores.scores, scores.labels, folder / f'{stem}_scores.png', threshold=threshold, title=name
+        )
+        if len(set(scores.labels.tolist())) == 2:
+            curves[name] = (scores.scores, scores.labels)
+    if curves:
+        draw_roc_curves(curves, folder / f'{protocol}_roc.png', title=protocol)
+
+
+def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
+    """Save the chosen checkpoint with the frozen threshold in its card."""
+    checkpoint = next(iter(result.checkpoints.values()))
+    content = load_checkpoint_file(checkpoint, trust=trust)
+    save_checkpoint_file(
+        {**content, 'card': {**content.get('card', {}), 'threshold': result.threshold}}, target
+    )
+    print(f'threshold {result.threshold:.4f} is in the card of {target}')
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Test, print and write."""
+    args = parse_args(argv)
+    folder = Path(args.out or Path('work_dirs') / Path(args.config).stem / 'test')
+    try:
+        evaluation, protocols = prepare(args)
+        if args.calibrate and 'honest' not in protocols:
+            raise ValueError(
+                '--calibrate needs the honest protocol and a held-out source set (val_dataloader)'
+            )
+        results = {protocol: evaluation.run(protocol) for protocol in protocols}
+    except ValueError as error:  # wrong arguments, weights or data; nothing was written
+        sys.exit(f'test.py: {error}')
+    if not is_main_process():
+        return
+    for protocol, result in results.items():
+        write_result(result, protocol, folder)
+        print(result.report.to_text())
+    if args.calibrate:
+        calibrate(results['honest'], args.calibrate, args.trust)
+    print(f'tables, scores and pictures are in {folder}')
+
+
+if __name__ == '__main__':
+    main()
