@@ -7,10 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image
+from timm.data import auto_augment as timm_auto_augment
 from timm.data import create_transform
 
 from fsfm_mm.registry import TRANSFORMS
 from fsfm_mm.statistics import resolve_stats
+
+
+def _posterize(img: Image.Image, bits_to_keep: int, **kwargs) -> Image.Image:
+    """Timm's posterize; 0 bits, its strongest level, are black as ever: Pillow 13 raises there instead."""
+    if bits_to_keep < 1:
+        return Image.new(img.mode, img.size)
+    return timm_auto_augment.posterize(img, bits_to_keep, **kwargs)
 
 
 @TRANSFORMS.register_module()
@@ -59,6 +67,10 @@ class TimmTrainAugment(BaseTransform):
             re_prob=0.0,
             normalize=False,  # ends with uint8 pixels: the model normalises, on its device
         )
+        for step in self.augment.transforms:
+            for operation in getattr(step, 'ops', ()):
+                if operation.aug_fn is timm_auto_augment.posterize:
+                    operation.aug_fn = _posterize
 
     def transform(self, results: dict) -> dict:
         """Augment ``img``, uint8 (H, W, 3) BGR, to uint8 (size, size, 3) BGR.
