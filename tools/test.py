@@ -20,6 +20,7 @@ from fsfm_mm.apis.protocols import PROTOCOLS, Evaluation, ProtocolResult
 from fsfm_mm.apis.testing import load_classifier, score_set
 from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.checkpoints.saving import save_checkpoint_file
+from fsfm_mm.datasets.named_sets import NAMED_SETS
 from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
 
 EPILOG = """\
@@ -29,10 +30,11 @@ held-out source data: the config's val_dataloader.
 examples:
   python tools/test.py configs/deepfake/demo_generated.py work_dirs/demo_generated/epoch_20.pth
   python tools/test.py CONFIG work_dirs/run/epoch_*.pth --protocol both --out work_dirs/run/test
-  python tools/test.py CONFIG best.pth --set "my set=data/my_set" --set other=data/other
+  python tools/test.py CONFIG best.pth --set "my set=data/my_set" --set DFDC=dfdc:data/dfdc
   python tools/test.py CONFIG best.pth --calibrate best_calibrated.pth
 
-A folder given with --set holds test/<class>*/... pictures, as the training sets do.
+A folder given with --set holds test/<class>*/... pictures, as the training sets do; with KIND: it has the layout of
+that published set (dfdc, celebdf_v2, wilddeepfake, ...; docs/downstream_data.md).
 """
 
 
@@ -52,7 +54,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='honest: checkpoint and threshold from held-out source data only; published: as the papers chose, '
         'marked where the test set itself was used [both; published without a source set]',
     )
-    parser.add_argument('--set', action='append', default=[], metavar='NAME=FOLDER', help='one more test set')
+    parser.add_argument(
+        '--set', action='append', default=[], metavar='NAME=[KIND:]FOLDER', help='one more test set'
+    )
     parser.add_argument(
         '--only-sets', action='store_true', help="test on --set folders only, not the config's sets"
     )
@@ -89,18 +93,25 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     sets: dict[str, Any] = {}
     if not args.only_sets:
         dataset = cfg.test_dataloader.dataset
-        sets[dataset.get('name') or dataset.get('domain') or 'test'] = dataset
+        domains = ', '.join(dataset.get('domains', []))
+        sets[dataset.get('domain') or domains or dataset.get('name') or 'test'] = dataset
         sets.update(cfg.get('test_sets', {}))
     for item in args.set:
         name, equals, folder = item.partition('=')
+        kind, colon, rest = folder.partition(':')
+        if colon and kind in NAMED_SETS:
+            folder = rest
         if not equals or not Path(folder).is_dir():
-            raise ValueError(f'--set takes NAME=FOLDER with a folder that exists, found {item!r}')
+            raise ValueError(
+                f'--set takes NAME=FOLDER or NAME=KIND:FOLDER, the folder must exist; found {item!r}'
+            )
         pipeline = first_pipeline(cfg.test_dataloader.dataset)
         if not any(step['type'] == 'LoadFace' for step in pipeline):
             size = cfg.model.backbone.img_size
             pipeline = [dict(type='LoadFace'), dict(type='ResizeFace', size=size), *pipeline]
-        sets[name] = dict(
-            type='LabelledFaces', data_root=folder, split='test', domain=name, pipeline=pipeline
+        sets[name] = dict(data_root=folder, split='test', domain=name, pipeline=pipeline)
+        sets[name].update(
+            dict(type='NamedForgerySet', name=kind) if folder == rest else dict(type='LabelledFaces')
         )
     if not sets:
         raise ValueError('there is no test set: --only-sets needs --set NAME=FOLDER')
@@ -123,6 +134,9 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     sets = test_sets(cfg, args)
     source = 'held-out source' if cfg.get('val_dataloader') else None
     datasets = {**sets, **({source: cfg.val_dataloader.dataset} if source else {})}
+    # where the published runs chose a checkpoint on another part of the target domain than its test set
+    chosen_on = {name: f'{name}, validation part' for name in cfg.get('published_sets', {})}
+    datasets.update({chosen_on[name]: dataset for name, dataset in cfg.get('published_sets', {}).items()})
     models: dict[str, Any] = {}
 
     def score(checkpoint: str, name: str):
@@ -140,6 +154,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         score,
         cfg.test_evaluator,
         target_criterion=cfg.get('published_checkpoint'),
+        chosen_on=chosen_on,
         num_resamples=args.bootstrap,
     )
     protocols = list(PROTOCOLS) if args.protocol == 'both' else [args.protocol]

@@ -46,6 +46,8 @@ class Evaluation:
         metric: Config of the metric, for metrics at a frozen threshold.
         target_criterion: Metric by whose least value on the *test set* the published runs chose their
             checkpoint, e.g. 'HTER@target-EER' or 'loss'; None where they chose on source data.
+        chosen_on: Test set to the set on which that choice was made, where it was not the test set itself but
+            another part of its domain (DiFF's validation images).
         num_resamples: Bootstrap resamples over videos; 0 for no intervals.
     """
 
@@ -55,6 +57,7 @@ class Evaluation:
     score: Callable[[str, str], Scored]
     metric: Mapping[str, Any]
     target_criterion: str | None = None
+    chosen_on: Mapping[str, str] = field(default_factory=dict)
     num_resamples: int = 1000
     _scores: dict[tuple[str, str], Scored] = field(default_factory=dict)
 
@@ -135,13 +138,15 @@ class Evaluation:
         if criterion is None:
             chosen = dict.fromkeys(self.sets, self.best_on_source())
         else:
-            chosen = {name: self.best(name, criterion) for name in self.sets}
+            chosen = {name: self.best(self.chosen_on.get(name, name), criterion) for name in self.sets}
         tables = {name: self.scored(checkpoint, name)[1] for name, checkpoint in chosen.items()}
         rows = {name: self.scored(checkpoint, name)[0] for name, checkpoint in chosen.items()}
         notes = [f'checkpoint for {name}: {checkpoint}' for name, checkpoint in chosen.items()]
         selected: list[str] = []
         if criterion is not None and len(self.checkpoints) > 1:
-            notes.append(f'each checkpoint was chosen by its {criterion} on the test set itself')
+            notes += [
+                f'checkpoint chosen by {criterion} on {self.chosen_on.get(n, n)}, target data' for n in chosen
+            ]
             selected = sorted({key for row in rows.values() for key in row})
         report = self._report('published protocol', rows, tables, notes, selected)
         return ProtocolResult(report, chosen, tables)

@@ -81,7 +81,16 @@ def test_published_choice_on_the_target_is_marked():
     result = made.run('published')
     assert result.checkpoints == {'target': 'b'}
     assert all(result.report.is_marked(column) for column in result.report.columns)
-    assert 'on the test set itself' in result.report.to_text()
+    assert 'chosen by HTER@target-EER on target, target data' in result.report.to_text()
+
+
+def test_published_choice_on_another_part_of_the_target(monkeypatch):
+    monkeypatch.setitem(TABLES, ('a', 'target val'), TABLES['b', 'target'])
+    monkeypatch.setitem(TABLES, ('b', 'target val'), TABLES['a', 'target'])
+    made, _ = evaluation(target_criterion='loss', chosen_on={'target': 'target val'})
+    assert made.run('published').checkpoints == {'target': 'a'}
+    made, _ = evaluation(target_criterion='loss')
+    assert made.run('published').checkpoints == {'target': 'b'}
 
 
 def test_honest_antispoofing_has_no_target_column():

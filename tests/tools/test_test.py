@@ -115,6 +115,27 @@ def test_tables_scores_and_pictures(detector, tmp_path, capsys):
     )
 
 
+def test_sets_of_config_folder_and_published_layout(detector, tmp_path):
+    config, work = detector
+    (tmp_path / 'wild').mkdir()
+    arguments = ['--set', f'wild=wilddeepfake:{tmp_path / "wild"}', '--set', f'mine={tmp_path}']
+    args = test.parse_args([config, str(work / 'epoch_2.pth'), *arguments])
+    sets = test.test_sets(Config.fromfile(config), args)
+    assert list(sets) == ['b', 'wild', 'mine']
+    assert (sets['wild']['type'], sets['wild']['name']) == ('NamedForgerySet', 'wilddeepfake')
+    assert sets['wild']['data_root'] == str(tmp_path / 'wild')
+    assert sets['mine']['type'] == 'LabelledFaces'
+    steps = [step['type'] for step in sets['mine']['pipeline']]
+    assert steps[:2] == ['LoadFace', 'ResizeFace']
+
+
+def test_diffusion_protocol_names_its_parts():
+    config = Config.fromfile(ROOT / 'configs/diffusion/fsfm_vit-b_ffpp-df-c23_50e.py')
+    assert set(config.test_sets) == set(config.published_sets) == {'T2I', 'I2I', 'FS', 'FE'}
+    assert {part.split for part in config.published_sets.values()} == {'val'}
+    assert config.test_dataloader.dataset.domain == 'T2I'
+
+
 @pytest.mark.parametrize(
     ('change', 'sentence'),
     [
