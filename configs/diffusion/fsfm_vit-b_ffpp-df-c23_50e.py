@@ -4,8 +4,8 @@ python tools/train.py configs/diffusion/fsfm_vit-b_ffpp-df-c23_50e.py
 Effective batch 256. Hardware, time and result: not yet measured here. Metrics are of single images; tools/test.py
 tests on all four subsets.
 Published: FSFM (arXiv 2412.12032); the numbers are not copied here. The published run kept, for each subset, the
-checkpoint of the least *DiFF validation* loss: a choice on the target domain, which `tools/test.py --protocol published`
-repeats and marks when it is given all checkpoints; the honest protocol chooses on FF++ validation.
+checkpoint of the least *DiFF validation* loss: a choice on the target domain, which `tools/test.py --protocol
+published` repeats and marks when it is given all checkpoints; the honest protocol chooses on FF++ validation.
 """
 
 _base_ = '../deepfake/fsfm_vit-b_ffpp-c23_10e.py'
