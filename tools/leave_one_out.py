@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 EPILOG = """\
 examples:
   python tools/leave_one_out.py configs/antispoof/fsfm_vit-b_mcio-{m,c,i,o}.py --seeds 0 1 2 3 4
-  python tools/leave_one_out.py configs/antispoof/demo_generated_{a,b,c}.py --seeds 0 1 --out work_dirs/loo
+  python tools/leave_one_out.py configs/antispoof/fsfm_vit-b_wcs-{w,c,s}.py --seeds 0 --out work_dirs/wcs
 
 Runs that are finished are not done again, so the same command goes on after an interruption.
 """
