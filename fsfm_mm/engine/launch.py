@@ -11,7 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from fsfm_mm.datasets.labelled_base import LabelledDataset
 from fsfm_mm.datasets.samplers import check_balanced_loader
+from fsfm_mm.datasets.splits import check_splits
 
 
 def scale_for_accumulation(cfg: Config) -> None:
@@ -69,6 +71,7 @@ def build_runner(cfg: Config) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_not_file_client_note)
     _open_training_data(runner)
+    _check_validation_data(runner)
     return runner
 
 
@@ -90,3 +93,21 @@ def _open_training_data(runner: Runner) -> None:
         )
     check_balanced_loader(loader)
     runner._train_dataloader = loader
+
+
+def _is_labelled(dataset) -> bool:
+    """Whether a data set, or every one that it concatenates, is one of ours with classes and videos."""
+    parts = getattr(dataset, 'datasets', None)
+    return all(map(_is_labelled, parts)) if parts else isinstance(dataset, LabelledDataset)
+
+
+def _check_validation_data(runner: Runner) -> None:
+    """Refuse to validate on what is trained on, or with other classes (ours only: others have no video ids)."""
+    training = runner._train_dataloader
+    if runner._val_dataloader is None or training is None or not _is_labelled(training.dataset):
+        return
+    if isinstance(runner._val_dataloader, dict):
+        settings = {**runner._val_dataloader, 'pin_memory': torch.cuda.is_available()}
+        runner._val_dataloader = runner.build_dataloader(settings, seed=runner.seed)
+    if _is_labelled(runner._val_dataloader.dataset):
+        check_splits({'train': training.dataset, 'val': runner._val_dataloader.dataset})

@@ -129,6 +129,25 @@ def test_sets_of_config_folder_and_published_layout(detector, tmp_path):
     assert steps[:2] == ['LoadFace', 'ResizeFace']
 
 
+def test_validating_on_what_is_trained_on_is_refused(tmp_path):
+    path = small(tmp_path / 'config.py', FORGERIES, **EPOCHS)
+    config = Config.fromfile(path)
+    config.val_dataloader.dataset = config.train_dataloader.dataset
+    config.dump(path)
+    with pytest.raises(
+        SystemExit, match=r"train\.py: The splits 'train' and 'val' share \d+ videos or files"
+    ):
+        train.main([path, '--work-dir', str(tmp_path / 'work')])
+    config.val_dataloader.dataset = {
+        **config.val_dataloader.dataset,
+        'start_video': 500,
+        'classes': ('real', 'fake'),
+    }
+    config.dump(path)
+    with pytest.raises(SystemExit, match='classes'):
+        train.main([path, '--work-dir', str(tmp_path / 'work')])
+
+
 def test_diffusion_protocol_names_its_parts():
     config = Config.fromfile(ROOT / 'configs/diffusion/fsfm_vit-b_ffpp-df-c23_50e.py')
     assert set(config.test_sets) == set(config.published_sets) == {'T2I', 'I2I', 'FS', 'FE'}
