@@ -21,6 +21,7 @@ from fsfm_mm.apis.testing import load_classifier, score_set
 from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.checkpoints.saving import save_checkpoint_file
 from fsfm_mm.datasets.named_sets import NAMED_SETS
+from fsfm_mm.engine.launch import start_processes
 from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
 
 EPILOG = """\
@@ -76,6 +77,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change settings'
     )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
@@ -130,6 +135,8 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    start_processes(cfg)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     sets = test_sets(cfg, args)
     source = 'held-out source' if cfg.get('val_dataloader') else None

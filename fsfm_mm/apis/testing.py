@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import Runner
 from tqdm import tqdm
 
@@ -103,7 +103,7 @@ def score_set(
     name: str,
     dtype: str = 'float32',
     card: ModelCard | None = None,
-) -> tuple[dict[str, float], ScoreTable | None]:
+) -> tuple[dict[str, float], ScoreTable]:
     """Score every sample of a test set.
 
     Args:
@@ -116,7 +116,7 @@ def score_set(
         card: The checkpoint's card; its classes must be the set's.
 
     Returns:
-        The metrics, and on the main process the scores.
+        The metrics and the scores, the same on every process.
 
     Raises:
         ValueError: When the set cannot be used, or the card contradicts its classes.
@@ -133,7 +133,11 @@ def score_set(
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
             samples = model.test_step(batch)  # type: ignore[operator]
         evaluator.process(batch, [sample.to_dict() for sample in samples])
-    return evaluator.evaluate(len(data.dataset)), evaluator.table
+    metrics = evaluator.evaluate(len(data.dataset))
+    table = [evaluator.table]  # on the main process only: all processes go on with the same scores
+    broadcast_object_list(table)
+    assert table[0] is not None
+    return metrics, table[0]
 
 
 def source_threshold(table: ScoreTable, level: str) -> float:

@@ -8,6 +8,7 @@ import os
 import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
+from mmengine.dist import init_dist, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -47,6 +48,17 @@ def init_cpu_processes(cfg: Config) -> None:
     elif cfg.launcher != 'pytorch':
         raise ValueError(f"without a GPU the launcher must be 'pytorch' or 'slurm', found {cfg.launcher!r}")
     torch_dist.init_process_group('gloo')
+
+
+def start_processes(cfg: Config) -> None:
+    """Join the process group that ``cfg.launcher`` names, on GPUs or CPUs, where no Runner does it.
+
+    Raises:
+        ValueError: As :func:`init_cpu_processes`.
+    """
+    init_cpu_processes(cfg)
+    if cfg.get('launcher', 'none') != 'none' and not is_distributed():
+        init_dist(cfg.launcher, **cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')))
 
 
 def _is_not_file_client_note(record: logging.LogRecord) -> bool:

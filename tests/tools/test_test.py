@@ -3,6 +3,9 @@
 import csv
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -195,6 +198,32 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
     torch.save({'state_dict': {'backbone.cls_token': torch.zeros(1, 1, 32)}}, tmp_path / 'encoder.pth')
     with pytest.raises(SystemExit, match=r"does not hold this config's model: \d+ missing"):
         test.main([config, str(tmp_path / 'encoder.pth'), '--out', str(tmp_path / 'out')])
+
+
+@pytest.mark.slow
+def test_two_processes_write_what_one_writes(detector, tmp_path):
+    config, work = detector
+    environment = {
+        **os.environ,
+        'PYTHON': sys.executable,
+        'OMP_NUM_THREADS': '1',
+        'PORT': str(20000 + os.getpid() % 20000),
+    }
+    checkpoints = [str(work / f'epoch_{n}.pth') for n in (1, 2)]
+    for processes in ('1', '2'):
+        command = [str(ROOT / 'tools/dist_test.sh'), config, processes, *checkpoints, '--bootstrap', '20']
+        subprocess.run(
+            [*command, '--out', str(tmp_path / processes)], check=True, env=environment, timeout=300
+        )
+    one, two = (sorted((tmp_path / n).glob('*.[cjm]*')) for n in '12')
+    assert [path.name for path in one] == [path.name for path in two]
+    samples = [(a, b) for a, b in zip(one, two) if a.name.endswith('samples.csv')]
+    assert len(samples) == 2
+    for pair in samples:
+        scores = [[row.score for row in ScoreTable.read(path).samples] for path in pair]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+    tables = [json.loads((tmp_path / n / 'honest.json').read_text()) for n in '12']
+    assert tables[0]['rows']['b'] == pytest.approx(tables[1]['rows']['b'], abs=1e-6)
 
 
 @pytest.mark.slow
