@@ -58,14 +58,3 @@ def momentum_cosine(update: int, total_updates: int, base: float = 0.996, final:
     if total_updates < 1:
         raise ValueError(f'a momentum schedule needs at least one update, found {total_updates}')
     return cosine(base, final, update / total_updates)
-
-
-def scaled_lr(base_lr: float, effective_batch: int, base_batch: int = 256) -> float:
-    """Linear learning-rate scaling: ``base_lr * effective_batch / base_batch`` (MAE, FSFM section 4).
-
-    Args:
-        base_lr: Learning rate per ``base_batch`` samples (``blr`` in the papers).
-        effective_batch: Batch per device x devices x gradient accumulation.
-        base_batch: Samples that ``base_lr`` is stated for.
-    """
-    return base_lr * effective_batch / base_batch

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fsfm_mm.engine.optim import WarmupCosineLR
-from fsfm_mm.schedules import cosine, momentum_cosine, scaled_lr, warmup_cosine
+from fsfm_mm.schedules import cosine, momentum_cosine, warmup_cosine
 
 GOLDEN = json.loads((Path(__file__).parent / 'data' / 'schedules.json').read_text())
 
@@ -54,10 +54,6 @@ def test_momentum_golden():
 def test_cosine_is_clamped():
     assert cosine(2.0, 1.0, -1.0) == 2.0
     assert cosine(2.0, 1.0, 5.0) == 1.0
-
-
-def test_scaled_lr():
-    assert scaled_lr(1.5e-4, 4096) == pytest.approx(2.4e-3)
 
 
 @pytest.mark.parametrize('warmup', [-1, 10, 11])

@@ -299,7 +299,7 @@ def test_slurm_environment_without_a_gpu(tmp_path):
     assert (tmp_path / 'work' / 'iter_4.pth').exists()
 
 
-@pytest.mark.parametrize('script', ['dist_train.sh', 'slurm_train.sh'])
+@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh'])
 def test_launchers_say_how_they_are_used(script):
     done = subprocess.run([str(ROOT / 'tools' / script)], capture_output=True, text=True)
     assert done.returncode == 2
