@@ -5,11 +5,12 @@ other OpenMMLab projects write ``type='mmpretrain.FusedAttentionViT'`` with
 ``custom_imports = dict(imports=['fsfm_mm'])``.
 """
 
-from mmengine.registry import FUNCTIONS
+from mmengine.registry import FUNCTIONS, Registry
 from mmpretrain.registry import (
     DATA_SAMPLERS,
     DATASETS,
     HOOKS,
+    LOOPS,
     METRICS,
     MODELS,
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -18,11 +19,18 @@ from mmpretrain.registry import (
     TRANSFORMS,
 )
 
+#: What finds faces in a picture, and what labels their pixels: ``fsfm_mm.preparation``.
+FACE_DETECTORS = Registry('face detector', scope='mmpretrain')
+FACE_PARSERS = Registry('face parser', scope='mmpretrain')
+
 __all__ = [
     'DATASETS',
     'DATA_SAMPLERS',
+    'FACE_DETECTORS',
+    'FACE_PARSERS',
     'FUNCTIONS',
     'HOOKS',
+    'LOOPS',
     'METRICS',
     'MODELS',
     'OPTIM_WRAPPERS',

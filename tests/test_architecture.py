@@ -11,7 +11,7 @@ MAX_LINES = 300
 
 #: A component imports from the rows above its own and from itself, never from its neighbours in a row.
 LAYERS = (
-    ('version', '_startup', 'regions', 'schedules', 'statistics', 'structures'),
+    ('version', '_startup', 'regions', 'schedules', 'statistics', 'structures', 'files'),
     ('ops',),
     ('registry',),
     ('evaluation',),

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import huggingface_hub
 from mmengine.logging import print_log
 
-from fsfm_mm.checkpoints.download import download, sha256_of
+from fsfm_mm.files import download, sha256_of
 
 #: Address of a mirror with the hub repository's folders, instead of the hub.
 MIRROR_VARIABLE = 'FSFM_MM_ZOO_URL'

@@ -11,7 +11,6 @@ from fsfm_mm.evaluation.antispoofing import (
     tpr_at_fpr,
 )
 from fsfm_mm.evaluation.bootstrap import Interval, bootstrap_interval
-from fsfm_mm.evaluation.files import write_atomically
 from fsfm_mm.evaluation.functional import (
     VideoScores,
     accuracy,
@@ -60,5 +59,4 @@ __all__ = [
     'select_threshold',
     'tpr_at_fpr',
     'video_scores',
-    'write_atomically',
 ]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fsfm_mm.evaluation.files import write_atomically
+from fsfm_mm.files import write_atomically
 
 #: Marks columns that used the test set's own labels to choose something.
 MARK = '*'

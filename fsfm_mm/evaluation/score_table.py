@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fsfm_mm.evaluation.files import write_atomically
 from fsfm_mm.evaluation.functional import VideoScores, video_scores
+from fsfm_mm.files import write_atomically
 
 
 class SampleScore(NamedTuple):

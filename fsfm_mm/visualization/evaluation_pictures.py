@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsfm_mm.evaluation.files import write_atomically
 from fsfm_mm.evaluation.roc import area, check_scores, roc_curve
+from fsfm_mm.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

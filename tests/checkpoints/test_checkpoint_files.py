@@ -15,6 +15,7 @@ from mmengine.logging import HistoryBuffer
 from fsfm_mm.checkpoints import load_checkpoint_file, saving
 from fsfm_mm.checkpoints import save_checkpoint_file as save
 from fsfm_mm.checkpoints.pickles import pickled_globals
+from fsfm_mm.files import writing
 
 ZIP, LEGACY = True, False
 TENSORS = {'a': torch.arange(6.0).reshape(2, 3), 'b.weight': torch.tensor([1, -2])}
@@ -238,8 +239,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 def test_the_new_file_appears_whole_after_it_is_on_the_disk(tmp_path, monkeypatch):
     path = tmp_path / 'x.pth'
     events = []
-    sync, replace = saving._sync, os.replace
-    monkeypatch.setattr(saving, '_sync', lambda p: (events.append(('sync', p.name, path.exists())), sync(p)))
+    sync, replace = writing._sync, os.replace
+    monkeypatch.setattr(writing, '_sync', lambda p: (events.append(('sync', p.name, path.exists())), sync(p)))
     monkeypatch.setattr(
         os, 'replace', lambda a, b: (events.append(('replace', a.name, b.name)), replace(a, b))
     )

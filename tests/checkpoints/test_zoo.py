@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fsfm_mm.checkpoints import fetch, zoo, zoo_names
-from fsfm_mm.checkpoints.download import download, sha256_of
+from fsfm_mm.files import download, sha256_of
 from fsfm_mm.statistics import PUBLISHED
 
 NAME = 'fsfm-vit-base-vggface2'

@@ -7,7 +7,8 @@ import statistics
 
 import pytest
 
-from fsfm_mm.evaluation import ScoreReport, write_atomically
+from fsfm_mm.evaluation import ScoreReport
+from fsfm_mm.files import write_atomically
 
 ROWS = {
     'CDFv2': {'video/AUC': 0.91437, 'HTER@target-EER': 0.25, 'frame/ACC': 1 / 3},

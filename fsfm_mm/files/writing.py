@@ -1,0 +1,63 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, sync: bool = True) -> Iterator[Path]:
+    """A file to write beside ``path``, which takes its place once it is complete.
+
+    Whoever looks at ``path`` sees the old file or the whole new one, whenever this process is killed. A
+    part that a killed process left behind is hidden: ``.NAME.PID.part``.
+
+    Args:
+        path: File to write; its folder must exist.
+        sync: Wait until the file is on the disk, so that it also survives a power cut; False for many
+            small files that can be made again.
+
+    Yields:
+        The path to write to.
+    """
+    path = Path(path)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        yield part
+        if sync:
+            _sync(part)
+        os.replace(part, path)
+        if sync:
+            _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | os.PathLike, content: str | bytes, sync: bool = False) -> Path:
+    """Write a small file with :func:`replacing`.
+
+    Args:
+        path: File to write; its folder is made where missing.
+        content: Bytes, or text to be written as UTF-8 with the newlines as given.
+        sync: See :func:`replacing`.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, sync) as part:
+        part.write_bytes(content.encode('utf-8') if isinstance(content, str) else content)
+    return path
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
