@@ -1,0 +1,1 @@
+"""Face detectors, in the registry FACE_DETECTORS."""

@@ -1,0 +1,1 @@
+"""Face parsers, in the registry FACE_PARSERS."""

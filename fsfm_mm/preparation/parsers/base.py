@@ -1,0 +1,40 @@
+"""What every face parser offers."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class FaceParser(abc.ABC):
+    """Labels the pixels of face crops with LaPa's 11 classes (``fsfm_mm.regions.LABEL_NAMES``).
+
+    Built from a config such as ``dict(type='FaRLParser', model='lapa/448', device='auto')`` in every worker
+    process; models are loaded at the first :meth:`parse`. The same crop always gives the same map.
+    """
+
+    #: Short name for messages and the manifest.
+    name: str
+    #: Whether the maps are only roughly right; the manifest and the summary say so.
+    approximate: bool = False
+
+    @abc.abstractmethod
+    def parse(
+        self, crops: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]
+    ) -> list[np.ndarray | None]:
+        """Label some crops.
+
+        Args:
+            crops: uint8 (S, S, 3) BGR each, all of one size.
+            landmarks: For each crop its five points (5, 2) in the crop's pixels
+                (see :class:`fsfm_mm.preparation.faces.Face`), or None.
+
+        Returns:
+            For each crop uint8 (S, S), labels 0..10; None where this crop cannot be parsed (e.g. the parser
+            needs landmarks and there are none).
+        """
+
+    def prepare(self) -> None:  # noqa: B027 - some parsers need no weights
+        """Fetch and load the weights now, with a ValueError or ConnectionError that says what to do instead."""

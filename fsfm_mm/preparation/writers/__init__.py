@@ -1,0 +1,1 @@
+"""What the prepared faces are written as: folders, packed files, tar shards."""
