@@ -1,0 +1,67 @@
+"""The pictures and videos to work on, and the frames wanted of a video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FRAME_MODES = ('count', 'stride', 'all')
+
+
+@dataclass(frozen=True)
+class FrameChoice:
+    """Which frames of a video.
+
+    Attributes:
+        mode: 'count': ``value`` frames spread over the whole video (linspace from the first to the last);
+            'stride': every ``value``-th from the first; 'all'.
+        value: Number of frames, or the stride; 1 or more.
+    """
+
+    mode: str = 'count'
+    value: int = 32
+
+    def __post_init__(self) -> None:
+        if self.mode not in FRAME_MODES:
+            raise ValueError(
+                f'frames must be chosen by one of {", ".join(FRAME_MODES)}, found {self.mode!r}.'
+            )
+        if self.value < 1:
+            raise ValueError(f'the number of frames, or their stride, must be 1 or more, found {self.value}.')
+
+    def indices(self, num_frames: int) -> np.ndarray:
+        """Numbers of the chosen frames, int64, ascending, without repetition.
+
+        Args:
+            num_frames: Frames of the video.
+
+        Returns:
+            Within 0 .. num_frames - 1; fewer than asked for where the video is shorter; empty for no frames.
+        """
+        if num_frames < 1:
+            return np.empty(0, np.int64)
+        if self.mode == 'count':
+            # FaceForensics++ protocols: linspace(0, n - 1, count), rounded down
+            return np.unique(np.linspace(0, num_frames - 1, self.value).astype(np.int64))
+        return np.arange(0, num_frames, self.value if self.mode == 'stride' else 1)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One source file.
+
+    Attributes:
+        path: The file, as given to the operating system.
+        source: Path relative to its root, with '/' between folders.
+        root: Number of the root among the sources, from 0.
+        key: Name of its results without ending or frame number, relative, unique among all items:
+            ``sub/photo``, ``train/real/000_003``.
+        frames: Which frames; None for a picture.
+    """
+
+    path: str
+    source: str
+    root: int
+    key: str
+    frames: FrameChoice | None = None
