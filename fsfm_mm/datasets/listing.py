@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 #: Extensions of image files, lower case; names are compared without regard to case.
 IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
+#: Extensions of video files.
+VIDEO_EXTENSIONS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
 #: Extensions of parsing maps.
 MAP_EXTENSIONS = ('.npy', '.png')
 

@@ -4,6 +4,8 @@ Each rule is a function of a folder of *extracted frames* that keeps the source'
 ``dir/name.mp4`` are ``dir/name_frame_{i}.png`` or ``dir/name/{i}.png``, and a folder ``videos`` of the source may be
 called ``frames``, ``faces``, ``images`` or ``crops``. The split files lie where the source has them. A rule returns
 a class for each video (:class:`Video`); see the table in :mod:`fsfm_mm.datasets.named_sets`.
+
+With ``find=find_originals`` the same rules work on the *source itself*, and ``Video.frames`` is the one video file.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from fsfm_mm.datasets.labelled_base import one_of, quoted, video_of
 from fsfm_mm.datasets.list_files import class_of_label, read_lines
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, list_files
+from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 
 #: The manipulations of FaceForensics++ that the published protocols use.
 MANIPULATIONS = ('Deepfakes', 'Face2Face', 'FaceSwap', 'NeuralTextures')
@@ -35,7 +37,8 @@ class Video:
     Args:
         name: Its path relative to the data root, without extension, '/' between folders.
         class_name: 'real' or 'fake'.
-        frames: Paths of its frames, relative to the data root; empty where none were extracted.
+        frames: Paths of its frames (or of the video file itself), relative to the data root; empty where
+            there are none.
     """
 
     name: str
@@ -43,9 +46,28 @@ class Video:
     frames: tuple[str, ...]
 
 
+#: Finds the videos below a folder: function (data root, folder in it) -> path of a video without 'videos' -> files.
+Finder = Callable[[str, str], dict[str, tuple[str, ...]]]
+
+
 def _plain(video: str) -> str:
     """A video's path without the folder that stands for 'videos', which may have another name."""
     return '/'.join(part for part in video.split('/') if part not in _FRAME_FOLDERS)
+
+
+def find_originals(root: str, folder: str) -> dict[str, tuple[str, ...]]:
+    """Find the video files below a folder, as :func:`find_videos` finds extracted ones; errors likewise."""
+    base = os.path.join(root, folder)
+    if not os.path.isdir(base):
+        raise ValueError(f'{base}: no such folder; expected the videos of the set there.')
+    paths = [f'{folder}/{file}' if folder else file for file in list_files(base, VIDEO_EXTENSIONS)]
+    found: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        name = _plain(os.path.splitext(path)[0])
+        if name in found:
+            raise ValueError(f'{root}: {found[name][0]} and {path} are one video by name: remove one.')
+        found[name] = (path,)
+    return found
 
 
 def find_videos(root: str, folder: str) -> dict[str, tuple[str, ...]]:
@@ -93,7 +115,12 @@ def _read_json(root: str, names: Iterable[str]) -> tuple[str, Any]:
 
 
 def ffpp(
-    root: str, split: str, compression: str = 'c23', manipulations: str | Iterable[str] = MANIPULATIONS
+    root: str,
+    split: str,
+    compression: str = 'c23',
+    manipulations: str | Iterable[str] = MANIPULATIONS,
+    *,
+    find: Finder = find_videos,
 ) -> list[Video]:
     """FaceForensics++: splits/{split}.json has pairs; the first three digits of a name decide."""
     one_of('compression', compression, ('raw', 'c0', 'c23', 'c40'))
@@ -109,28 +136,28 @@ def ffpp(
     return [
         Video(video, class_name, frames)
         for folder, class_name in folders.items()
-        for video, frames in find_videos(root, folder).items()
+        for video, frames in find(root, folder).items()
         if video.rpartition('/')[2][:3] in ids
     ]
 
 
-def dfd(root: str, split: str, compression: str = 'c23') -> list[Video]:
+def dfd(root: str, split: str, compression: str = 'c23', *, find: Finder = find_videos) -> list[Video]:
     """DeepFakeDetection (Google): all videos are for testing."""
     one_of('split', split, ('test',))
     folders = {
         f'original_sequences/actors/{compression}': 'real',
         f'manipulated_sequences/DeepFakeDetection/{compression}': 'fake',
     }
-    return [Video(v, c, frames) for f, c in folders.items() for v, frames in find_videos(root, f).items()]
+    return [Video(v, c, frames) for f, c in folders.items() for v, frames in find(root, f).items()]
 
 
-def celebdf(root: str, split: str, youtube_real: bool = True) -> list[Video]:
+def celebdf(root: str, split: str, youtube_real: bool = True, *, find: Finder = find_videos) -> list[Video]:
     """Celeb-DF: List_of_testing_videos.txt has '1 path' for real ones; the others are for training."""
     one_of('split', split, ('train', 'test'))
     classes = {'Celeb-real': 'real', 'YouTube-real': 'real', 'Celeb-synthesis': 'fake'}
     folders = [folder for folder in classes if youtube_real or folder != 'YouTube-real']
     listed = _celebdf_list(os.path.join(root, 'List_of_testing_videos.txt'), classes)
-    found = {video: f for folder in folders for video, f in find_videos(root, folder).items()}
+    found = {video: f for folder in folders for video, f in find(root, folder).items()}
     if split == 'test':
         return _listed(found, [(v, classes[_top(v)]) for v in listed if _top(v) in folders])
     tested = {_plain(video) for video in listed}
@@ -158,7 +185,7 @@ def _celebdf_list(file: str, classes: dict[str, str]) -> list[str]:
     return videos
 
 
-def dfdc(root: str, split: str) -> list[Video]:
+def dfdc(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
     """DFDC: labels.csv has filename,label (1 is fake); frames anywhere below the root."""
     one_of('split', split, ('test',))
     file = os.path.join(root, 'labels.csv')
@@ -172,7 +199,7 @@ def dfdc(root: str, split: str) -> list[Video]:
         name = class_of_label(row[1].strip(), _CLASSES, {0: 'real', 1: 'fake'}, f'{file}:{number}')
         wanted.append((os.path.splitext(row[0].strip())[0], name))
     found: dict[str, tuple[str, ...]] = {}
-    for video, frames in find_videos(root, '').items():
+    for video, frames in find(root, '').items():
         stem = video.rpartition('/')[2]
         if stem in found:
             raise ValueError(f"{root}: two videos are named '{stem}' ({frames[0]}, {found[stem][0]}).")
@@ -180,7 +207,7 @@ def dfdc(root: str, split: str) -> list[Video]:
     return _listed(found, wanted)
 
 
-def dfdc_preview(root: str, split: str) -> list[Video]:
+def dfdc_preview(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
     """DFDC preview: dataset.json has {path: {label, set}}."""
     one_of('split', split, ('train', 'test'))
     file, table = _read_json(root, ['dataset.json'])
@@ -194,7 +221,7 @@ def dfdc_preview(root: str, split: str) -> list[Video]:
             wanted.append((os.path.splitext(path)[0], about['label']))
     if not wanted:
         raise ValueError(f"{file}: no video has the set '{split}'.")
-    return _listed(find_videos(root, ''), wanted)
+    return _listed(find(root, ''), wanted)
 
 
 def wilddeepfake(root: str, split: str) -> list[Video]:

@@ -49,6 +49,23 @@ NAMED_SETS: dict[str, NamedSet] = {
 }
 
 
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that the rule of a set does not have.
+
+    Args:
+        name: Name of the set.
+        options: Keyword arguments for its rule.
+
+    Raises:
+        ValueError: The set or an option is unknown.
+    """
+    one_of('name', name, tuple(NAMED_SETS))
+    known = [o for o in list(inspect.signature(NAMED_SETS[name].rule).parameters)[2:] if o != 'find']
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"'{name}' has no option {quoted(unknown)}; it has {quoted(known) or 'none'}.")
+
+
 @DATASETS.register_module()
 class NamedForgerySet(LabelledDataset):
     """A published deepfake set, from frames extracted into folders like the source's.
@@ -83,15 +100,11 @@ class NamedForgerySet(LabelledDataset):
         missing: str = 'warn',
         **kwargs: Any,
     ) -> None:
-        one_of('name', name, tuple(NAMED_SETS))
         one_of('missing', missing, ('warn', 'error'))
         one_of('split', split, ('train', 'val', 'test'))
         self.name, self.root, self.split = name, os.fspath(data_root), split
         self.options = dict(options or {})
-        known = list(inspect.signature(NAMED_SETS[name].rule).parameters)[2:]
-        unknown = sorted(set(self.options) - set(known))
-        if unknown:
-            raise ValueError(f"'{name}' has no option {quoted(unknown)}; it has {quoted(known) or 'none'}.")
+        check_options(name, self.options)
         self.domain, self.missing = domain or name, missing
         super().__init__(**kwargs)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FRAME_MODES = ('count', 'stride', 'all')
+FRAME_MODES = ('count', 'middle', 'stride', 'all')
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class FrameChoice:
 
     Attributes:
         mode: 'count': ``value`` frames spread over the whole video (linspace from the first to the last);
-            'stride': every ``value``-th from the first; 'all'.
+            'middle': the middle frame of each of ``value`` equal parts of the video; 'stride': every
+            ``value``-th from the first; 'all'.
         value: Number of frames, or the stride; 1 or more.
     """
 
@@ -42,8 +43,11 @@ class FrameChoice:
         if num_frames < 1:
             return np.empty(0, np.int64)
         if self.mode == 'count':
-            # FaceForensics++ protocols: linspace(0, n - 1, count), rounded down
-            return np.unique(np.linspace(0, num_frames - 1, self.value).astype(np.int64))
+            # FaceForensics++ protocols: linspace(0, n - 1, count), rounded down; in integers, since a
+            # floating-point linspace may round a whole number down to the frame before it
+            return np.unique(np.arange(self.value) * (num_frames - 1) // max(self.value - 1, 1))
+        if self.mode == 'middle':
+            return np.unique((2 * np.arange(self.value) + 1) * num_frames // (2 * self.value))
         return np.arange(0, num_frames, self.value if self.mode == 'stride' else 1)
 
 
@@ -58,6 +62,8 @@ class Item:
         key: Name of its results without ending or frame number, relative, unique among all items:
             ``sub/photo``, ``train/real/000_003``.
         frames: Which frames; None for a picture.
+        frame_name: What follows ``key`` in the name of a frame: a format of ``index``, its number in the video, and
+            ``number``, its place among the chosen ones, both from 0.
     """
 
     path: str
@@ -65,3 +71,4 @@ class Item:
     root: int
     key: str
     frames: FrameChoice | None = None
+    frame_name: str = '_frame_{index}'

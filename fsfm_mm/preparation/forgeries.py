@@ -1,0 +1,215 @@
+"""The videos of deepfake sets as work for the preparation: train/val/test, real*/fake*, names as published."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsfm_mm.datasets.labelled_base import class_of_folder, one_of, quoted
+from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.datasets.named_rules import Video, find_originals
+from fsfm_mm.datasets.named_sets import NAMED_SETS, check_options
+from fsfm_mm.preparation.items import FrameChoice, Item
+
+CLASSES = ('fake', 'real')
+SPLITS = ('train', 'val', 'test')
+ALL_OVER = FrameChoice('count', 32)
+
+
+@dataclass(frozen=True)
+class ForgerySource:
+    """How a published set is taken apart.
+
+    Args:
+        splits: The splits that the set has.
+        folder: Function of a video's path and class -> class folder, 'real...' or 'fake...'.
+        crops: Whether its pictures are face crops already.
+        real_frames: Frames of a real video; None for as many as of a fake one.
+        videos: Whether the set has videos; its rule then takes ``find``.
+        below: Leading folders of a path that the name leaves out; None for all of them.
+    """
+
+    splits: tuple[str, ...]
+    folder: Callable[[str, str], str] = lambda path, name: name
+    crops: bool = False
+    real_frames: int | None = None
+    videos: bool = True
+    below: int | None = None
+
+
+def _ffpp_folder(path: str, name: str) -> str:
+    return 'real_youtube' if name == 'real' else f'fake_{path.split("/")[1]}'
+
+
+def _celeb_folder(path: str, name: str) -> str:
+    if path.startswith('YouTube-real/'):
+        return 'real_youtube'
+    parts = path.split('/')
+    # Celeb-DF++ nests its manipulations: Celeb-synthesis/KIND/METHOD/...
+    return '_'.join([name, *parts[1:-1]]) if name == 'fake' else name
+
+
+def _diff_folder(path: str, name: str) -> str:
+    return 'real' if name == 'real' else f'fake_{path.split("/")[1]}'
+
+
+_CELEB = ForgerySource(('train', 'test'), _celeb_folder)
+FORGERY_SOURCES: dict[str, ForgerySource] = {
+    # four manipulations a real video: four times the frames of it keep the classes even (the published recipe)
+    'ffpp': ForgerySource(SPLITS, _ffpp_folder, real_frames=128),
+    'dfd': ForgerySource(('test',)),
+    'celebdf_v1': _CELEB,
+    'celebdf_v2': _CELEB,
+    'celebdf_pp': _CELEB,
+    'dfdc': ForgerySource(('test',)),
+    'dfdc_preview': ForgerySource(('train', 'test')),
+    'wilddeepfake': ForgerySource(('train', 'test'), crops=True, videos=False),
+    'diff': ForgerySource(('val', 'test'), _diff_folder, videos=False, below=2),
+}
+
+
+@dataclass
+class Plan:
+    """What is to be prepared of a set.
+
+    Attributes:
+        items: The work.
+        videos: (split, class folder) -> number of its videos.
+        missing: Listed videos whose files are not there.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    videos: dict[tuple[str, str], int] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def add(self, item: Item, split: str, folder: str) -> None:
+        """Take in an item, and count its video."""
+        self.items.append(item)
+        self.videos[split, folder] = self.videos.get((split, folder), 0) + 1
+
+
+def forgery_plan(
+    name: str,
+    root: str,
+    splits: Sequence[str] | None = None,
+    frames: FrameChoice = ALL_OVER,
+    real_frames: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Plan:
+    """List the work on a published set, by its official split files.
+
+    Results are named ``{split}/{class folder}/{video}_frame_{index}``: what ``LabelledFaces`` reads.
+
+    Args:
+        name: Name of the set, see :data:`FORGERY_SOURCES`.
+        root: The set as it was downloaded.
+        splits: Which splits; None for all that the set has.
+        frames: Frames of a video.
+        real_frames: Frames of a real one; None for the published number.
+        options: Options of the set's rule, see :mod:`fsfm_mm.datasets.named_rules`.
+
+    Raises:
+        ValueError: The set, a split or an option is unknown, or the source is not as the set's rule says.
+    """
+    one_of('the set', name, tuple(FORGERY_SOURCES))
+    source, named = FORGERY_SOURCES[name], NAMED_SETS[name]
+    check_options(name, options or {})
+    find = {'find': find_originals} if source.videos else {}
+    plan = Plan()
+    for split in splits or source.splits:
+        one_of(f'the split of {name}', split, source.splits)
+        videos = named.rule(root, split, **find, **(options or {}))
+        for video in videos:
+            _add_video(plan, source, root, split, video, _frames_of(video, frames, real_frames, source))
+        if videos and not any(video.frames for video in videos):
+            raise ValueError(
+                f'{root}: none of the {len(videos)} videos of the split {split} is there, for instance '
+                f'{quoted([video.name for video in videos[:3]])}.'
+            )
+    _refuse_same_names(plan.items)
+    return plan
+
+
+def _frames_of(
+    video: Video, frames: FrameChoice, real_frames: int | None, source: ForgerySource
+) -> FrameChoice | None:
+    if not source.videos:
+        return None
+    count = real_frames or source.real_frames
+    if video.class_name == 'real' and count and frames.mode == 'count':
+        return FrameChoice('count', count)
+    return frames
+
+
+def _add_video(
+    plan: Plan, source: ForgerySource, root: str, split: str, video: Video, frames: FrameChoice | None
+) -> None:
+    folder = source.folder(video.name, video.class_name)
+    if not video.frames:
+        plan.missing.append(f'{split}/{video.name}')
+        return
+    parts = video.name.split('/')
+    video_name = '/'.join(parts[-1:] if source.below is None else parts[source.below :])
+    for number, path in enumerate(video.frames):
+        # a video that is there as pictures: their own numbers where they have some
+        end = f'_frame_{_number(path, number)}' if frames is None and source.crops else ''
+        item = Item(os.path.join(root, path), path, 0, f'{split}/{folder}/{video_name}{end}', frames)
+        plan.items.append(item)
+    plan.videos[split, folder] = plan.videos.get((split, folder), 0) + 1
+
+
+def _number(path: str, number: int) -> str:
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return stem if stem.isdigit() else str(number)
+
+
+def _refuse_same_names(items: Sequence[Item]) -> None:
+    """Two videos of one name in a class folder would overwrite each other."""
+    seen: dict[str, Item] = {}
+    for item in items:
+        other = seen.setdefault(item.key, item)
+        if other is not item:
+            raise ValueError(
+                f'{other.path} and {item.path} would both be written as {item.key}: rename or remove one.'
+            )
+
+
+def folder_plan(root: str, split: str = 'test', frames: FrameChoice = ALL_OVER) -> Plan:
+    """List the work on own videos and pictures in ``real*`` and ``fake*`` folders.
+
+    Args:
+        root: Folder with ``real*`` and ``fake*`` in it, or with ``train``, ``val``, ``test`` and these in each.
+        split: Split for the first kind.
+        frames: Frames of a video.
+
+    Returns:
+        Results are named ``{split}/{class folder}/{path without extension}[_frame_{index}]``.
+
+    Raises:
+        ValueError: There are no such folders, or nothing is in them.
+    """
+    if not os.path.isdir(root):
+        raise ValueError(f'{root}: no such folder.')
+    splits = [name for name in SPLITS if os.path.isdir(os.path.join(root, name))]
+    plan = Plan()
+    for name, base in [(s, os.path.join(root, s)) for s in splits] or [(split, root)]:
+        folders = [f for f in sorted(os.listdir(base)) if os.path.isdir(os.path.join(base, f))]
+        known = [f for f in folders if class_of_folder(f, CLASSES)]
+        if len(known) < len(folders) or len({class_of_folder(f, CLASSES) for f in known}) < len(CLASSES):
+            raise ValueError(
+                f"{base}: expected folders whose names begin with 'real' and with 'fake' and no others "
+                f'(or train, val, test with such folders), found {quoted(folders) or "none"}.'
+            )
+        for folder in known:
+            for path in list_files(os.path.join(base, folder), IMAGE_EXTENSIONS + VIDEO_EXTENSIONS):
+                is_video = path.lower().endswith(VIDEO_EXTENSIONS)
+                source = os.path.relpath(os.path.join(base, folder, path), root).replace(os.sep, '/')
+                key = f'{name}/{folder}/{os.path.splitext(path)[0]}'
+                item = Item(os.path.join(base, folder, path), source, 0, key, frames if is_video else None)
+                plan.add(item, name, folder)
+    if not plan.items:
+        raise ValueError(f'{root}: no videos or pictures in its class folders.')
+    _refuse_same_names(plan.items)
+    return plan

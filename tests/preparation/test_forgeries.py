@@ -1,0 +1,183 @@
+"""The deepfake sets as downloaded: which videos, which splits, which names."""
+
+import json
+
+import pytest
+
+from fsfm_mm.datasets.named_rules import MANIPULATIONS
+from fsfm_mm.preparation.forgeries import folder_plan, forgery_plan
+from fsfm_mm.preparation.items import FrameChoice
+
+
+def touch(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return str(root)
+
+
+def keys(plan):
+    return [item.key for item in plan.items]
+
+
+def ffpp(root, compression='c23'):
+    (root / 'dataset/splits').mkdir(parents=True)
+    for split, pair in {'train': ['000', '003'], 'val': ['010', '012'], 'test': ['020', '021']}.items():
+        (root / f'dataset/splits/{split}.json').write_text(json.dumps([pair]))
+        a, b = pair
+        touch(root, *(f'original_sequences/youtube/{compression}/videos/{v}.mp4' for v in pair))
+        for name in MANIPULATIONS:
+            touch(
+                root,
+                *(
+                    f'manipulated_sequences/{name}/{compression}/videos/{v}.mp4'
+                    for v in (f'{a}_{b}', f'{b}_{a}')
+                ),
+            )
+    return str(root)
+
+
+def test_ffpp(tmp_path):
+    plan = forgery_plan('ffpp', ffpp(tmp_path))
+    fakes = [f'fake_{name}' for name in MANIPULATIONS]
+    assert plan.videos == {(s, f): 2 for s in ('train', 'val', 'test') for f in ('real_youtube', *fakes)}
+    assert keys(plan)[:4] == [
+        'train/real_youtube/000', 'train/real_youtube/003',
+        'train/fake_Deepfakes/000_003', 'train/fake_Deepfakes/003_000',
+    ]  # fmt: skip
+    assert {item.frames.value for item in plan.items if 'real' in item.key} == {128}
+    assert {item.frames.value for item in plan.items if 'fake' in item.key} == {32}
+    first = plan.items[0]
+    assert first.source == 'original_sequences/youtube/c23/videos/000.mp4'
+    assert first.path == str(tmp_path / first.source)
+
+
+def test_ffpp_one_manipulation_one_compression(tmp_path):
+    root = ffpp(tmp_path, 'c40')
+    options = {'compression': 'c40', 'manipulations': 'FaceSwap'}
+    plan = forgery_plan('ffpp', root, ['test'], FrameChoice('count', 8), real_frames=16, options=options)
+    assert plan.videos == {('test', 'real_youtube'): 2, ('test', 'fake_FaceSwap'): 2}
+    assert [item.frames.value for item in plan.items] == [16, 16, 8, 8]
+    with pytest.raises(ValueError, match='c23: no such folder'):
+        forgery_plan('ffpp', root)
+
+
+def test_strides_count_for_both_classes(tmp_path):
+    plan = forgery_plan('ffpp', ffpp(tmp_path), frames=FrameChoice('stride', 5))
+    assert {(item.frames.mode, item.frames.value) for item in plan.items} == {('stride', 5)}
+
+
+def test_celebdf_leaves_youtube_out_of_v2_only(tmp_path):
+    videos = (
+        'Celeb-real/id0_0000',
+        'YouTube-real/00001',
+        'Celeb-synthesis/id0_id1_0000',
+        'Celeb-real/id1_0000',
+    )
+    touch(tmp_path, *(f'{v}.mp4' for v in videos))
+    lines = ['1 Celeb-real/id0_0000.mp4', '1 YouTube-real/00001.mp4', '0 Celeb-synthesis/id0_id1_0000.mp4']
+    (tmp_path / 'List_of_testing_videos.txt').write_text('\n'.join(lines))
+    assert keys(forgery_plan('celebdf_v2', str(tmp_path))) == [
+        'train/real/id1_0000', 'test/real/id0_0000', 'test/fake/id0_id1_0000',
+    ]  # fmt: skip
+    v1 = forgery_plan('celebdf_v1', str(tmp_path), ['test'])
+    assert v1.videos == {('test', 'real'): 1, ('test', 'real_youtube'): 1, ('test', 'fake'): 1}
+
+
+def test_celebdf_pp_keeps_the_manipulations_apart(tmp_path):
+    touch(
+        tmp_path,
+        'Celeb-real/a.mp4',
+        'Celeb-synthesis/FaceSwap/Inswap/a.mp4',
+        'Celeb-synthesis/TalkingFace/Echo/a.mp4',
+    )
+    lines = [
+        '1 Celeb-real/a.mp4',
+        '0 Celeb-synthesis/FaceSwap/Inswap/a.mp4',
+        '0 Celeb-synthesis/TalkingFace/Echo/a.mp4',
+    ]
+    (tmp_path / 'List_of_testing_videos.txt').write_text('\n'.join(lines))
+    (tmp_path / 'YouTube-real').mkdir()
+    plan = forgery_plan('celebdf_pp', str(tmp_path), ['test'])
+    assert keys(plan) == ['test/real/a', 'test/fake_FaceSwap_Inswap/a', 'test/fake_TalkingFace_Echo/a']
+
+
+def test_dfd_and_dfdc(tmp_path):
+    dfd = touch(
+        tmp_path / 'dfd', 'original_sequences/actors/c23/videos/a.mp4',
+        'manipulated_sequences/DeepFakeDetection/c23/videos/a_b.mp4',
+    )  # fmt: skip
+    assert keys(forgery_plan('dfd', dfd)) == ['test/real/a', 'test/fake/a_b']
+    dfdc = touch(tmp_path / 'dfdc', 'x/aa.mp4', 'y/bb.mp4')
+    (tmp_path / 'dfdc/labels.csv').write_text('filename,label\naa.mp4,1\nbb.mp4,0\ncc.mp4,0\n')
+    plan = forgery_plan('dfdc', dfdc)
+    assert keys(plan) == ['test/fake/aa', 'test/real/bb'] and plan.missing == ['test/cc']
+    preview = touch(tmp_path / 'dfdcp', 'method_A/1/x.mp4', 'original_videos/2/y.mp4')
+    table = {
+        'method_A/1/x.mp4': {'label': 'fake', 'set': 'test'},
+        'original_videos/2/y.mp4': {'label': 'real', 'set': 'train'},
+    }
+    (tmp_path / 'dfdcp/dataset.json').write_text(json.dumps(table))
+    assert keys(forgery_plan('dfdc_preview', preview)) == ['train/real/y', 'test/fake/x']
+
+
+def test_sets_of_pictures(tmp_path):
+    wild = touch(
+        tmp_path / 'wild',
+        *(f'{c}_{s}/v1/{i}.png' for c in ('real', 'fake') for s in ('train', 'test') for i in (3, 12)),
+    )
+    plan = forgery_plan('wilddeepfake', wild, ['test'])
+    assert keys(plan) == [f'test/{c}/v1_frame_{i}' for c in ('fake', 'real') for i in (12, 3)]
+    assert all(item.frames is None for item in plan.items) and plan.videos[('test', 'real')] == 1
+    diff = touch(
+        tmp_path / 'diff',
+        'DiFF_real/test/a/1.png',
+        *(f'test/{s}/m/1.png' for s in ('T2I', 'I2I', 'FS', 'FE')),
+    )
+    plan = forgery_plan('diff', diff, ['test'])
+    assert sorted(keys(plan)) == [
+        *(f'test/fake_{s}/m/1' for s in ('FE', 'FS', 'I2I', 'T2I')),
+        'test/real/a/1',
+    ]
+
+
+def test_own_folders(tmp_path):
+    root = touch(tmp_path / 'a', 'real/x.mp4', 'real/sub/y.jpg', 'fake_swap/x.mp4')
+    plan = folder_plan(root, 'val', FrameChoice('count', 4))
+    assert keys(plan) == ['val/fake_swap/x', 'val/real/sub/y', 'val/real/x']
+    assert [item.frames and item.frames.value for item in plan.items] == [4, None, 4]
+    split = touch(tmp_path / 'b', *(f'{s}/{c}/{s}.avi' for s in ('train', 'test') for c in ('real', 'fake')))
+    assert folder_plan(split).videos == {(s, c): 1 for s in ('train', 'test') for c in ('fake', 'real')}
+
+
+@pytest.mark.parametrize(
+    'files, message',
+    [
+        (['real/x.mp4'], "begin with 'real' and with 'fake'.*found 'real'"),
+        (['real/x.mp4', 'fake/y.mp4', 'masks/z.mp4'], "found 'fake', 'masks', 'real'"),
+        (['real/x.txt', 'fake/x.txt'], 'no videos or pictures'),
+        (
+            ['real/x.mp4', 'real/x.avi', 'fake/x.mp4'],
+            r'x\.avi and .*x\.mp4 would both be written as test/real/x',
+        ),
+    ],
+)
+def test_wrong_folders(tmp_path, files, message):
+    with pytest.raises(ValueError, match=message):
+        folder_plan(touch(tmp_path, *files))
+
+
+def test_wrong_requests(tmp_path):
+    root = ffpp(tmp_path)
+    with pytest.raises(ValueError, match=r"the set must be one of .* but is 'ff'"):
+        forgery_plan('ff', root)
+    with pytest.raises(ValueError, match=r"the split of dfdc must be one of 'test', but is 'train'"):
+        forgery_plan('dfdc', root, ['train'])
+    with pytest.raises(ValueError, match="'dfd' has no option 'manipulations'"):
+        forgery_plan('dfd', root, options={'manipulations': 'FaceSwap'})
+    gone = touch(tmp_path / 'gone', 'a.mp4')
+    (tmp_path / 'gone/labels.csv').write_text('filename,label\nnope.mp4,1\n')
+    with pytest.raises(
+        ValueError, match=r"none of the 1 videos of the split test is there, for instance 'nope'"
+    ):
+        forgery_plan('dfdc', gone)
