@@ -1,0 +1,144 @@
+"""Anti-spoofing sets as downloaded: which videos, which splits and classes, which lists."""
+
+from collections import Counter
+
+import pytest
+
+from fsfm_mm.datasets import AntiSpoofDataset, entries_of
+from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.spoofs import copy_lists, listed_plan, spoof_plan, write_lists
+
+
+def touch(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return str(root)
+
+
+def keys(plan):
+    return [item.key for item in plan.items]
+
+
+def test_msu_goes_by_the_clients_of_its_lists(tmp_path):
+    root = touch(
+        tmp_path,
+        'scene01/real/real_client001_android_SD_scene01.mp4',
+        'scene01/real/real_client002_laptop_SD_scene01.mov',
+        'scene01/real/real_client003_laptop_SD_scene01.mov',
+        'scene01/attack/attack_client002_android_SD_ipad_video_scene01.mp4',
+        'notes.mp4',
+    )
+    (tmp_path / 'train_sub_list.txt').write_text('02\n05\n')
+    (tmp_path / 'test_sub_list.txt').write_text('01\n')
+    plan = spoof_plan(root, 'msu')
+    assert sorted(keys(plan)) == [
+        'frame/msu/test/real/real_client001_android_SD_scene01',
+        'frame/msu/train/fake/attack_client002_android_SD_ipad_video_scene01',
+        'frame/msu/train/real/real_client002_laptop_SD_scene01',
+    ]
+    assert plan.items[0].frames.mode == 'middle' and plan.items[0].frames.value == 2
+    assert plan.items[0].frame_name.format(index=75, number=1) == '_frame1'
+
+
+def test_casia(tmp_path):
+    names = ('1', '2', 'HR_1', '3', '8', 'HR_2', 'HR_4')
+    root = touch(
+        tmp_path, *(f'{s}_release/{p}/{n}.avi' for s in ('train', 'test') for p in (1, 12) for n in names)
+    )
+    plan = spoof_plan(root, 'casia')
+    assert plan.videos == {(s, c): n for s in ('train', 'test') for c, n in (('real', 6), ('fake', 8))}
+    # people of the same number in train and test are different people, and their videos have different names
+    assert len(set(keys(plan))) == 28 and 'frame/casia/test/real/12_HR_1' in keys(plan)
+
+
+def test_replay_and_oulu(tmp_path):
+    replay = touch(
+        tmp_path / 'replay', 'train/real/a.mov', 'devel/real/b.mov', 'test/attack/fixed/c.mov', 'enroll/x.mov'
+    )
+    plan = spoof_plan(replay, 'replay')
+    assert keys(plan) == [
+        'frame/replay/train/real/devel_b',
+        'frame/replay/test/fake/fixed_c',
+        'frame/replay/train/real/a',
+    ]
+    oulu = touch(
+        tmp_path / 'oulu', 'Train_files/1_1_01_1.avi', 'Dev_files/1_1_21_1.avi', 'Test_files/6_3_55_5.avi'
+    )
+    assert keys(spoof_plan(oulu, 'oulu')) == [
+        'frame/oulu/train/real/1_1_21_1', 'frame/oulu/test/fake/6_3_55_5', 'frame/oulu/train/real/1_1_01_1',
+    ]  # fmt: skip
+
+
+def test_sorted_by_hand(tmp_path):
+    videos = touch(tmp_path / 'v', 'train/real/p1/a.mp4', 'test/fake/b.mp4', 'other/c.mp4')
+    plan = spoof_plan(videos, 'wmca', 'WCS')
+    assert keys(plan) == ['frame/wmca/test/fake/b', 'frame/wmca/train/real/p1_a']
+    assert plan.items[0].frames.value == 10 and plan.items[0].frame_name.format(index=9, number=3) == '_03'
+    pictures = touch(
+        tmp_path / 'p', *(f'test/{c}/a_{i:02d}.jpg' for c in ('real', 'fake') for i in range(10))
+    )
+    plan = spoof_plan(pictures, 'surf', 'WCS')
+    assert len(plan.items) == 20 and plan.videos == {('test', 'real'): 1, ('test', 'fake'): 1}
+    assert keys(plan)[0] == 'frame/surf/test/fake/a_00'
+    with pytest.raises(
+        ValueError, match=r"x\.jpg: the name .*x' does not end as frames of MCIO do \('0', '1'"
+    ):
+        spoof_plan(touch(tmp_path / 'q', 'test/real/x.jpg'), 'own')
+
+
+def test_lists_of_the_protocol_name_the_pictures(tmp_path):
+    root = touch(tmp_path / 'src', 'casia/train/real/a_frame0.png', 'casia/train/real/a_frame1.png')
+    lists = tmp_path / 'txt'
+    lists.mkdir()
+    (lists / 'casia_real_train.txt').write_text(
+        'casia/train/real/a_frame0.png\ncasia/train/real/b_frame0.png\n'
+    )
+    plan = listed_plan(root, str(lists), 'casia')
+    assert keys(plan) == ['frame/casia/train/real/a_frame0', 'frame/casia/train/real/a_frame1']
+    assert plan.missing == ['casia/train/real/b_frame0.png', 'casia/train/real/b_frame1.png']
+    assert copy_lists(tmp_path / 'out', str(lists), 'casia') == ['casia_real_train.txt']
+    (lists / 'casia_fake_test.txt').write_text('../../etc/passwd_frame0.png\n')
+    with pytest.raises(ValueError, match=r'casia_fake_test\.txt:1: .* leads out'):
+        listed_plan(root, str(lists), 'casia')
+    (lists / 'casia_fake_test.txt').write_text('casia/test/fake/c_frame2.png\n')
+    with pytest.raises(
+        ValueError, match=r"casia_fake_test\.txt:1: the name 'casia/test/fake/c_frame2' does not end"
+    ):
+        listed_plan(root, str(lists), 'casia')
+    with pytest.raises(ValueError, match='no lists msu_'):
+        listed_plan(root, str(lists), 'msu')
+
+
+def test_written_lists_are_what_the_data_set_reads(tmp_path):
+    root = tmp_path / 'MCIO'
+    files = [f'frame/own/{s}/{c}/v{i}_frame{k}.png' for s in ('train', 'test') for c in ('real', 'fake')
+             for i in range(3) for k in range(2)]  # fmt: skip
+    gone = files.pop()  # the face of one frame was not found
+    touch(root, *files)
+    records = [FaceRecord(source='x', file=file) for file in files] + [
+        FaceRecord(source='y', status='no_face')
+    ]
+    counts = write_lists(root, 'own', 'MCIO', records)
+    assert counts == {
+        f'own_{c}_{s}.txt': 3 - (c == 'fake' and s == 'test')
+        for s in ('train', 'test')
+        for c in ('real', 'fake')
+    }
+    data = AntiSpoofDataset(str(root), 'own', 'test')
+    assert Counter(e['class_name'] for e in entries_of(data)) == {'real': 6, 'fake': 4}
+    assert gone.replace('frame1', 'frame0') not in str(list(entries_of(data)))
+    assert len(AntiSpoofDataset(str(root), 'own', 'train')) == 6
+
+
+@pytest.mark.parametrize(
+    'files, domain, message',
+    [
+        (['train/real/a.mp4'], 'own', "found videos of 'real', but expected real and fake"),
+        (['a.avi'], 'casia', r'found videos of no class.*\{train,test\}_release/PERSON/NAME\.avi'),
+        (['scene01/real/real_client001_a.mp4'], 'msu', r'train_sub_list\.txt: the list cannot be read'),
+    ],
+)
+def test_wrong_sources(tmp_path, files, domain, message):
+    with pytest.raises(ValueError, match=message):
+        spoof_plan(touch(tmp_path, *files), domain)
