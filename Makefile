@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := work_dirs/demo
 
-.PHONY: help demo test lint fast slow clean
+.PHONY: help demo test lint fast slow audit clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s: 2>/dev/null || true
@@ -32,5 +32,10 @@ slow: .venv/.installed  ## the other tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+audit: .venv/.installed  ## known vulnerabilities of the locked packages (needs a network)
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip-audit --no-deps --disable-pip -r requirements/lock.txt
+
 clean:  ## remove the environment and all results
-	rm -rf .venv work_dirs build *.egg-info
+	rm -rf .venv .venv-audit work_dirs build *.egg-info

@@ -31,5 +31,10 @@ setup(
     packages=find_packages(include=['fsfm_mm', 'fsfm_mm.*']),
     package_data={'fsfm_mm': ['checkpoints/zoo.json']},
     install_requires=requirements('runtime'),
-    extras_require={'dev': requirements('dev')},
+    extras_require={
+        'dev': requirements('dev'),
+        'dlib': ['dlib>=19.24'],  # a detector; compiled on installation
+        'onnx': ['onnxruntime>=1.20'],  # parsers in ONNX files
+        'ray': ['ray[data]>=2.40'],  # preparation on several machines
+    },
 )

@@ -136,10 +136,15 @@ def _check_zip(path: Path) -> None:
         _cut_short(path, 'the directory at the end of the zip archive is missing')
     with zipfile.ZipFile(path) as archive:
         names = {name.rsplit('/', 1)[-1] for name in archive.namelist()}
+        packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
     if 'data.pkl' not in names:
         raise ValueError(f'{path} is not a checkpoint: it is a zip archive that torch.save did not write.')
     if 'constants.pkl' in names:
         raise ValueError(f'{path} is a TorchScript program, not a checkpoint: expected a state dict.')
+    if packed:  # a few bytes can unpack to more than any memory holds
+        raise ValueError(
+            f'{path} is not a checkpoint: {packed[0]} in it is compressed, which torch.save never does.'
+        )
 
 
 def _load_pickled(path: Path, kind: str, trust: bool) -> Any:

@@ -33,8 +33,9 @@ class LabelTable:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            table = np.load(path, mmap_mode='r', allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            # not np.load, which would also open an archive of arrays; a memory map never holds a pickle
+            table = np.lib.format.open_memmap(path, mode='r')
+        except (OSError, ValueError, EOFError, SyntaxError) as error:
             raise ValueError(f'{path}: label_table cannot be opened as a .npy file ({error}).') from error
         grid = _grid(table.shape)
         if table.dtype != np.uint16 or grid is None:
