@@ -54,9 +54,29 @@ FASKING_FIRST: tuple[tuple[int, ...], ...] = ((BACKGROUND,), (SKIN,))
 #: ... and the groups that follow in a random order: eye and brow of each side, nose, mouth, hair.
 FASKING_PARTS: tuple[tuple[int, ...], ...] = ((4, 2), (5, 3), (6,), (7, 8, 9), (HAIR,))
 
-#: CelebAMask-HQ's 19 classes (background, skin, nose, eye_g, l_eye, r_eye, l_brow, r_brow, l_ear,
-#: r_ear, mouth, u_lip, l_lip, hair, hat, ear_r, neck_l, neck, cloth) to LaPa's 11. Its ``l_`` is the
-#: subject's left, as LaPa's. Ears count as skin, glasses as skin, hat to cloth as background.
+#: CelebAMask-HQ's 19 classes in its own order; ``l_`` and ``r_`` are the subject's sides.
+CELEBAMASK_NAMES: tuple[str, ...] = (
+    'background',
+    'skin',
+    'nose',
+    'eye_g',
+    'l_eye',
+    'r_eye',
+    'l_brow',
+    'r_brow',
+    'l_ear',
+    'r_ear',
+    'mouth',
+    'u_lip',
+    'l_lip',
+    'hair',
+    'hat',
+    'ear_r',
+    'neck_l',
+    'neck',
+    'cloth',
+)
+#: The LaPa label of each. Ears count as skin, glasses (eye_g) as skin, hat to cloth as background.
 CELEBAMASK_TO_LAPA: tuple[int, ...] = (0, 1, 6, 1, 5, 4, 3, 2, 1, 1, 8, 7, 9, 10, 0, 0, 0, 0, 0)
 
 

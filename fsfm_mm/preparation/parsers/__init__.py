@@ -1,1 +1,7 @@
 """Face parsers, in the registry FACE_PARSERS."""
+
+from fsfm_mm.preparation.parsers.farl import FaRLParser
+from fsfm_mm.preparation.parsers.segmenter import SegmenterParser
+from fsfm_mm.preparation.parsers.template import TemplateParser
+
+__all__ = ['FaRLParser', 'SegmenterParser', 'TemplateParser']
