@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from fsfm_mm.apis.benchmark import (
+    Comparison,
     build_step,
     count_flops,
     describe_machine,
@@ -17,9 +19,12 @@ from fsfm_mm.apis.benchmark import (
     mask_transform,
     measure,
     random_batch,
+    scaling,
     square_size,
     step_flops,
+    verdict,
 )
+from fsfm_mm.apis.benchmark.cuda import count_synchronisations, data_wait_comparison, tf32
 from fsfm_mm.apis.benchmark.training_step import attention_kernel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,14 +36,26 @@ TINY = [
 ]
 
 
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location(
-        'benchmark_tool', ROOT / 'tools' / 'analysis' / 'benchmark.py'
-    )
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(f'{name}_tool', ROOT / 'tools' / 'analysis' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope='module')
+def tool():
+    return load_tool('benchmark')
+
+
+@pytest.fixture(scope='module')
+def page():
+    return load_tool('benchmark_page')
+
+
+@pytest.fixture(scope='module')
+def suite():
+    return load_tool('benchmark_suite')
 
 
 @pytest.fixture
@@ -153,8 +170,14 @@ def test_mae_config_has_no_target_and_missing_data_is_said(tool, tmp_path, capsy
         ([str(DEMO), '--workers', '-1'], '--workers must be at least 0, found -1'),
         (
             [str(DEMO), '--parts', 'step,stop'],
-            "--parts takes masks, loader, step, choices .* found 'step,stop'",
+            "--parts takes masks, loader, step, choices, plain, scaling .* found 'step,stop'",
         ),
+        (
+            [str(DEMO), *TINY, '--parts', 'plain', '--batch-size', '1'],
+            'plain needs a --batch-size of at least 2',
+        ),
+        ([str(MAE), *TINY, '--parts', 'plain'], 'plain compares FSFM models, but .* is a FaceMAE'),
+        ([str(DEMO), *TINY, '--parts', 'plain', '--data-root', 'nowhere'], 'there is no folder nowhere'),
         (
             [str(DEMO), *TINY, '--parts', 'loader', '--data-root', 'x'],
             '--data-root: the training set GeneratedFaces',
@@ -276,5 +299,179 @@ def test_measure_calls_short_functions_often(monkeypatch):
 
 def test_machine_has_no_names_or_paths():
     machine = describe_machine('cpu')
-    assert set(machine) == {'cpu', 'cores', 'torch_threads', 'torch', 'python', 'device'}
+    assert set(machine) == {
+        *('cpu', 'cores', 'torch_threads', 'omp_wait_policy', 'torch', 'python', 'device')
+    }
     assert machine['cores'] >= 1 and '/' not in json.dumps(machine)
+
+
+@pytest.mark.slow
+def test_plain_has_a_line_for_every_optimisation(tool, tmp_path, capsys):
+    out = tmp_path / 'plain.json'
+    options = ['--parts', 'plain', '--pictures', '4', '--dtype', 'float32', '--out', str(out)]
+    result = tool.main([str(DEMO), *TINY, *options])
+    lines = result['comparisons']
+    assert (
+        list(dict.fromkeys(line['section'] for line in lines))
+        == [
+            *('loader', 'masks', 'step', 'updates', 'parts', 'memory'),
+            *(('step', 'parts', 'memory') if any('bfloat16' in line['name'] for line in lines) else ()),
+        ][: len({line['section'] for line in lines})]
+    )
+    with_target = {(line['section'], line['target']) for line in lines if line['target'] is not None}
+    assert with_target == {
+        *(('loader', 10.0), ('loader', 30.0), ('masks', 100.0), ('updates', 3.0)),
+        *(('step', 1.05), ('step', 80.0), ('memory', 0.65)),
+    }
+    printed = capsys.readouterr().out
+    for line in lines:
+        assert line['ours'] > 0 and (line['plain'] is None or line['plain'] > 0), line
+        assert f'{line["section"]}: {line["name"]}, {line["unit"]}' in printed
+    by_name = {line['name']: line for line in lines}
+    # 3 float32 planes and an int8 map against 3 bytes; two masks of 12 x 12 patches in both
+    handed = by_name['bytes an image']
+    assert (handed['plain'], handed['ours']) == (96 * 96 * 13 + 2 * 144, 96 * 96 * 3 + 2 * 144)
+    assert by_name['kept for the backward pass an image, float32']['ratio'] < 0.65
+    assert json.loads(out.read_text(encoding='utf-8')) == result
+
+
+@pytest.mark.parametrize(
+    'unit, plain, ours, at_most, target, ratio, met',
+    [
+        ('images/s', 100.0, 1100.0, False, 10.0, 11.0, True),
+        ('images/s', 100.0, 900.0, False, 10.0, 9.0, False),
+        ('ms', 30.0, 10.0, False, 3.0, 3.0, True),
+        ('MB', 200.0, 100.0, True, 0.65, 0.5, True),
+        ('MB', 100.0, 70.0, True, 0.65, 0.7, False),
+        ('%', None, 84.0, False, 80.0, None, True),
+        ('%', None, 4.0, True, 3.0, None, False),
+        ('ms', 1.0, 2.0, False, None, 0.5, None),
+    ],
+)
+def test_comparison_and_its_verdict(unit, plain, ours, at_most, target, ratio, met):
+    line = Comparison('step', 'x', unit, plain, ours, target, at_most).as_dict()
+    assert (line['ratio'], line['met']) == (ratio, met)
+    bound = 'at most' if at_most else 'at least'
+    expected = '' if target is None else f'{bound} {target:g}: {"met" if met else "NOT MET"}'
+    assert verdict(line) == expected
+
+
+def test_scaling_tells_rate_memory_and_cost():
+    cfg = Config.fromfile(DEMO)
+    cfg.optim_wrapper.dtype = 'float32'
+    tiny = dict(embed_dim=32, depth=1, num_heads=2)
+    small, large = scaling(cfg, 'cpu', [(tiny, 32, 2), (tiny, 32, 32)], repeats=1)
+    assert small.held_mb == large.held_mb and small.peak_mb < large.peak_mb
+    assert small.hours == pytest.approx(1e8 / small.images_per_s / 3600)
+    assert small.as_dict()['hours_1m_images_100_epochs'] == small.hours
+
+
+def test_page_is_up_to_date(page):
+    page.main(['--check'])
+
+
+def test_page_shows_every_number_and_remark(page, tmp_path):
+    folder = tmp_path / 'benchmarks' / 'kind'
+    folder.mkdir(parents=True)
+    lines = [
+        Comparison('loader', 'JPEG', 'images/s', 183.0, 1980.0, 10.0, note='one core'),
+        Comparison('step', 'share', '%', None, 64.2, 80.0),
+    ]
+    machine = dict(device='A CPU', cores=2, torch_threads=2, torch='2.15', python='3.11')
+    setting = dict(
+        arch='small', size=224, batch=8, dtype='bfloat16', images_per_s=9.5, peak_mb=512.4, held_mb=786.1
+    )
+    result = dict(
+        config='x',
+        machine=machine,
+        options=dict(dtype='bfloat16', batch_size=8),
+        facts=dict(gflop_per_image=54.7, share_of_matmul_peak=0.8),
+        rows=[
+            dict(section='step', name='whole', ms=12.0, images_per_s=83.3, ratio=1.0, ratio_of='of the step')
+        ],
+        comparisons=[line.as_dict() for line in lines],
+        scaling=[dict(setting, hours_1m_images_100_epochs=2924.0)],
+    )
+    (folder / 'a.json').write_text(json.dumps(result))
+    (folder / 'remarks.md').write_text('Why 64%: because.\n')
+    out = tmp_path / 'page.md'
+    page.main(['--benchmarks', str(folder.parent), '--out', str(out)])
+    text = out.read_text(encoding='utf-8')
+    for part in (
+        '| JPEG | images/s | 183 | 1,980 | 10.8 | at least 10: met | one core |',
+        '| share | % |  | 64.2 |  | at least 80: NOT MET |  |',
+        'Why 64%: because.',
+        '| ViT-small, 224 pixels, batch 8, bfloat16 | 9.5 | 512 | 786 | 2,924 |',
+        '| whole | 12 | 83.3 | 1 of the step |',
+        '54.7 GFLOP an image; 80% of the matmul peak',
+        'A CPU, 2 cores, 2 torch threads',
+        'Not measured: GPUs',
+    ):
+        assert part in text, part
+    page.main(['--benchmarks', str(folder.parent), '--out', str(out), '--check'])
+    result['options']['device'] = 'cuda'
+    (folder / 'a.json').write_text(json.dumps(result))
+    with pytest.raises(SystemExit, match=r'is out of date: python tools/analysis/benchmark_page.py'):
+        page.main(['--benchmarks', str(folder.parent), '--out', str(out), '--check'])
+    assert 'Not measured: GPUs' not in page.page(folder.parent)
+    with pytest.raises(SystemExit, match=r'no .*json there'):
+        page.main(['--benchmarks', str(tmp_path / 'nothing'), '--out', str(out)])
+
+
+def test_suite_runs_commands_that_the_tool_takes(suite, tool, tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(suite.subprocess, 'run', lambda command, env, check: called.append((command, env)))
+    suite.main([str(tmp_path), '--data-root', 'faces'])
+    names = [Path(command[-1 if command[-2] == '--out' else -3]).stem for command, _ in called]
+    assert names[:2] == ['against_plain', 'scaling'] and names[-1] == 'demo'
+    for command, env in called:
+        assert env['OMP_WAIT_POLICY'] == 'PASSIVE'
+        args = tool.parse_args(command[2:])
+        tool.check_args(args)
+        tool.load_config(args)
+    with pytest.raises(SystemExit, match=r'--only takes against_plain, scaling, .* found'):
+        suite.main([str(tmp_path), '--only', 'nothing'])
+
+
+def test_waits_for_the_gpu_are_counted(monkeypatch):
+    modes = []
+    monkeypatch.setattr(torch.cuda, 'get_sync_debug_mode', lambda: 0)
+    monkeypatch.setattr(torch.cuda, 'set_sync_debug_mode', modes.append)
+
+    def step():
+        assert modes == ['warn']
+        for _ in range(3):
+            warnings.warn('called a synchronizing CUDA operation', stacklevel=1)
+        warnings.warn('something else', stacklevel=1)
+
+    assert count_synchronisations(step) == 3 and modes == ['warn', 0]
+
+
+def test_data_wait_is_a_share_of_the_time(step, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'synchronize', lambda: None)
+    # the clock ticks at the start, around each wait for a batch (2 s) and at the end of each step (8 s)
+    ticks = iter(np.cumsum([0, *[0, 2] * 10, 0, *[8, 2] * 4, 8]).tolist())
+    monkeypatch.setattr('fsfm_mm.apis.benchmark.cuda.time.perf_counter', lambda: next(ticks))
+    line = data_wait_comparison([step.batch] * 14, step, steps=4)
+    assert (line.ours, line.met) == (pytest.approx(100 * 8 / 48), False)
+
+
+@pytest.mark.parametrize('enabled', [True, False])
+def test_tf32_is_set_for_a_while(enabled):
+    before = torch.get_float32_matmul_precision()
+    with tf32(enabled):
+        assert torch.get_float32_matmul_precision() == ('high' if enabled else 'highest')
+    assert torch.get_float32_matmul_precision() == before
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_plain_on_a_gpu(tool, tmp_path):
+    options = ['--parts', 'plain', '--pictures', '4', '--workers', '2', '--out', str(tmp_path / 'gpu.json')]
+    result = tool.main([str(DEMO), *TINY, '--device', 'cuda', *options])
+    lines = {line['name']: line for line in result['comparisons'] if line['section'] == 'cuda'}
+    assert lines['host waits a step']['ours'] == 0 < lines['host waits a step']['plain']
+    assert 0 <= lines['waiting for data']['ours'] <= 100
+    assert all(
+        f'step, fused attention and compiled blocks, {kind}' in lines for kind in ('bfloat16', 'float32')
+    )

@@ -1,4 +1,4 @@
-"""Benchmark a pretraining config: masks, loader, training step by part, and design choices, in one run."""
+"""Benchmark a pretraining config: masks, loader, step by part, choices, and all of it against a plain one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mmengine.registry import DefaultScope
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
 from fsfm_mm.apis.benchmark import (
+    PlainOptions,
     Row,
     choice_rows,
     describe_machine,
@@ -24,21 +25,21 @@ from fsfm_mm.apis.benchmark import (
     loader_rows,
     mask_rows,
     mask_transform,
+    plain_comparisons,
     random_batch,
+    scaling,
     square_size,
     step_rows,
+    text_report,
 )
+from fsfm_mm.files import write_atomically
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 from fsfm_mm.ops.precision import resolve_dtype
 
 PARTS = ('masks', 'loader', 'step', 'choices')
+#: Measured when asked for: against a plain implementation, and by batch, model and input size.
+MORE_PARTS = ('plain', 'scaling')
 COMPILED = {'none': (False,), 'blocks': (True,), 'both': (False, True)}
-TITLES = {
-    'masks': 'Mask generation, one thread',
-    'loader': 'Loader',
-    'step': 'Training step, and its parts',
-    'choices': 'Choices',
-}
 EPILOG = """\
 Random pixels under masks of generated faces, so no data is needed; gradients are not accumulated. Functions are
 timed in turns after a warm-up, and the median of the repeats counts. Ratios within one run mean more than times.
@@ -49,6 +50,8 @@ examples:
       --compile both
   python tools/analysis/benchmark.py CONFIG --parts loader --data-root data/my_faces --workers 8
   python tools/analysis/benchmark.py configs/mae/mae_vit-b_vggface2_400e.py --arch tiny --parts step --dtype float32
+  python tools/analysis/benchmark.py configs/fsfm/fsfm_vit-b_vggface2_400e.py --parts plain,scaling --batch-size 8
+All files of benchmarks/ for this machine: tools/analysis/benchmark_suite.py
 """
 
 
@@ -76,7 +79,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=0.05,
         help='length of one timing of a short function, seconds [0.05]',
     )
-    add('--parts', default=','.join(PARTS), help='what to measure, with commas [%(default)s]')
+    add(
+        '--parts',
+        default=','.join(PARTS),
+        help=f'what to measure, with commas; also {", ".join(MORE_PARTS)} [%(default)s]',
+    )
+    add('--pictures', type=int, default=256, help='faces that the loaders of the part plain read [256]')
     add('--workers', type=int, default=0, help='loader processes; 0: one core without processes [0]')
     add('--data-root', help="folder of the loader's data set instead of the config's")
     add('--threads', type=int, help="torch threads of the step [torch's default]")
@@ -101,6 +109,7 @@ def check_args(args: argparse.Namespace) -> None:
         'threads',
         'mask_batch',
         'loader_batches',
+        'pictures',
         'matmul_size',
         'workers',
     ):
@@ -108,9 +117,12 @@ def check_args(args: argparse.Namespace) -> None:
         if value is not None and value < low:
             raise ValueError(f'--{name.replace("_", "-")} must be at least {low}, found {value}')
     parts = args.parts.split(',')
-    if not set(parts) <= set(PARTS):
-        raise ValueError(f'--parts takes {", ".join(PARTS)} with commas between them, found {args.parts!r}')
-    args.parts = [part for part in PARTS if part in parts]
+    known = (*PARTS, *MORE_PARTS)
+    if not set(parts) <= set(known):
+        raise ValueError(f'--parts takes {", ".join(known)} with commas between them, found {args.parts!r}')
+    args.parts = [part for part in known if part in parts]
+    if 'plain' in parts and args.batch_size < 2:
+        raise ValueError('--parts plain needs a --batch-size of at least 2, found 1')
     if args.device == 'auto':
         args.device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if args.device == 'cuda' and not torch.cuda.is_available():
@@ -139,6 +151,8 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.optim_wrapper.dtype = args.dtype or cfg.optim_wrapper.get('dtype', 'auto')
     if args.arch:
         cfg.model.backbone.arch = args.arch
+    if 'plain' in args.parts and kind != 'FSFM':
+        raise ValueError(f'--parts plain compares FSFM models, but {args.config} is a {kind}')
     return cfg
 
 
@@ -168,27 +182,50 @@ def measure_part(
     return choice_rows(cfg, batch, args.device, repeats, least, say), [], {}
 
 
+def plain_options(args: argparse.Namespace) -> PlainOptions:
+    """What of the command line the part 'plain' needs."""
+    return PlainOptions(
+        batch_size=args.batch_size,
+        repeats=args.repeats,
+        min_seconds=args.min_seconds,
+        matmul_size=args.matmul_size,
+        pictures=args.pictures,
+        loader_batch=min(128, args.pictures),
+        data_root=args.data_root,
+        workers=args.workers or (os.cpu_count() or 1),
+    )
+
+
 def run(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
     """Measure what the command line asks for.
 
     Returns:
-        ``config`` (its name), ``machine``, ``options``, ``notes``, ``facts`` (of the step) and ``rows`` (see
-        :class:`~fsfm_mm.apis.benchmark.Row`).
+        ``config`` (its name), ``machine``, ``options``, ``notes``, ``facts`` (of the step), ``rows`` (see
+        :class:`~fsfm_mm.apis.benchmark.Row`), ``comparisons`` (with the plain implementation, see
+        :class:`~fsfm_mm.apis.benchmark.Comparison`) and ``scaling`` (see
+        :class:`~fsfm_mm.apis.benchmark.Scale`).
     """
     say(f'drawing {args.mask_batch} faces')
     maps = face_maps(args.mask_batch, square_size(cfg)[0])
     rows: list[Row] = []
     notes: list[str] = []
     facts: dict[str, float] = {}
+    extras: dict[str, list] = dict(comparisons=[], scaling=[])
     for part in args.parts:
         say(f'{part} ...')
         start = time.monotonic()
-        found, more_notes, more_facts = measure_part(part, args, cfg, maps)
-        rows += found
-        notes += more_notes
-        facts |= more_facts
+        if part == 'plain':
+            lines = plain_comparisons(cfg, maps, args.device, plain_options(args), say)
+            extras['comparisons'] = [line.as_dict() for line in lines]
+        elif part == 'scaling':
+            extras['scaling'] = [scale.as_dict() for scale in scaling(cfg, args.device, say=say)]
+        else:
+            found, more_notes, more_facts = measure_part(part, args, cfg, maps)
+            rows += found
+            notes += more_notes
+            facts |= more_facts
         say(f'{part}: {time.monotonic() - start:.0f} s')
-    return report(args, cfg, rows, notes, facts)
+    return report(args, cfg, rows, notes, facts) | extras
 
 
 def report(
@@ -208,35 +245,9 @@ def report(
     )
 
 
-def table(result: dict[str, Any]) -> str:
-    """The result as text for people."""
-    machine, options = result['machine'], result['options']
-    lines = [
-        f'{result["config"]} on {machine["device"]}, {options["dtype"]}, batch {options["batch_size"]}, '
-        f'torch {machine["torch"]}, {machine["torch_threads"]} threads, {machine["cores"]} cores',
-        *result['notes'],
-    ]
-    for part in PARTS:
-        rows = [row for row in result['rows'] if row['section'] == part]
-        if rows:
-            lines += ['', f'{TITLES[part]:<58} {"images/s":>10} {"ms/batch":>10}   ratio']
-        for row in rows:
-            ratio = '' if row['ratio'] is None else f'{row["ratio"]:5.3g} {row["ratio_of"]}'
-            lines.append(f'  {row["name"]:<56} {row["images_per_s"]:>10,.5g} {row["ms"]:>10,.4g}   {ratio}')
-    if result['facts']:
-        lines.append('')
-        lines += [
-            f'  {name.replace("_", " "):<56} {value:>10,.4g}' for name, value in result['facts'].items()
-        ]
-    return '\n'.join(lines)
-
-
 def write_json(result: dict[str, Any], path: Path) -> None:
     """Write the result whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + '.tmp')
-    unfinished.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
-    os.replace(unfinished, path)
+    write_atomically(path, json.dumps(result, indent=1) + '\n')
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -251,7 +262,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             result = run(args, cfg)
     except ValueError as error:
         sys.exit(f'benchmark.py: {error}')
-    print(table(result))
+    print(text_report(result))
     path = Path(args.out or Path('work_dirs') / 'benchmark' / f'{result["config"]}.json')
     write_json(result, path)
     say(f'written: {path}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import cv2
@@ -148,7 +148,7 @@ def _without(dataset: FaceDataset, kinds: tuple[type, ...]) -> FaceDataset:
 
 
 @contextmanager
-def _one_thread(opencv_threads: int) -> Iterator[None]:
+def one_thread(opencv_threads: int) -> Iterator[None]:
     """What a worker process has: one torch thread and the config's OpenCV threads."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
@@ -160,7 +160,8 @@ def _one_thread(opencv_threads: int) -> Iterator[None]:
         cv2.setNumThreads(before[1])
 
 
-def _drain(loader: DataLoader) -> None:
+def drain(loader: Iterable) -> None:
+    """Read a loader to its end."""
     for _ in loader:
         pass
 
@@ -213,8 +214,8 @@ def loader_rows(
             collate_fn=collate_fn,
             persistent_workers=workers > 0,
         )
-        arms[name] = functools.partial(_drain, loader)
-    with _one_thread(cfg.get('env_cfg', {}).get('mp_cfg', {}).get('opencv_num_threads', 0)):
+        arms[name] = functools.partial(drain, loader)
+    with one_thread(cfg.get('env_cfg', {}).get('mp_cfg', {}).get('opencv_num_threads', 0)):
         times = measure(arms, repeats, say=say)
     whole = times['whole pipeline']
     # one timing reads many batches; the report is per batch

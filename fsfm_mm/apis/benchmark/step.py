@@ -64,7 +64,8 @@ def _rests(times: dict[str, float]) -> dict[str, float]:
     )
 
 
-def _matmul(size: int, dtype: torch.dtype, device: torch.device) -> Callable[[], torch.Tensor]:
+def matmul(size: int, dtype: torch.dtype, device: torch.device) -> Callable[[], torch.Tensor]:
+    """A function that multiplies two square matrices: 2 * size**3 operations."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     return lambda: a @ b
 
@@ -107,7 +108,7 @@ def step_rows(
         label = 'compiled blocks' if flag else ''
         arms |= {(label, name): function for name, function in _arms(step).items()}
     dtype = resolve_dtype(cfg.optim_wrapper.get('dtype', 'float32'), device)
-    arms['', 'matmul'] = _matmul(matmul_size, dtype, device)
+    arms['', 'matmul'] = matmul(matmul_size, dtype, device)
     times = measure(arms, repeats, device, min_seconds, say)
     peak = 2 * matmul_size**3 / times.pop(('', 'matmul'))
     n = len(batch['mask'])

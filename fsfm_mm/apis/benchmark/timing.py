@@ -119,8 +119,8 @@ def describe_machine(device: torch.device | str) -> dict[str, Any]:
         device: The device that the model runs on.
 
     Returns:
-        ``cpu`` (model), ``cores`` (that this process may use), ``torch_threads``, ``torch``, ``python`` and
-        ``device`` (its name).
+        ``cpu`` (model), ``cores`` (that this process may use), ``torch_threads``, ``omp_wait_policy`` (of the
+        environment), ``torch``, ``python`` and ``device`` (its name).
     """
     device = torch.device(device)
     affinity = getattr(os, 'sched_getaffinity', None)
@@ -129,6 +129,7 @@ def describe_machine(device: torch.device | str) -> dict[str, Any]:
         cpu=cpu,
         cores=len(affinity(0)) if affinity else os.cpu_count(),
         torch_threads=torch.get_num_threads(),
+        omp_wait_policy=os.environ.get('OMP_WAIT_POLICY', ''),
         torch=torch.__version__,
         python=platform.python_version(),
         device=torch.cuda.get_device_name(device) if device.type == 'cuda' else cpu,
