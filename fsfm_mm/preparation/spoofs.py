@@ -85,8 +85,8 @@ EXPECTED = {name: str(rule.__doc__).partition(': ')[2] for name, rule in RULES.i
 def spoof_plan(root: str, domain: str, protocol: str = 'MCIO', rule: str | None = None) -> Plan:
     """List the work on a set as it was downloaded.
 
-    Results are named ``frame/{domain}/{train,test}/{real,fake}/{video}`` and the protocol's frame ending; a video
-    in folders gets their names with '_' between.
+    Results are named ``{train,test}/{real,fake}/{video}`` and the protocol's frame ending, and belong into
+    ``frame/{domain}`` of the protocol's folder; a video in folders gets their names with '_' between.
 
     Args:
         root: The set.
@@ -109,7 +109,7 @@ def spoof_plan(root: str, domain: str, protocol: str = 'MCIO', rule: str | None 
         place = RULES[rule](root, path)
         if place is None:
             continue
-        item = _item(root, path, domain, protocol, place, keys)
+        item = _item(root, path, protocol, place, keys)
         plan.items.append(item)
         videos[place].add(item.key if item.frames else _video_of_frame(item.key, protocol, item.path))
     plan.videos = {place: len(names) for place, names in videos.items()}
@@ -122,9 +122,7 @@ def spoof_plan(root: str, domain: str, protocol: str = 'MCIO', rule: str | None 
     return plan
 
 
-def _item(
-    root: str, path: str, domain: str, protocol: str, place: tuple[str, str], keys: dict[str, str]
-) -> Item:
+def _item(root: str, path: str, protocol: str, place: tuple[str, str], keys: dict[str, str]) -> Item:
     split, name = place
     stem, ending = os.path.splitext(path)
     folders = (
@@ -138,7 +136,7 @@ def _item(
         'attack',
     )
     video = '_'.join(part for part in stem.split('/') if part not in (*folders, *SPLITS, 'scene01'))
-    key = f'frame/{domain}/{split}/{name}/{video}'
+    key = f'{split}/{name}/{video}'
     other = keys.setdefault(key, path)
     if other != path:
         raise ValueError(f'{root}: {other} and {path} would both be written as {key}: rename or remove one.')
@@ -172,7 +170,7 @@ def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> P
         protocol: 'MCIO' or 'WCS'.
 
     Returns:
-        Results keep the lists' paths, below ``frame`` where they do not begin so.
+        Results keep the lists' paths below ``frame/{domain}``.
 
     Raises:
         ValueError: There is no list, a path leads out of ``root``, does not end as the protocol's frames do, or
@@ -189,7 +187,7 @@ def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> P
                 stem, ending = os.path.splitext(path)
                 video = _video_of_frame(stem, protocol, f'{file}:{number}')
                 for frame in names.frames:
-                    _add_listed(plan, root, f'{video}{frame}', ending, seen)
+                    _add_listed(plan, root, domain, f'{video}{frame}', ending, seen)
                 plan.videos[split, name] = plan.videos.get((split, name), 0) + 1
     if not plan.videos:
         raise ValueError(f'{lists}: no lists {domain}_{{real,fake}}_{{train,test}}.txt with a line in them.')
@@ -200,7 +198,7 @@ def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> P
     return plan
 
 
-def _add_listed(plan: Plan, root: str, stem: str, ending: str, seen: set[str]) -> None:
+def _add_listed(plan: Plan, root: str, domain: str, stem: str, ending: str, seen: set[str]) -> None:
     if stem in seen:
         return
     seen.add(stem)
@@ -208,7 +206,7 @@ def _add_listed(plan: Plan, root: str, stem: str, ending: str, seen: set[str]) -
     if not os.path.isfile(os.path.join(root, path)):
         plan.missing.append(path)
         return
-    key = stem if stem.startswith('frame/') else f'frame/{stem}'
+    key = stem.removeprefix('frame/').removeprefix(f'{domain}/')
     plan.items.append(Item(os.path.join(root, path), path, 0, key))
 
 
@@ -221,22 +219,20 @@ def write_lists(
     one of its frames (no face in it) is left out, since the protocols imply all of them.
 
     Args:
-        out: Folder of the output.
-        domain: Name of the set.
+        out: Folder of the protocol.
+        domain: Name of the set; its faces are in ``frame/{domain}``.
         protocol: 'MCIO' or 'WCS'.
-        records: The manifest.
+        records: The manifest of that folder.
 
     Returns:
         Name of each list -> its lines.
     """
     videos: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for record in records:
-        match = re.fullmatch(
-            rf'frame/({re.escape(domain)}/(train|test)/(real|fake)/.+)\.\w+', record.file or ''
-        )
-        if match is not None:
-            video = _video_of_frame(os.path.splitext(match[1])[0], protocol, str(record.file))
-            videos[match[2], match[3], video].append(f'{match[0].removeprefix("frame/")}')
+        if record.file is not None:
+            split, name, *_ = record.file.split('/')
+            video = _video_of_frame(os.path.splitext(record.file)[0], protocol, record.file)
+            videos[split, name, video].append(f'{domain}/{record.file}')
     wanted = len(PROTOCOLS[protocol].frames)
     lines: dict[str, list[str]] = {f'{domain}_{n}_{s}.txt': [] for s in SPLITS for n in CLASSES}
     for (split, name, _), files in sorted(videos.items()):

@@ -33,9 +33,9 @@ def test_msu_goes_by_the_clients_of_its_lists(tmp_path):
     (tmp_path / 'test_sub_list.txt').write_text('01\n')
     plan = spoof_plan(root, 'msu')
     assert sorted(keys(plan)) == [
-        'frame/msu/test/real/real_client001_android_SD_scene01',
-        'frame/msu/train/fake/attack_client002_android_SD_ipad_video_scene01',
-        'frame/msu/train/real/real_client002_laptop_SD_scene01',
+        'test/real/real_client001_android_SD_scene01',
+        'train/fake/attack_client002_android_SD_ipad_video_scene01',
+        'train/real/real_client002_laptop_SD_scene01',
     ]
     assert plan.items[0].frames.mode == 'middle' and plan.items[0].frames.value == 2
     assert plan.items[0].frame_name.format(index=75, number=1) == '_frame1'
@@ -49,7 +49,7 @@ def test_casia(tmp_path):
     plan = spoof_plan(root, 'casia')
     assert plan.videos == {(s, c): n for s in ('train', 'test') for c, n in (('real', 6), ('fake', 8))}
     # people of the same number in train and test are different people, and their videos have different names
-    assert len(set(keys(plan))) == 28 and 'frame/casia/test/real/12_HR_1' in keys(plan)
+    assert len(set(keys(plan))) == 28 and 'test/real/12_HR_1' in keys(plan)
 
 
 def test_replay_and_oulu(tmp_path):
@@ -58,29 +58,29 @@ def test_replay_and_oulu(tmp_path):
     )
     plan = spoof_plan(replay, 'replay')
     assert keys(plan) == [
-        'frame/replay/train/real/devel_b',
-        'frame/replay/test/fake/fixed_c',
-        'frame/replay/train/real/a',
+        'train/real/devel_b',
+        'test/fake/fixed_c',
+        'train/real/a',
     ]
     oulu = touch(
         tmp_path / 'oulu', 'Train_files/1_1_01_1.avi', 'Dev_files/1_1_21_1.avi', 'Test_files/6_3_55_5.avi'
     )
     assert keys(spoof_plan(oulu, 'oulu')) == [
-        'frame/oulu/train/real/1_1_21_1', 'frame/oulu/test/fake/6_3_55_5', 'frame/oulu/train/real/1_1_01_1',
+        'train/real/1_1_21_1', 'test/fake/6_3_55_5', 'train/real/1_1_01_1',
     ]  # fmt: skip
 
 
 def test_sorted_by_hand(tmp_path):
     videos = touch(tmp_path / 'v', 'train/real/p1/a.mp4', 'test/fake/b.mp4', 'other/c.mp4')
     plan = spoof_plan(videos, 'wmca', 'WCS')
-    assert keys(plan) == ['frame/wmca/test/fake/b', 'frame/wmca/train/real/p1_a']
+    assert keys(plan) == ['test/fake/b', 'train/real/p1_a']
     assert plan.items[0].frames.value == 10 and plan.items[0].frame_name.format(index=9, number=3) == '_03'
     pictures = touch(
         tmp_path / 'p', *(f'test/{c}/a_{i:02d}.jpg' for c in ('real', 'fake') for i in range(10))
     )
     plan = spoof_plan(pictures, 'surf', 'WCS')
     assert len(plan.items) == 20 and plan.videos == {('test', 'real'): 1, ('test', 'fake'): 1}
-    assert keys(plan)[0] == 'frame/surf/test/fake/a_00'
+    assert keys(plan)[0] == 'test/fake/a_00'
     with pytest.raises(
         ValueError, match=r"x\.jpg: the name .*x' does not end as frames of MCIO do \('0', '1'"
     ):
@@ -95,7 +95,7 @@ def test_lists_of_the_protocol_name_the_pictures(tmp_path):
         'casia/train/real/a_frame0.png\ncasia/train/real/b_frame0.png\n'
     )
     plan = listed_plan(root, str(lists), 'casia')
-    assert keys(plan) == ['frame/casia/train/real/a_frame0', 'frame/casia/train/real/a_frame1']
+    assert keys(plan) == ['train/real/a_frame0', 'train/real/a_frame1']
     assert plan.missing == ['casia/train/real/b_frame0.png', 'casia/train/real/b_frame1.png']
     assert copy_lists(tmp_path / 'out', str(lists), 'casia') == ['casia_real_train.txt']
     (lists / 'casia_fake_test.txt').write_text('../../etc/passwd_frame0.png\n')
@@ -116,7 +116,7 @@ def test_written_lists_are_what_the_data_set_reads(tmp_path):
              for i in range(3) for k in range(2)]  # fmt: skip
     gone = files.pop()  # the face of one frame was not found
     touch(root, *files)
-    records = [FaceRecord(source='x', file=file) for file in files] + [
+    records = [FaceRecord(source='x', file=file.removeprefix('frame/own/')) for file in files] + [
         FaceRecord(source='y', status='no_face')
     ]
     counts = write_lists(root, 'own', 'MCIO', records)
