@@ -1,0 +1,98 @@
+"""What the published sets should have, and how their names tell who is in a video."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsfm_mm.datasets.labelled_base import one_of
+from fsfm_mm.datasets.named_sets import NAMED_SETS
+from fsfm_mm.preparation.forgeries import ALL_OVER, FORGERY_SOURCES
+
+#: Family of names -> pattern of a video's own name (without folders); every group is a person.
+IDENTITY_PATTERNS = {
+    # FaceForensics++: 012 shows person 012; 012_345 is the video of 012 with the face of 345
+    'ffpp': r'(\d{3})(?:_(\d{3}))?',
+    # Celeb-DF: id3_0001 and, forged, id3_id7_0001
+    'celebdf': r'id(\d+)(?:_id(\d+))?_\d+',
+    # DeepFakeDetection: 01__scene and, forged, 01_02__scene__NAME
+    'dfd': r'(\d{2})(?:_(\d{2}))?__.+',
+}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A published set that data are compared with.
+
+    Attributes:
+        name: Its name in ``NAMED_SETS``.
+        options: Of its rule, such as the compression.
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str | None:
+        """Pattern of its names; None where they do not tell who is seen."""
+        return IDENTITY_PATTERNS.get(self.name.split('_')[0])
+
+    def videos(self, split: str) -> int | None:
+        """Published number of videos of a split, in all or (FF++) of the originals and each manipulation."""
+        return NAMED_SETS[self.name].counts.get(split)
+
+    @property
+    def per_folder(self) -> bool:
+        """Whether the number of videos is that of each class folder."""
+        return NAMED_SETS[self.name].count_by > 0
+
+    def frames(self, class_name: str) -> int | None:
+        """Published number of frames of a video; None for a set of pictures."""
+        source = FORGERY_SOURCES[self.name]
+        if not source.videos:
+            return None
+        return (class_name == 'real' and source.real_frames) or ALL_OVER.value
+
+
+def expected_sets() -> dict[str, Expected]:
+    """Every name that can be asked for, such as 'ffpp-c23' or 'celebdf-v2'."""
+    sets = {name.replace('_', '-'): Expected(name) for name in NAMED_SETS if name != 'ffpp'}
+    for compression in ('raw', 'c23', 'c40'):
+        sets[f'ffpp-{compression}'] = Expected('ffpp', {'compression': compression})
+    return dict(sorted(sets.items()))
+
+
+def expected_set(name: str | None) -> Expected | None:
+    """Look a published set up; raises ValueError for an unknown name."""
+    if name is None:
+        return None
+    one_of('--expect', name, tuple(expected_sets()))
+    return expected_sets()[name]
+
+
+def guess_identity(videos: Iterable[str]) -> str | None:
+    """The pattern of the first family that has a name of two people among some videos; None for none."""
+    names = [video.rpartition('/')[2] for video in videos]
+    for pattern in IDENTITY_PATTERNS.values():
+        matches = (re.fullmatch(pattern, name) for name in names)
+        if any(match is not None and match.group(2) for match in matches):
+            return pattern
+    return None
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise ValueError unless a pattern is a regular expression with a group."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f'--identity {pattern!r} is no regular expression ({error}).') from error
+    if not groups:
+        raise ValueError(f'--identity {pattern!r} has no group; put what names the person into (...).')
+
+
+def people_of(video: str, pattern: str) -> set[str]:
+    """The people that a video's name tells; empty where it does not fit the pattern."""
+    match = re.fullmatch(pattern, video.rpartition('/')[2])
+    return {person for person in match.groups() if person} if match else set()

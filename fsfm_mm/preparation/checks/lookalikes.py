@@ -1,0 +1,140 @@
+"""Near-duplicates among many pictures: a perceptual hash finds candidates, small grey copies confirm them.
+
+The hash is the usual 64-bit DCT hash. On its own it is not enough for face crops, which all have the same layout:
+among a million portraits millions of pairs of *different* people are within 4 bits. So a candidate counts only
+when two 16x16 grey copies also correlate. (Measured on 280 portraits: different people within 4 bits correlate
+at 0.92 at most; recompressed, resized, blurred, brighter and darker copies at 0.985 or more.)
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+#: Most bits in which two near-duplicates differ.
+MAX_BITS = 4
+#: Least correlation of their grey copies.
+MIN_CORRELATION = 0.97
+#: Side of the grey copies in pixels.
+THUMB = 16
+#: Pictures whose grey copy deviates less than this have no content to compare.
+FLAT = 2.0
+#: The hash's bits are dealt out to so many bands; hashes within MAX_BITS agree in 2 of them or more.
+_BANDS = 6
+
+
+def describe(image: np.ndarray) -> tuple[int, np.ndarray]:
+    """What is kept of a picture to compare it.
+
+    Args:
+        image: uint8 (H, W, 3), BGR.
+
+    Returns:
+        A 64-bit hash (which of the 8x8 lowest DCT coefficients lie above their median), and a grey copy, uint8 (256,).
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:8, :8].ravel()
+    bits = low > np.median(low[1:])  # the first is the mean brightness
+    thumb = cv2.resize(small, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+    return int(np.packbits(bits).view(np.uint64)[0]), np.rint(thumb).astype(np.uint8).ravel()
+
+
+def near_pairs(hashes: np.ndarray, max_bits: int = MAX_BITS) -> np.ndarray:
+    """All pairs of hashes that differ in a few bits, without comparing each with each.
+
+    Every pair within ``max_bits`` agrees in two bands of bits at least, so for each two bands the hashes are sorted by
+    these and only those that agree are compared.
+
+    Args:
+        hashes: uint64 (N,), all different.
+        max_bits: Most bits in which a pair differs, at most 4.
+
+    Returns:
+        int64 (P, 2), first below second, sorted.
+
+    Raises:
+        ValueError: ``max_bits`` is above 4.
+    """
+    if max_bits > _BANDS - 2:
+        raise ValueError(f'max_bits must be at most {_BANDS - 2}, found {max_bits}.')
+    # bit k goes to band k % 6: neighbouring coefficients are alike, and a band of such would tell little
+    masks = [sum(1 << k for k in range(band, 64, _BANDS)) for band in range(_BANDS)]
+    found = [
+        _agreeing(hashes, np.uint64(first | second), max_bits)
+        for first, second in itertools.combinations(masks, 2)
+    ]
+    pairs = np.concatenate(found)
+    # one number for a pair: sorting rows is ten times slower
+    coded = np.unique(pairs[:, 0] * len(hashes) + pairs[:, 1])
+    return np.stack(np.divmod(coded, max(len(hashes), 1)), axis=1)
+
+
+def _agreeing(hashes: np.ndarray, mask: np.uint64, max_bits: int) -> np.ndarray:
+    """Pairs within ``max_bits`` among the hashes that agree under a mask."""
+    order = np.argsort(hashes & mask, kind='stable')
+    ordered = hashes[order]
+    keys = ordered & mask
+    left = np.arange(len(keys) - 1)
+    pairs = []
+    for step in range(1, len(keys)):
+        left = left[left < len(keys) - step]
+        left = left[keys[left] == keys[left + step]]
+        if not len(left):
+            break
+        close = left[np.bitwise_count(ordered[left] ^ ordered[left + step]) <= max_bits]
+        pairs.append(np.stack([order[close], order[close + step]], axis=1))
+    return np.sort(np.concatenate(pairs), axis=1) if pairs else np.empty((0, 2), np.int64)
+
+
+@dataclass(frozen=True)
+class Lookalikes:
+    """Near-duplicates among N pictures.
+
+    Attributes:
+        pairs: int64 (P, 2): pairs that connect the groups, not all pairs within them.
+        group: int64 (N,): number of each picture's group; a picture without near-duplicates is alone in its own.
+    """
+
+    pairs: np.ndarray
+    group: np.ndarray
+
+
+def find_lookalikes(hashes: np.ndarray, thumbs: np.ndarray, owners: np.ndarray) -> Lookalikes:
+    """Find near-duplicates.
+
+    Args:
+        hashes: uint64 (N,), see :func:`describe`.
+        thumbs: uint8 (N, 256).
+        owners: int (N,): pictures of one owner (frames of one video) are not compared; below 0 is left out.
+    """
+    from scipy.sparse import coo_array  # late: it takes a while to import
+    from scipy.sparse.csgraph import connected_components
+
+    used = np.flatnonzero((owners >= 0) & (thumbs.std(axis=1) >= FLAT))
+    order = used[np.lexsort((owners[used], hashes[used]))]
+    first = np.ones(len(order), bool)
+    first[1:] = hashes[order[1:]] != hashes[order[:-1]]
+    # equal hashes are chained, neighbour to neighbour; different ones are compared by the first of each
+    chain = np.stack([order[:-1], order[1:]], axis=1)[~first[1:]]
+    heads = order[first]
+    pairs = np.concatenate([chain, heads[near_pairs(hashes[heads])]])
+    pairs = pairs[owners[pairs[:, 0]] != owners[pairs[:, 1]]]
+    pairs = np.sort(pairs[_correlation(thumbs, pairs) >= MIN_CORRELATION], axis=1)
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(hashes),) * 2)
+    return Lookalikes(pairs, connected_components(links, directed=False)[1].astype(np.int64))
+
+
+def _correlation(thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Correlation of the grey copies of each pair, float (P,)."""
+    result = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), 100_000):
+        part = slice(start, start + 100_000)
+        a, b = (thumbs[pairs[part, side]].astype(np.float32) for side in (0, 1))
+        a -= a.mean(axis=1, keepdims=True)
+        b -= b.mean(axis=1, keepdims=True)
+        result[part] = (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))
+    return result

@@ -1,0 +1,89 @@
+"""Does the manifest of a prepared set describe the files that are there?"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+from fsfm_mm.preparation.checks.report import Report, Table, number_of
+from fsfm_mm.preparation.records import FAILURES, STATUSES, FaceRecord
+
+MANIFEST = 'manifest.jsonl'
+
+
+def read_manifest(report: Report, root: str) -> list[FaceRecord]:
+    """Read ``root/manifest.jsonl``; lines that are no records become findings."""
+    path = os.path.join(root, MANIFEST)
+    records, bad = [], []
+    with open(path, encoding='utf-8', errors='surrogateescape') as file:
+        for number, line in enumerate(file, 1):
+            try:
+                records.append(FaceRecord.from_json(line, f'{path}:{number}'))
+            except ValueError as error:  # noqa: PERF203 - every line stands for itself
+                bad.append(str(error))
+    if bad:
+        message = f'{number_of(len(bad), "line")} of {MANIFEST} cannot be read: prepare the set again.'
+        report.add('error', 'manifest', message, bad)
+    return records
+
+
+def check_manifest(report: Report, root: str, files: Sequence[str]) -> dict[int, str]:
+    """Compare the manifest with the files.
+
+    Args:
+        report: Where to.
+        root: The data set.
+        files: Paths of the pictures relative to ``root``, with '/' between folders.
+
+    Returns:
+        Number of a picture -> the SHA-256 that it should have.
+    """
+    records = read_manifest(report, root)
+    _report_statuses(report, records)
+    place = {file: number for number, file in enumerate(files)}
+    written = {record.file: record for record in records if record.status == 'ok' and record.file}
+    gone = [file for file in written if file not in place]
+    if gone:
+        message = f'{number_of(len(gone), "picture")} of {MANIFEST} not there: prepare the set again.'
+        report.add('error', 'lost picture', message, gone)
+    maps = [r.map for r in written.values() if r.map and not os.path.isfile(os.path.join(root, r.map))]
+    if maps:
+        message = f'{number_of(len(maps), "map")} of {MANIFEST} not there: prepare the set again.'
+        report.add('error', 'lost map', message, maps)
+    unknown = [file for file in place if file not in written]
+    if unknown:
+        message = f'{number_of(len(unknown), "picture")} not in {MANIFEST}: were they added by hand?'
+        report.add('warning', 'unknown picture', message, unknown)
+    return {place[f]: r.sha256 for f, r in written.items() if f in place and r.sha256}
+
+
+def check_count(report: Report, root: str, count: int) -> None:
+    """Compare the manifest with packed files or shards, which have ``count`` faces."""
+    records = read_manifest(report, root)
+    _report_statuses(report, records)
+    written = sum(record.status == 'ok' for record in records)
+    if written != count:
+        message = f'{MANIFEST} has {written} faces, but {count} are there: prepare or pack the set again.'
+        report.add('error', 'lost picture', message)
+
+
+def _report_statuses(report: Report, records: Sequence[FaceRecord]) -> None:
+    counts = Counter(record.status for record in records)
+    rows = tuple((status, counts[status], STATUSES[status]) for status in STATUSES if counts[status])
+    report.tables.append(Table(f'{MANIFEST} ({len(records)} lines)', ('status', 'count', 'meaning'), rows))
+    failures = [record for record in records if record.status in FAILURES]
+    if failures:
+        message = f'the preparation failed {number_of(len(failures), "time")}: mend or remove these sources.'
+        report.add('warning', 'failed sources', message, [_describe(record) for record in failures])
+    rest = [record for record in records if record.status not in ('ok', *FAILURES)]
+    if rest:
+        message = (
+            f'{number_of(len(rest), "source or frame", "sources or frames")} without a face; see the table.'
+        )
+        report.add('note', 'no face', message, [_describe(record) for record in rest])
+
+
+def _describe(record: FaceRecord) -> str:
+    frame = '' if record.frame is None else f', frame {record.frame}'
+    return f'{record.source}{frame}: {record.status}{": " + record.message if record.message else ""}'

@@ -1,0 +1,63 @@
+"""Packed files and tar shards as a source of samples for the checks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fsfm_mm.datasets.packed_faces import PackedFaces
+from fsfm_mm.datasets.packed_format import FOLDER as PACKED
+from fsfm_mm.datasets.shard_format import FOLDER as SHARDS
+from fsfm_mm.datasets.sharded_faces import ShardedFaces
+from fsfm_mm.datasets.transforms import BrokenSampleError
+from fsfm_mm.preparation.checks.scanning import Opened
+
+#: Folder below the data set -> what reads it.
+_READERS: dict[str, type[PackedFaces] | type[ShardedFaces]] = {PACKED: PackedFaces, SHARDS: ShardedFaces}
+
+
+def stored_formats(root: str) -> list[str]:
+    """Which of ``packed`` and ``shards`` a data set has."""
+    return [folder for folder in _READERS if os.path.isdir(os.path.join(root, folder))]
+
+
+@dataclass
+class StoredSource:
+    """Samples of packed files or shards.
+
+    Attributes:
+        names: Name of each for reports.
+        dataset: The data set of training that reads them.
+        unit: What shares of labels are counted in.
+    """
+
+    names: Sequence[str]
+    dataset: PackedFaces | ShardedFaces
+    unit: str
+
+    def read(self, index: int) -> Opened:
+        """Read a sample."""
+        try:
+            info = self.dataset.get_data_info(index)
+        except BrokenSampleError as error:
+            return Opened(problems=[('unreadable face', str(error))])
+        if not self.dataset.need_maps:
+            return Opened(info['img'])
+        return Opened(info['img'], info.get('parsing_map'), info.get('patch_labels'))
+
+
+def open_stored(root: str, folder: str) -> StoredSource:
+    """Open the packed files or shards of a data set, with their labels where they have any.
+
+    Raises:
+        ValueError: They cannot be opened; the message is the reader's.
+    """
+    reader = _READERS[folder]
+    dataset = reader(root, need_maps=False)
+    dataset.full_init()
+    if dataset.sets[0].has_maps:
+        dataset = reader(root)
+        dataset.full_init()
+    names = [os.path.relpath(dataset.data_path(index), root) for index in range(len(dataset))]
+    return StoredSource(names, dataset, 'patches' if folder == PACKED else 'pixels')

@@ -1,0 +1,63 @@
+"""The doctor on packed files and on shards."""
+
+import pytest
+from checked_sets import drawn
+
+from fsfm_mm.preparation.checks import check_pretraining, kind_of
+from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.writers.base import PreparedFace
+from fsfm_mm.preparation.writers.packed import PackedWriter
+from fsfm_mm.preparation.writers.shards import ShardsWriter
+
+
+def write(root, writer, maps=True, count=5, manifest=5):
+    records = [FaceRecord(f'f{i}.jpg') for i in range(count)]
+    faces = [
+        PreparedFace(f'f{i}', drawn(i)[0].copy(), drawn(i)[1].copy() if maps else None, record)
+        for i, record in enumerate(records)
+    ]
+    root.mkdir()
+    writer.write_chunk(root, 0, faces)
+    writer.finish(root, 1, records)
+    (root / 'manifest.jsonl').write_text(''.join(r.to_json() + '\n' for r in records[:manifest]))
+    (root / 'mean_std.json').write_text('{}')
+    return root
+
+
+def check(root):
+    return check_pretraining(str(root), progress=False)[0]
+
+
+def found(report):
+    return {(f.level, f.check) for f in report.findings if f.check != 'absent labels'}
+
+
+@pytest.mark.parametrize(
+    'writer, folder, unit', [(PackedWriter, 'packed', 'patches'), (ShardsWriter, 'shards', 'pixels')]
+)
+def test_clean_sets_pass(tmp_path, writer, folder, unit):
+    root = write(tmp_path / 'set', writer())
+    assert kind_of(str(root)) == 'pretrain'
+    report = check(root)
+    assert found(report) == set()
+    assert report.facts == [f'read from {folder}/', '5 pictures, 5 with a usable map']
+    assert report.share_unit == unit and report.shares['nose'] > 0
+
+
+@pytest.mark.parametrize('writer', [PackedWriter, ShardsWriter])
+def test_a_manifest_of_another_length_and_sets_without_maps(tmp_path, writer):
+    assert found(check(write(tmp_path / 'short', writer(), manifest=4))) == {('error', 'lost picture')}
+    report = check(write(tmp_path / 'plain', writer(), maps=False))
+    assert found(report) == set() and report.shares == {}
+    assert report.facts[1] == '5 pictures, 0 with a usable map'
+
+
+def test_a_damaged_shard_is_found(tmp_path):
+    root = write(tmp_path / 'set', ShardsWriter('png'))
+    (tar,) = (root / 'shards').glob('*.tar')
+    data = bytearray(tar.read_bytes())
+    place = data.index(b'IDAT') + 20
+    data[place : place + 400] = bytes(400)
+    tar.write_bytes(bytes(data))
+    report = check(root)
+    assert found(report) == {('error', 'unreadable face')} and len(report.broken) == 1
