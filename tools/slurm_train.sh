@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train under SLURM. Usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]
-# Environment: GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (8), SRUN_ARGS.
+# Environment: GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (8), MASTER_PORT (29500), SRUN_ARGS.
 set -euo pipefail
 if [ $# -lt 4 ]; then
     sed -n '2,3s/^# //p' "$0" >&2

@@ -1,4 +1,4 @@
-"""Ablation of the similarity loss (FSFM section 5.3): InfoNCE, negatives of the batch.
+"""Ablation of the similarity loss (FSFM section 5.3): InfoNCE, negatives of the batch of each process, as published.
 
 tools/dist_train.sh configs/fsfm/ablation_sim-infonce_vit-b_400e.py 4
 Hardware, time: as the FSFM config. Result: not yet measured here.
@@ -6,4 +6,4 @@ Hardware, time: as the FSFM config. Result: not yet measured here.
 
 _base_ = './fsfm_vit-b_vggface2_400e.py'
 
-model = dict(loss_sim=dict(type='InfoNCELoss'))
+model = dict(loss_sim=dict(type='InfoNCELoss', gather=False))

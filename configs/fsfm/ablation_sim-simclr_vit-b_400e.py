@@ -6,4 +6,4 @@ Hardware, time: as the FSFM config. Result: not yet measured here.
 
 _base_ = './fsfm_vit-b_vggface2_400e.py'
 
-model = dict(loss_sim=dict(type='SimCLRLoss'))
+model = dict(loss_sim=dict(type='SimCLRLoss', gather=False))

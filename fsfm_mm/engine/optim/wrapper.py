@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import OPTIM_WRAPPERS
@@ -66,7 +67,9 @@ class AutocastOptimWrapper(OptimWrapper):
 
     def step(self, **kwargs) -> None:
         """Clip, then step unless the gradient norm is not finite."""
-        self.grad_norm = self._measure_and_clip()
+        norm = self._measure_and_clip()
+        # sharded gradients (FSDP): every process clipped by the norm of the whole, and sees it as one number
+        self.grad_norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         not_finite = ~torch.isfinite(self.grad_norm)
         if self.skipped_in_a_row is None:
             self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=not_finite.device)

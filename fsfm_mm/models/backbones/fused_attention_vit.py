@@ -76,6 +76,7 @@ class FusedAttentionViT(BaseBackbone):
             k also the first k blocks; depth also the last norm.
         trainable_positions: Whether the position table is learned (fine-tuning in the papers).
         fused: Attention kernel, see :class:`~fsfm_mm.models.layers.Attention`.
+        with_cp: Activation checkpointing in every block, see :class:`~fsfm_mm.models.layers.Block`.
         init_cfg: mmengine's, e.g. ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
 
     Raises:
@@ -99,6 +100,7 @@ class FusedAttentionViT(BaseBackbone):
         frozen_stages: int = -1,
         trainable_positions: bool = False,
         fused: bool | None = None,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -123,7 +125,15 @@ class FusedAttentionViT(BaseBackbone):
         self.patch_embed = PatchEmbed(patch_size, in_channels, self.embed_dims)
         last = max(self.depth - 1, 1)
         self.blocks = nn.ModuleList(
-            Block(self.embed_dims, self.num_heads, mlp_ratio, qkv_bias, drop_path_rate * i / last, fused)
+            Block(
+                self.embed_dims,
+                self.num_heads,
+                mlp_ratio,
+                qkv_bias,
+                drop_path_rate * i / last,
+                fused,
+                with_cp,
+            )
             for i in range(self.depth)
         )
         self.final_norm = out_type != 'avg_featmap' if final_norm is None else final_norm

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
-from timm.layers import DropPath, Mlp
+from timm.layers import DropPath
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from fsfm_mm.models.layers.attention import Attention
+from fsfm_mm.models.layers.mlp import Mlp
 
 #: LayerNorm epsilon of ViT and MAE; the projection heads keep torch's default instead.
 LAYER_NORM_EPS = 1e-6
@@ -22,6 +24,8 @@ class Block(nn.Module):
         qkv_bias: Whether ``qkv`` has a bias.
         drop_path: Probability of dropping a residual branch per sample (stochastic depth).
         fused: See :class:`Attention`.
+        with_cp: Activation checkpointing: keep only the block's input for the backward pass, which then
+            computes the block again. The same numbers with less memory; without gradients it does nothing.
     """
 
     def __init__(
@@ -32,8 +36,10 @@ class Block(nn.Module):
         qkv_bias: bool = True,
         drop_path: float = 0.0,
         fused: bool | None = None,
+        with_cp: bool = False,
     ):
         super().__init__()
+        self.with_cp = with_cp
         self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.attn = Attention(dim, num_heads, qkv_bias, fused)
         # float(): a numpy scalar here makes torch.compile guard on it and recompile for ever
@@ -47,6 +53,13 @@ class Block(nn.Module):
         Returns:
             (N, L - first_query, D).
         """
+        if not (self.with_cp and torch.is_grad_enabled()):
+            return self._transform(x, first_query)
+        # only stochastic depth draws random numbers, and the second pass must draw the same
+        random = isinstance(self.drop_path, DropPath) and self.training
+        return checkpoint(self._transform, x, first_query, use_reentrant=False, preserve_rng_state=random)
+
+    def _transform(self, x: torch.Tensor, first_query: int) -> torch.Tensor:
         x = x[:, first_query:] + self.drop_path(self.attn(self.norm1(x), first_query))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 

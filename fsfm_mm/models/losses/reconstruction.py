@@ -39,28 +39,42 @@ def patch_errors(pred: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (pred.to(targets.dtype) - targets).square().mean(dim=-1)
 
 
+def share_of_all(count: torch.Tensor) -> torch.Tensor:
+    """Denominator that makes the mean over processes of ``sum / denominator`` the mean over everything.
+
+    DDP and FSDP average gradients over processes. The number is summed over the processes and divided by
+    their count, so that this average equals the gradient of one process with the whole batch, also when
+    the processes do not have the same number.
+
+    Args:
+        count: Number of summed values on this process, a scalar without gradient.
+
+    Returns:
+        Scalar, at least one value per job; the count itself in one process.
+    """
+    world_size = get_world_size()
+    if world_size > 1:
+        count = count.clone()
+        all_reduce(count)
+        count = count / world_size
+    # divide by 1 when there is nothing: 0 / 1 = 0 rather than 0 / 0; below one value per process on
+    # average the true count still counts
+    return torch.where(count > 0, count, torch.ones_like(count))
+
+
 def weighted_mean(errors: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Sum of ``weights * errors`` over the number of patches with a weight, over all processes.
-
-    The number is summed over the processes and divided by their count, so that the mean of gradients
-    that DDP forms equals the gradient of one process with the whole batch.
 
     Args:
         errors: (N, M).
         weights: bool or float (N, M).
 
     Returns:
-        A scalar; exactly 0 (with a gradient of 0) when no patch has a weight anywhere.
+        A scalar whose mean over the processes is the loss of the whole batch; exactly 0 (with a gradient
+        of 0) when no patch has a weight anywhere.
     """
     weights = weights.to(errors.dtype)
-    total = weights.sum().detach()
-    world_size = get_world_size()
-    if world_size > 1:
-        all_reduce(total)
-        total = total / world_size
-    # divide by 1 when there is nothing: 0 / 1 = 0 rather than 0 / 0; below one patch per process on
-    # average the true count still counts
-    return (errors * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))
+    return (errors * weights).sum() / share_of_all(weights.sum().detach())
 
 
 @MODELS.register_module()
@@ -77,7 +91,9 @@ class MaskedReconstructionLoss(nn.Module):
 
     def forward(self, errors: torch.Tensor) -> torch.Tensor:
         """Loss of the errors (N, K) of the hidden patches; every row has the same number of them."""
-        return self.loss_weight * errors.mean()
+        if get_world_size() == 1:
+            return self.loss_weight * errors.mean()
+        return self.loss_weight * errors.sum() / share_of_all(errors.new_full((), errors.numel()))
 
 
 @MODELS.register_module()

@@ -2,6 +2,10 @@
 
 Every function takes the predictor's output ``q`` and the target projector's output ``z``, both (N, d),
 not normalised; all compute in float32 at least. The registered losses detach ``z``.
+
+A loss whose value for one sample depends on the others (InfoNCE, MoCo v3, SimCLR) takes the others from all
+processes, so that it does not depend on how a batch is cut over them. Every process must have the same number
+of samples, which mmengine's samplers see to.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather, get_rank, get_world_size
+from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from torch import nn
 
 from fsfm_mm.registry import MODELS
@@ -38,26 +42,61 @@ def _contrast(q: torch.Tensor, z: torch.Tensor, temperature: float, first: int =
     return 2 * temperature * F.cross_entropy(logits, labels)
 
 
-def info_nce(q: torch.Tensor, z: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
-    """Cross entropy of cos/temperature with the batch's other targets as negatives, times 2*temperature."""
-    return _contrast(q, z, temperature)
+class _GatherRows(torch.autograd.Function):
+    """Rows of all processes, one below the other; the backward pass adds up every process's gradient.
+
+    mmengine's ``all_gather`` cuts the graph, and the average over processes would then lack what the other
+    processes' losses say about this one's rows.
+    """
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        ctx.rows = len(x)
+        return torch.cat(all_gather(x.contiguous()))
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
+        grad = grad.contiguous()
+        all_reduce(grad)
+        return grad.narrow(0, get_rank() * ctx.rows, ctx.rows)
+
+
+def _all_rows(x: torch.Tensor, gather: bool) -> tuple[torch.Tensor, int]:
+    """Rows of all processes (or of this one only), and the number of the first that is this process's."""
+    if not gather or get_world_size() == 1:
+        return x, 0
+    return _GatherRows.apply(x), get_rank() * len(x)
+
+
+def info_nce(q: torch.Tensor, z: torch.Tensor, temperature: float = 0.1, gather: bool = True) -> torch.Tensor:
+    """Cross entropy of cos/temperature with the batch's other targets as negatives, times 2*temperature.
+
+    With ``gather=False`` the negatives are those of the own process only, as in the published runs on
+    several GPUs; with it (and always in one process) the loss is :func:`moco_v3`.
+    """
+    candidates, first = _all_rows(z, gather)
+    return _contrast(q, candidates, temperature, first)
 
 
 def moco_v3(q: torch.Tensor, z: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
     """:func:`info_nce` with the targets of all processes as candidates (MoCo v3)."""
-    if get_world_size() == 1:
-        return _contrast(q, z, temperature)
-    return _contrast(q, torch.cat(all_gather(z.detach().contiguous())), temperature, get_rank() * len(q))
+    return info_nce(q, z, temperature, gather=True)
 
 
-def simclr(q: torch.Tensor, z: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
-    """NT-Xent (SimCLR): both views are anchors, all other 2N - 2 vectors negatives."""
-    views = torch.cat([normalised(q), normalised(z)])
-    logits = views @ views.T / temperature
-    itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
-    n = len(q)
-    labels = torch.arange(2 * n, device=views.device).roll(n)
-    return F.cross_entropy(logits.masked_fill(itself, float('-inf')), labels)
+def simclr(q: torch.Tensor, z: torch.Tensor, temperature: float = 0.1, gather: bool = True) -> torch.Tensor:
+    """NT-Xent (SimCLR): both views are anchors, all other 2N - 2 vectors negatives.
+
+    With ``gather=False`` N counts the own process's samples only, as in the published runs.
+    """
+    q, z = normalised(q), normalised(z)
+    all_q, first = _all_rows(q, gather)
+    all_z, _ = _all_rows(z, gather)
+    logits = torch.cat([q, z]) @ torch.cat([all_q, all_z]).T / temperature
+    itself = torch.arange(len(q), device=q.device) + first
+    partner = itself + len(all_q)
+    columns = torch.arange(logits.shape[1], device=q.device)
+    own = torch.cat([itself, partner])[:, None] == columns
+    return F.cross_entropy(logits.masked_fill(own, float('-inf')), torch.cat([partner, itself]))
 
 
 class SimilarityLoss(nn.Module):
@@ -99,7 +138,7 @@ class BYOLLoss(SimilarityLoss):
 
 @MODELS.register_module()
 class InfoNCELoss(SimilarityLoss):
-    """See :func:`info_nce`; option ``temperature``."""
+    """See :func:`info_nce`; options ``temperature`` and ``gather``."""
 
     function = staticmethod(info_nce)
 
@@ -113,6 +152,6 @@ class MoCoV3SimilarityLoss(SimilarityLoss):
 
 @MODELS.register_module()
 class SimCLRLoss(SimilarityLoss):
-    """See :func:`simclr`; option ``temperature``."""
+    """See :func:`simclr`; options ``temperature`` and ``gather``."""
 
     function = staticmethod(simclr)

@@ -35,6 +35,7 @@ class MAEPixelDecoder(BaseModule):
         num_heads: Number of heads.
         mlp_ratio: Hidden width of the MLPs over ``embed_dim``.
         fused: Attention kernel, see :class:`~fsfm_mm.models.layers.Attention`.
+        with_cp: Activation checkpointing in every block, see :class:`~fsfm_mm.models.layers.Block`.
         init_cfg: mmengine's.
     """
 
@@ -48,12 +49,15 @@ class MAEPixelDecoder(BaseModule):
         num_heads: int = 16,
         mlp_ratio: float = 4.0,
         fused: bool | None = None,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
         self.embed = nn.Linear(in_dim, embed_dim)
         self.pos_embed = position_table(embed_dim, grid)
-        self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio, fused=fused) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Block(embed_dim, num_heads, mlp_ratio, fused=fused, with_cp=with_cp) for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
         self.pred = nn.Linear(embed_dim, patch_dim)
         self.grid = grid

@@ -34,6 +34,7 @@ class SiameseRepDecoder(BaseModule):
         mlp_ratio: Hidden width of the MLPs over D.
         positions: 'sincos', or 'zeros' as in the released weights (their table was never filled).
         fused: Attention kernel, see :class:`~fsfm_mm.models.layers.Attention`.
+        with_cp: Activation checkpointing in every block, see :class:`~fsfm_mm.models.layers.Block`.
         init_cfg: mmengine's.
     """
 
@@ -46,12 +47,15 @@ class SiameseRepDecoder(BaseModule):
         mlp_ratio: float = 4.0,
         positions: str = 'sincos',
         fused: bool | None = None,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
         self.embed = nn.Linear(in_dim, in_dim)
         self.pos_embed = position_table(in_dim, grid, positions)
-        self.blocks = nn.ModuleList(Block(in_dim, num_heads, mlp_ratio, fused=fused) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Block(in_dim, num_heads, mlp_ratio, fused=fused, with_cp=with_cp) for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(in_dim, eps=LAYER_NORM_EPS)
         self.pred = nn.Linear(in_dim, in_dim)
         self.grid = grid
