@@ -24,8 +24,19 @@ def sha256_of(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
+def cache_folder() -> Path:
+    """``$FSFM_MM_CACHE``, or fsfm_mm in the user's cache folder (``$XDG_CACHE_HOME``, ``~/.cache``)."""
+    own = os.environ.get('FSFM_MM_CACHE')
+    return Path(own or f'{os.environ.get("XDG_CACHE_HOME") or "~/.cache"}/fsfm_mm').expanduser()
+
+
 def download(
-    url: str, path: str | os.PathLike, attempts: int = 5, timeout: float = 30.0, wait: float = 1.0
+    url: str,
+    path: str | os.PathLike,
+    attempts: int = 5,
+    timeout: float = 30.0,
+    wait: float = 1.0,
+    sha256: str | None = None,
 ) -> Path:
     """Download a file; processes that want the same one wait for each other.
 
@@ -38,13 +49,14 @@ def download(
         attempts: How often in a row nothing may arrive before it gives up.
         timeout: Seconds without a byte that count as a cut.
         wait: Seconds before the second attempt; doubled for each one after.
+        sha256: Checksum, hexadecimal, without which what has arrived is deleted; None checks nothing.
 
     Returns:
         ``path``.
 
     Raises:
         ConnectionError: When the server refuses, or the file does not arrive whole.
-        ValueError: When the address is not http(s).
+        ValueError: When the address is not http(s), or what arrives has another checksum.
     """
     if not url.lower().startswith(('http://', 'https://')):
         raise ValueError(f'expected an http(s) address, found {url!r}.')
@@ -57,6 +69,7 @@ def download(
             before = _size(part)
             try:
                 if _transfer(url, part, timeout):
+                    _refuse_other(url, part, sha256)
                     os.replace(part, path)
                     _version_file(part).unlink(missing_ok=True)
                     break
@@ -72,6 +85,17 @@ def download(
                 raise ConnectionError(f'{url}: {reason}')
             time.sleep(wait * 2 ** max(failures - 1, 0))
     return path
+
+
+def _refuse_other(url: str, part: Path, sha256: str | None) -> None:
+    if sha256 is None or (found := sha256_of(part)) == sha256.lower():
+        return
+    size = _size(part)
+    part.unlink()
+    _version_file(part).unlink(missing_ok=True)
+    raise ValueError(
+        f'{url} gave another file than expected ({size} bytes with SHA-256 {found}, not {sha256}); it was deleted.'
+    )
 
 
 def _size(path: Path) -> int:

@@ -1,1 +1,8 @@
 """Face detectors, in the registry FACE_DETECTORS."""
+
+from fsfm_mm.preparation.detectors.dlib_frontal import DlibFrontal
+from fsfm_mm.preparation.detectors.none import NoDetector
+from fsfm_mm.preparation.detectors.retinaface import FacerRetinaFace
+from fsfm_mm.preparation.detectors.yunet import YuNet
+
+__all__ = ['DlibFrontal', 'FacerRetinaFace', 'NoDetector', 'YuNet']

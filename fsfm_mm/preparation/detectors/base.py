@@ -20,6 +20,8 @@ class FaceDetector(abc.ABC):
 
     #: Short name for messages and the manifest.
     name: str
+    #: Whether the pictures are crops of faces: their boxes are to be cut out as they are, without a margin.
+    crops_already: bool = False
 
     @abc.abstractmethod
     def detect(self, pictures: Sequence[np.ndarray]) -> list[list[Face]]:

@@ -1,0 +1,195 @@
+"""Finding the pictures and videos to work on, and naming their results."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from fsfm_mm.datasets.listing import list_files
+from fsfm_mm.preparation.items import FrameChoice, Item
+
+#: Extensions of pictures, lower case; names are compared without regard to case.
+PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
+#: Extensions of videos.
+VIDEO_EXTENSIONS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
+_EXTENSIONS = PICTURE_EXTENSIONS + VIDEO_EXTENSIONS
+#: Longest part of a key between two '/', in bytes of UTF-8: file systems end at 255, and a track, a frame number,
+#: an ending and the marks of an unfinished file are still to come.
+_LONGEST = 180
+#: Control characters and line ends, and what other systems take for a separator.
+_UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\\\\]')
+#: What is added to the key of a video for a frame, and to any key for a further person.
+_FRAME, _FACE = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
+
+
+def find_items(
+    sources: Sequence[str | Path], frames: FrameChoice, exclude: str | Path | None = None
+) -> list[Item]:
+    """List pictures and videos, by their extensions.
+
+    Folders are searched through, symbolic links to folders included; names that begin with a dot are left out.
+    The order is that of the sources, and the order of the names inside each.
+
+    The key of an item is its path in the source without the extension, after the folder's name where there are
+    several sources (``photos-2`` for a second folder called ``photos``). A file that is named itself as a source
+    has its name alone. Where two keys would be equal, or equal to what a frame or a further face of another item
+    is called, the extension is added (``photo_jpg``), and a number where that does not suffice. Control
+    characters and backslashes become '_', bytes that are no UTF-8 ``_xff``; overlong names are cut.
+
+    Args:
+        sources: Files or folders.
+        frames: Which frames of the videos.
+        exclude: A folder whose files are left out: the output, where it lies in a source.
+
+    Returns:
+        The items; ``path`` and ``source`` may hold bytes that are no UTF-8 as lone surrogates, ``key`` never does.
+
+    Raises:
+        ValueError: A source is missing, unreadable or holds nothing, is given twice, lies inside another or in
+            ``exclude``, or is a file that is neither picture nor video.
+    """
+    if not sources:
+        raise ValueError('no sources: name at least one folder, picture or video.')
+    roots = [os.path.abspath(os.fspath(source)) for source in sources]
+    _refuse_overlap(roots, exclude)
+    # number of the source, folder, path of the file in the folder
+    found = [(number, *entry) for number, root in enumerate(roots) for entry in _files(root, exclude)]
+    prefixes = _prefixes(roots)
+    keys = _keys([prefixes[number] + file for number, _, file in found])
+    return [
+        Item(
+            os.path.join(folder, file),
+            file,
+            number,
+            key,
+            frames if file.lower().endswith(VIDEO_EXTENSIONS) else None,
+        )
+        for (number, folder, file), key in zip(found, keys)
+    ]
+
+
+def printable(path: str | os.PathLike) -> str:
+    r"""A path for messages: bytes that are no UTF-8 are written ``\xff``, control characters ``\n``."""
+    text = os.fsencode(path).decode('utf-8', 'backslashreplace')
+    return _UNSAFE.sub(lambda match: match[0].encode('unicode_escape').decode().replace('\\\\', '\\'), text)
+
+
+def _refuse_overlap(roots: Sequence[str], exclude: str | Path | None) -> None:
+    """No file may be listed twice, and none that was written by the tool itself."""
+    out = None if exclude is None else os.path.realpath(exclude)
+    real: dict[str, str] = {}
+    for root in roots:
+        if real.setdefault(os.path.realpath(root), root) is not root:
+            raise ValueError(f'{printable(root)} is given twice among the sources: name it once.')
+    for path, root in real.items():
+        above = path
+        while True:
+            if above == out:
+                raise ValueError(
+                    f'the source {printable(root)} lies in the output {out}: name another output.'
+                )
+            above, before = os.path.dirname(above), above
+            if above == before:
+                break
+            if above in real:
+                raise ValueError(
+                    f'the source {printable(root)} lies inside the source {printable(real[above])}: name only one.'
+                )
+
+
+def _files(root: str, exclude: str | Path | None) -> list[tuple[str, str]]:
+    """Folder and path in it of all pictures and videos of a source."""
+    if os.path.isfile(root):
+        if not root.lower().endswith(_EXTENSIONS):
+            raise ValueError(
+                f'{printable(root)} is neither a picture ({" ".join(PICTURE_EXTENSIONS)}) '
+                f'nor a video ({" ".join(VIDEO_EXTENSIONS)}).'
+            )
+        folder, file = os.path.split(root)
+        return [(folder, file)]
+    if not os.path.isdir(root):
+        raise ValueError(f'the source {printable(root)} does not exist.')
+    try:
+        files = list_files(root, _EXTENSIONS)
+    except OSError as error:
+        where = printable(error.filename or root)
+        raise ValueError(f'the source {where} cannot be listed ({error.strerror or error}).') from error
+    if exclude is not None:
+        inside = os.path.relpath(os.path.realpath(exclude), os.path.realpath(root)) + '/'
+        files = [file for file in files if not file.startswith(inside)]
+    if not files:
+        raise ValueError(
+            f'the source {printable(root)} holds no pictures ({" ".join(PICTURE_EXTENSIONS)}) '
+            f'and no videos ({" ".join(VIDEO_EXTENSIONS)}).'
+        )
+    return [(root, file) for file in files]
+
+
+def _prefixes(roots: Sequence[str]) -> list[str]:
+    """What comes before the paths of each source: nothing for the only one and for files."""
+    if len(roots) == 1:
+        return ['']
+    used: set[str] = set()
+    prefixes = []
+    for root in roots:
+        if os.path.isfile(root):
+            prefixes.append('')
+            continue
+        # a leading dot would hide the results
+        prefixes.append(_numbered(os.path.basename(root).lstrip('.') or 'source', used) + '/')
+    return prefixes
+
+
+def _numbered(name: str, used: set[str]) -> str:
+    """The name, or the name with the first number that makes it another than those used; it is used then."""
+    candidate, number = name, 1
+    while candidate in used:
+        number += 1
+        candidate = f'{name}-{number}'
+    used.add(candidate)
+    return candidate
+
+
+def _keys(names: Sequence[str]) -> list[str]:
+    """A key for each file name with its folders; unique, also against the names of frames and further faces."""
+    stems = [_safe(os.path.splitext(name)[0]) for name in names]
+
+    def with_extension(name: str) -> str:
+        return _safe('_'.join(os.path.splitext(name)).replace('_.', '_'))
+
+    often = {stem for stem, count in Counter(stems).items() if count > 1}
+    keys = [with_extension(name) if stem in often else stem for name, stem in zip(names, stems)]
+    known = set(keys)
+    keys = [with_extension(name) if _is_part_of(key, known) else key for name, key in zip(names, keys)]
+    used: set[str] = set()
+    return [_numbered(key, used) for key in keys]
+
+
+def _is_part_of(key: str, known: set[str]) -> bool:
+    """Whether a frame or a further face of a known key may have this key."""
+    still = _FRAME.sub('', key)
+    person = _FACE.sub('', still)
+    return (still != key and still in known) or (person != still and person in known)
+
+
+def _safe(name: str) -> str:
+    """A name that is UTF-8 and that every file system and JSON take; the same for the same name."""
+    text = name
+    if not name.isascii():
+        text = os.fsencode(name).decode('utf-8', 'backslashreplace')
+    text = _UNSAFE.sub('_', text)
+    if len(text) * 4 <= _LONGEST:
+        return text
+    return '/'.join(_cut(part) for part in text.split('/'))
+
+
+def _cut(part: str) -> str:
+    encoded = part.encode()
+    if len(encoded) <= _LONGEST:
+        return part
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return f'{encoded[: _LONGEST - 13].decode("utf-8", "ignore")}-{digest}'
