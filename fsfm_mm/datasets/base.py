@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from mmengine.dataset import BaseDataset
@@ -15,6 +15,8 @@ from fsfm_mm.registry import TRANSFORMS
 
 #: With ``on_broken='skip'``: so many broken samples in a row are a fault of the data set, not of a file.
 MAX_BROKEN_RUN = 32
+
+T = TypeVar('T')
 
 
 class FaceDataset(BaseDataset):
@@ -98,9 +100,10 @@ class FaceDataset(BaseDataset):
         self.full_init()
         return self._prepare(idx, self.pipeline.transforms)
 
-    def __getitems__(self, indices: Sequence[int]) -> list[dict]:
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[dict]:
         """Return the samples ``indices`` after the pipeline, run over the batch; errors as for one."""
         self.full_init()
+        indices = list(indices)  # seeds this process where the batch is a SeededBatch
         transforms = self.pipeline.transforms
         samples = [self._prepare(idx, ()) for idx in indices]
         for depth, transform in enumerate(transforms):
@@ -122,17 +125,36 @@ class FaceDataset(BaseDataset):
 
     def _prepare(self, idx: int, transforms: Sequence[Callable]) -> dict:
         """Run transforms on sample ``idx`` or, when broken ones are skipped, on the next readable one."""
+        return self.first_readable(idx, lambda i: _apply_all(transforms, self.get_data_info(i)))
+
+    def first_readable(self, idx: int, read: Callable[[int], T]) -> T:
+        """Return ``read(idx)`` or, when broken samples are skipped, the same of the next readable one.
+
+        Args:
+            idx: Number of the sample.
+            read: Called with the number of a sample.
+
+        Raises:
+            BrokenSampleError: The sample is unusable and ``on_broken`` is 'error'.
+            ValueError: 'skip', and 32 samples tried one after the other are broken.
+        """
         if self.on_broken == 'error':
-            return _apply_all(transforms, self.get_data_info(idx))
+            return read(idx)
         first: BrokenSampleError | None = None
-        run = min(MAX_BROKEN_RUN, len(self))
-        for candidate in (idx, *((idx + step) % len(self) for step in range(1, run))):
+        tried = 0
+        for candidate in self._candidates(idx):
             try:
-                return _apply_all(transforms, self.get_data_info(candidate))
+                return read(candidate)
             except BrokenSampleError as error:  # noqa: PERF203 - the first success ends the loop
                 self._mark_broken(candidate, error)
                 first = first or error
-        raise ValueError(f'{run} samples in a row are broken, so none is left out; the first one: {first}')
+                tried += 1
+        raise ValueError(f'{tried} samples in a row are broken, so none is left out; the first one: {first}')
+
+    def _candidates(self, idx: int) -> Iterable[int]:
+        """Sample ``idx`` and those that may stand in for it, at most 32 together."""
+        run = min(MAX_BROKEN_RUN, len(self))
+        return (idx, *((idx + step) % len(self) for step in range(1, run)))
 
     def _mark_broken(self, idx: int, error: BrokenSampleError) -> None:
         assert self._broken is not None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from fsfm_mm.datasets.columns import SampleColumns
 from fsfm_mm.registry import FUNCTIONS
 
 _ADVICE = {
@@ -22,7 +23,7 @@ def dense_collate(samples: Sequence[dict]) -> dict[str, torch.Tensor]:
 
     Args:
         samples: What :class:`~fsfm_mm.datasets.transforms.PackFaces` returned: dictionaries with the same
-            keys, arrays of the same shape and dtype under each.
+            keys, arrays of the same shape and dtype under each. Columns are taken as they are.
 
     Returns:
         One tensor a key with a leading batch dimension: ``inputs`` uint8 (N, 3, H, W) in RGB, ``mask`` and
@@ -31,6 +32,8 @@ def dense_collate(samples: Sequence[dict]) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: The samples differ in their keys, shapes or dtypes.
     """
+    if isinstance(samples, SampleColumns):
+        return {key: torch.from_numpy(array) for key, array in samples.arrays.items()}
     keys = samples[0].keys()
     for sample in samples:
         if sample.keys() != keys:

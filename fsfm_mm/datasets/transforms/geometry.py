@@ -81,8 +81,8 @@ def random_box(
 
 
 def flip_patch_labels(table: np.ndarray) -> np.ndarray:
-    """Mirror a per-patch label table uint16 (h, w) and swap the bits of left and right labels."""
-    return _FLIPPED_SETS[table[:, ::-1]]
+    """Mirror per-patch label tables uint16 (..., h, w) and swap the bits of left and right labels."""
+    return _FLIPPED_SETS[table[..., ::-1]]
 
 
 def _flipped_sets() -> np.ndarray:
@@ -134,6 +134,18 @@ class ResizeFace(BaseTransform):
         if 'parsing_map' in results:
             results['parsing_map'] = resize_labels(results['parsing_map'], self.size)
         return results
+
+    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Resize columns, see :mod:`fsfm_mm.datasets.columns`."""
+        planes = columns['planes']
+        if planes.shape[2:] != self.size:
+            pictures = [resize_image(cv2.merge(list(p)), self.size, self.interpolation) for p in planes]
+            columns['planes'] = np.stack([np.stack(cv2.split(picture)) for picture in pictures])
+            if 'parsing_map' in columns:
+                columns['parsing_map'] = np.stack(
+                    [resize_labels(m, self.size) for m in columns['parsing_map']]
+                )
+        return columns
 
     def __repr__(self) -> str:
         return f'ResizeFace(size={self.size}, interpolation={self.interpolation!r})'
@@ -219,6 +231,21 @@ class RandomFaceFlip(BaseTransform):
         if 'patch_labels' in results:
             results['patch_labels'] = flip_patch_labels(results['patch_labels'])
         return results
+
+    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Mirror columns, see :mod:`fsfm_mm.datasets.columns`; the same samples as one by one."""
+        _refuse(columns, 'mask', self, 'put the mask transform after it')
+        planes = columns['planes']
+        chosen = np.flatnonzero(np.random.rand(len(planes)) < self.prob)
+        for sample in chosen:
+            stack = planes[sample].reshape(-1, planes.shape[3])  # rows of all three planes
+            cv2.flip(stack, 1, dst=stack)
+            if 'parsing_map' in columns:
+                labels = columns['parsing_map'][sample]
+                columns['parsing_map'][sample] = cv2.LUT(cv2.flip(labels, 1), _FLIPPED_LABELS)
+        if 'patch_labels' in columns:
+            columns['patch_labels'][chosen] = flip_patch_labels(columns['patch_labels'][chosen])
+        return columns
 
     def __repr__(self) -> str:
         return f'RandomFaceFlip(prob={self.prob})'

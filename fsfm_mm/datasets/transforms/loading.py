@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import tokenize
 
@@ -59,7 +60,22 @@ def read_image(path: str) -> np.ndarray:
     Raises:
         BrokenSampleError: The file cannot be read, is cut off or is not an image.
     """
-    data = _read_bytes(path)
+    return decode_image(_read_bytes(path), path)
+
+
+def decode_image(data: bytes, path: str) -> np.ndarray:
+    """Decode an image file's bytes, see :func:`read_image`.
+
+    Args:
+        data: The bytes.
+        path: What to call them in a message.
+
+    Returns:
+        uint8 (H, W, 3), BGR.
+
+    Raises:
+        BrokenSampleError: They are cut off or no image.
+    """
     try:
         image = None if _is_cut_jpeg(data) else cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
     except cv2.error as error:  # an empty file, or dimensions beyond OpenCV's limit
@@ -74,9 +90,19 @@ def read_image(path: str) -> np.ndarray:
 
 
 def _decode_npy(path: str, data: bytes) -> np.ndarray:
+    stream = io.BytesIO(data)
     try:
-        # Not np.load: it would also open pickles and archives; these are the errors of a damaged header.
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        # Not np.load: it would also open pickles and archives. The header alone first: it may promise an array
+        # that no memory holds, and numpy makes room before it reads. These are the errors of a damaged header.
+        version = np.lib.format.read_magic(stream)
+        read_header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read_header(stream)
+        if math.prod(shape) * dtype.itemsize > len(data):
+            raise ValueError(f'it holds {len(data)} bytes, too few for {dtype} {shape}')
+        stream.seek(0)
+        return np.lib.format.read_array(stream, allow_pickle=False)
     except (ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError) as error:
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise BrokenSampleError(f'{path}: is not a readable .npy array ({reason[0].rstrip(".")}).') from error
@@ -111,7 +137,22 @@ def read_parsing_map(path: str) -> np.ndarray:
     Raises:
         BrokenSampleError: The file cannot be read, or is not a map of labels 0 to 10.
     """
-    data = _read_bytes(path)
+    return decode_parsing_map(_read_bytes(path), path)
+
+
+def decode_parsing_map(data: bytes, path: str) -> np.ndarray:
+    """Decode a parsing map's bytes, see :func:`read_parsing_map`.
+
+    Args:
+        data: The bytes of a ``.npy`` or PNG file.
+        path: What to call them in a message; its ending says which of the two they are.
+
+    Returns:
+        uint8 (H, W), labels 0 to 10.
+
+    Raises:
+        BrokenSampleError: They are not a map of labels 0 to 10.
+    """
     is_npy = os.path.splitext(path)[1].lower() == '.npy'
     labels = _decode_npy(path, data) if is_npy else _decode_png(path, data)
     return _checked_labels(path, labels)
@@ -143,7 +184,8 @@ class LoadFace(BaseTransform):
     ``parsing_map``, uint8 (H, W): the file's labels, or all background when ``map_path`` is None (a data
     set without maps, see :class:`~fsfm_mm.datasets.FaceParsingDataset`). Samples without the key get no map.
 
-    The pixels are taken as stored, see :func:`read_image`; labels, see :func:`read_parsing_map`.
+    The pixels are taken as stored, see :func:`read_image`; labels, see :func:`read_parsing_map`. Samples that
+    come with their ``img`` (packed files, shards) pass unchanged, so every data set takes the same pipeline.
 
     Raises:
         BrokenSampleError: From :meth:`transform`, when a file is unusable or the two sizes differ.
@@ -151,6 +193,8 @@ class LoadFace(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``img`` and, where the sample has a ``map_path``, ``parsing_map``."""
+        if 'img' in results:
+            return results
         image = results['img'] = read_image(results['img_path'])
         if 'map_path' not in results:
             return results
@@ -165,6 +209,10 @@ class LoadFace(BaseTransform):
                 f'but its image {results["img_path"]} is {_size(image)}.'
             )
         return results
+
+    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return columns as they are: their pixels are there, see :mod:`fsfm_mm.datasets.columns`."""
+        return columns
 
     def __repr__(self) -> str:
         return 'LoadFace()'

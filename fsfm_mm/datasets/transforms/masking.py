@@ -81,17 +81,26 @@ class PatchMask(BaseTransform):
         """
         if not results:
             return results
-        labels = self._stack_labels(results)
+        mask, region_mask = self._masks(self._stack_labels(results))
+        for i, sample in enumerate(results):
+            sample['mask'], sample['region_mask'] = mask[i], region_mask[i]
+        return results
+
+    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Add the masks to columns, see :mod:`fsfm_mm.datasets.columns`; the same masks as by samples."""
+        columns['mask'], columns['region_mask'] = self._masks(columns['patch_labels'])
+        return columns
+
+    def _masks(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of a batch, bool (N, L) each, for its label sets uint16 (N, h, w)."""
         k = num_masked(labels[0].size, self.mask_ratio)
         # A fresh generator at each call, seeded from numpy's global state: mmengine seeds that in
         # every worker, while a stored generator would be duplicated by fork. Two words are taken
         # whatever the strategy, so the random crops around it do not depend on which one it is.
         seed = np.random.randint(1 << 32, size=2, dtype=np.uint32)
         mask, region_mask = self.strategy(labels, k, np.random.default_rng(seed))
-        self._check(mask, region_mask, (len(results), labels[0].size), k)
-        for i, sample in enumerate(results):
-            sample['mask'], sample['region_mask'] = mask[i], region_mask[i]
-        return results
+        self._check(mask, region_mask, (len(labels), labels[0].size), k)
+        return mask, region_mask
 
     def _stack_labels(self, results: list[dict[str, Any]]) -> np.ndarray:
         """Collect the samples' label sets, uint16 (N, h, w)."""

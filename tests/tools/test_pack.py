@@ -1,0 +1,219 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fsfm_mm.datasets import FaceParsingDataset, PackedFaces, ShardedFaces, dense_collate
+from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, LoadFace, PackFaces, ResizeFace
+from fsfm_mm.ops.region_tables import patch_labels
+from fsfm_mm.preparation import packing
+from fsfm_mm.preparation.records import FaceRecord
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE, PATCH = 32, 8
+
+
+def make(root, count=11, size=SIZE, images=True):
+    """A data set in the published layout, nested, with a dot in a name."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        name = f'{"ab"[i % 2]}/f{i:02d}' if i else 'a/dot.ted'
+        for folder in ('images', 'parsing_maps'):
+            (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 256, (size, size, 3), np.uint8)
+        (root / 'images' / f'{name}.png').write_bytes(cv2.imencode('.png', image)[1].tobytes())
+        labels = np.kron(rng.integers(0, 11, (size // 8, size // 8)), np.ones((8, 8)))
+        np.save(root / 'parsing_maps' / f'{name}.npy', labels.astype(np.int8)[None])
+    return root
+
+
+def run(*arguments, check=None):
+    command = [sys.executable, str(ROOT / 'tools/data/pack.py'), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert check is None or done.returncode == check, done.stderr
+    return done
+
+
+@pytest.fixture
+def pack():
+    """The tool's main function, in this process."""
+    sys.path.insert(0, str(ROOT / 'tools/data'))
+    try:
+        import pack as module
+
+        yield lambda *arguments: module.main([*map(str, arguments), '--workers', '0'])
+    finally:
+        sys.path.pop(0)
+
+
+def files(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
+
+
+def manifest(out):
+    return [FaceRecord.from_json(line, 'x') for line in (out / 'manifest.jsonl').read_text().splitlines()]
+
+
+def batch_of(kind, root, size=SIZE):
+    steps = [LoadFace(), ResizeFace(size), BuildPatchLabels(PATCH), CRFRPMask(), PackFaces()]
+    np.random.seed(1)
+    return dense_collate(kind(str(root), pipeline=steps).__getitems__(list(range(11))))
+
+
+@pytest.mark.parametrize(
+    'kind, options',
+    [
+        (PackedFaces, ['--image-format', 'raw', '--patch-size', PATCH]),
+        (ShardedFaces, ['--format', 'shards', '--image-format', 'png']),
+    ],
+)
+@pytest.mark.parametrize('size', [32, 48])
+def test_exact_formats_train_on_the_same_batches(tmp_path, pack, capsys, kind, options, size):
+    make(tmp_path / 'data')
+    assert pack(tmp_path / 'data', tmp_path / 'out', *options, '--chunk-size', 4, '--size', size) == 0
+    assert '11 sources -> 11 faces' in capsys.readouterr().out
+    expected, found = (
+        batch_of(FaceParsingDataset, tmp_path / 'data', size),
+        batch_of(kind, tmp_path / 'out', size),
+    )
+    for key, value in expected.items():
+        np.testing.assert_array_equal(found[key], value)
+    records = manifest(tmp_path / 'out')
+    assert [r.file for r in records] == sorted(
+        ['a/dot.ted', *(f'{"ab"[i % 2]}/f{i:02d}' for i in range(1, 11))]
+    )
+    assert records[0].source == 'a/dot.ted.png' and abs(sum(records[0].labels.values()) - 1) < 1e-4
+    stats = json.loads((tmp_path / 'out/mean_std.json').read_text())
+    np.testing.assert_allclose(stats['mean'], expected['inputs'].numpy().mean((0, 2, 3)) / 255, rtol=1e-12)
+
+
+def test_jpeg_is_the_default(tmp_path, pack):
+    make(tmp_path / 'data', size=224, count=2)
+    assert pack(tmp_path / 'data', tmp_path / 'out') == 0
+    dataset = PackedFaces(str(tmp_path / 'out'), pipeline=())
+    header = json.loads((tmp_path / 'out/packed/packed.json').read_text())
+    assert (header['encoding'], header['size'], header['patch_size']) == ('jpeg', 224, 16)
+    labels = np.load(tmp_path / 'data/parsing_maps/b/f01.npy')[0]
+    np.testing.assert_array_equal(dataset[1]['patch_labels'], patch_labels(labels.astype(np.uint8), 16))
+
+
+@pytest.mark.slow
+def test_workers_and_interruptions_change_nothing(tmp_path, pack):
+    make(tmp_path / 'data')
+    options = ['--format', 'shards', '--chunk-size', 2, '--size', 96]
+    assert pack(tmp_path / 'data', tmp_path / 'a', *options) == 0
+    run(tmp_path / 'data', tmp_path / 'b', *options, '--workers', 2, check=0)
+    assert files(tmp_path / 'a') == files(tmp_path / 'b')
+    before = {p: os.stat(tmp_path / 'b' / p).st_mtime_ns for p in files(tmp_path / 'b')}
+    assert pack(tmp_path / 'data', tmp_path / 'b', *options) == 0  # complete already
+    assert before == {p: os.stat(tmp_path / 'b' / p).st_mtime_ns for p in files(tmp_path / 'b')}
+
+
+def test_an_interrupted_run_keeps_what_it_has(tmp_path, pack, capsys, monkeypatch):
+    make(tmp_path / 'data')
+    options = ['--chunk-size', 2, '--size', 32]
+    assert pack(tmp_path / 'data', tmp_path / 'whole', *options) == 0
+    real, chunks = packing._pack_chunk, []
+
+    def interrupted(task):
+        chunks.append(task.chunk.number)
+        if len(chunks) == 4:
+            raise KeyboardInterrupt
+        return real(task)
+
+    monkeypatch.setattr(packing, '_pack_chunk', interrupted)
+    assert pack(tmp_path / 'data', tmp_path / 'out', *options) == 130
+    assert 'goes on where it stopped' in capsys.readouterr().err
+    with pytest.raises(ValueError, match='a folder of packed faces has it once its run is complete'):
+        PackedFaces(str(tmp_path / 'out'))
+    assert pack(tmp_path / 'data', tmp_path / 'out', *options) == 0
+    assert chunks == [0, 1, 2, 3, 3, 4, 5] and files(tmp_path / 'out') == files(tmp_path / 'whole')
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(tmp_path):
+    make(tmp_path / 'data', count=60)
+    options = ['--chunk-size', 3, '--size', 224, '--image-format', 'raw', '--workers', 1]
+    run(tmp_path / 'data', tmp_path / 'whole', *options, check=0)
+    out, kills, seen = tmp_path / 'killed', 0, []
+    for wanted in (1, 9):
+        command = [
+            sys.executable,
+            str(ROOT / 'tools/data/pack.py'),
+            str(tmp_path / 'data'),
+            str(out),
+            *map(str, options),
+        ]
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while process.poll() is None and len(list(out.glob('.prepare/chunks/*.jsonl'))) < wanted:
+            time.sleep(0.002)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+        seen.append(len(list(out.glob('.prepare/chunks/*.jsonl'))))
+    assert kills and seen == sorted(seen)
+    run(tmp_path / 'data', out, *options, check=0)
+    assert files(out) == files(tmp_path / 'whole')
+
+
+def test_unreadable_images_cost_themselves_only(tmp_path, pack, capsys):
+    data = make(tmp_path / 'data')
+    (data / 'images/a/f02.png').write_bytes(b'no image')
+    np.save(data / 'parsing_maps/a/f04.npy', np.full((32, 32), 99))
+    assert pack(data, tmp_path / 'out', '--size', 32) == 2
+    assert '9 faces' in capsys.readouterr().out
+    bad = {r.source: r.message for r in manifest(tmp_path / 'out') if r.status == 'unreadable'}
+    assert set(bad) == {'a/f02.png', 'a/f04.png'} and 'cannot be decoded' in bad['a/f02.png']
+    assert 'labels must lie in 0..10' in bad['a/f04.png'] and len(PackedFaces(str(tmp_path / 'out'))) == 9
+
+
+def test_wrong_inputs_are_told_in_one_sentence(tmp_path, pack, capsys):
+    data = make(tmp_path / 'data')
+    (tmp_path / 'empty/images').mkdir(parents=True)
+    (tmp_path / 'taken').mkdir()
+    (tmp_path / 'taken/x').write_text('')
+    for arguments, message in [
+        ((tmp_path / 'nowhere', tmp_path / 'o'), 'nowhere/images: no such folder'),
+        ((tmp_path / 'empty', tmp_path / 'o'), 'empty/images: no images found'),
+        ((data, tmp_path / 'o', '--size', 100), '100 pixels cannot be cut into patches of 16'),
+        ((data, tmp_path / 'o', '--size', 0), '--size must be 8 or more, found 0'),
+        ((data, tmp_path / 'o', '--chunk-size', 0), '--chunk-size must be 1 or more'),
+        ((data, tmp_path / 'o', '--quality', 0), 'quality must lie within 1 and 100'),
+        ((data, tmp_path / 'o', '--image-format', 'png'), '--format packed takes --image-format jpeg or raw'),
+        (
+            (data, tmp_path / 'o', '--format', 'shards', '--patch-size', 8),
+            '--patch-size belongs to --format packed',
+        ),
+        ((data, tmp_path / 'taken'), 'taken holds files of something else'),
+        ((data, tmp_path / 'taken/x/o'), 'pack.py: stopped: '),
+    ]:
+        assert pack(*arguments) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count('\n') == 1
+    (data / 'parsing_maps/b/f03.npy').unlink()
+    assert pack(data, tmp_path / 'o') == 1
+    assert '1 of 11 images have no parsing map' in capsys.readouterr().err
+    assert not (tmp_path / 'o').exists()
+    assert pack(data, tmp_path / 'skip', '--missing-maps', 'skip') == 0
+    assert pack(data, tmp_path / 'none', '--no-maps') == 0
+    assert '11 sources -> 11 faces' in capsys.readouterr().out
+    assert not PackedFaces(str(tmp_path / 'none'), need_maps=False).sets[0].has_maps
+    assert pack(data, tmp_path / 'skip', '--no-maps') == 1
+    assert 'was begun with' in capsys.readouterr().err
+
+
+def test_help_says_how(pack, capsys):
+    with pytest.raises(SystemExit) as info:
+        pack('--help')
+    text = capsys.readouterr().out
+    assert info.value.code == 0 and 'PackedFaces' in text and 'goes on where it stopped' in text
