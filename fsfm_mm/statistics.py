@@ -10,6 +10,9 @@ import json
 import os
 from typing import Any
 
+import cv2
+import numpy as np
+
 #: Name -> (mean, std). 'ffpp_o' are the original videos of FaceForensics++ (c23).
 PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     'vggface2': (
@@ -22,6 +25,58 @@ PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     ),
     'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+
+
+def count_values(image: np.ndarray) -> np.ndarray:
+    """Count how often each value occurs in each channel: exact, so that counts of many images just add up.
+
+    Args:
+        image: uint8 (H, W, 3), BGR.
+
+    Returns:
+        int64 (3, 256), rows R, G, B.
+    """
+    planes = cv2.split(image)[::-1]
+    return np.stack([np.bincount(plane.ravel(), minlength=256) for plane in planes])
+
+
+def mean_and_std(counts: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and population standard deviation over all pixels.
+
+    Args:
+        counts: int64 (3, 256), see :func:`count_values`; at least one pixel.
+
+    Returns:
+        Three floats each, RGB, in units of 0..1.
+    """
+    values = np.arange(256) / 255.0
+    total = counts.sum(axis=1)
+    mean = counts @ values / total
+    variance = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / total
+    return mean.tolist(), np.sqrt(variance).tolist()
+
+
+def statistics(
+    counts: np.ndarray, num_images: int, size: int, interpolation: str, broken_files: list[str]
+) -> dict[str, Any]:
+    """Content of a ``mean_std.json``, which :func:`load_mean_std` reads.
+
+    Args:
+        counts: int64 (3, 256), see :func:`count_values`; at least one pixel.
+        num_images: Images that were counted.
+        size: Their side in pixels.
+        interpolation: Filter they were resized with.
+        broken_files: A sentence for each image that was left out.
+    """
+    mean, std = mean_and_std(counts)
+    return {
+        'mean': mean,
+        'std': std,
+        'num_images': num_images,
+        'size': size,
+        'interpolation': interpolation,
+        'broken_files': broken_files,
+    }
 
 
 def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
@@ -44,7 +99,7 @@ def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
         raise ValueError(f'{path}: the pixel statistics cannot be read ({error}).') from error
     try:
         content, _ = json.JSONDecoder().raw_decode(text.lstrip())
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(
             f'{path}: expected a JSON object with "mean" and "std" at the start ({error}).'
         ) from error

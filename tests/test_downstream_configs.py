@@ -246,9 +246,12 @@ def test_diffusion_trains_on_deepfakes_only():
     config = config_of('fsfm_vit-b_ffpp-df-c23_50e')
     for split in ('train', 'val'):
         dataset = config[f'{split}_dataloader'].dataset
-        assert (dataset.name, dataset.split) == ('ffpp', split)
-        assert dict(dataset.options) == dict(compression='c23', manipulations=['Deepfakes'])
-    assert config.test_dataloader.dataset.name == 'diff'
+        assert (dataset.type, dataset.data_root, dataset.split) == ('LabelledFaces', 'data/ffpp_df', split)
+    assert 'ffpp FaceForensics++ data/ffpp_df --manipulations Deepfakes' in config.text
+    for subset, dataset in config.test_sets.items():
+        kept = {'T2I', 'I2I', 'FS', 'FE'} - {folder.removeprefix('fake_') for folder in dataset.ignore}
+        assert (kept, dataset.domain, dataset.data_root) == ({subset}, subset, 'data/diff')
+    assert config.test_dataloader.dataset.domain == 'T2I'
     assert config.model.data_preprocessor.stats == 'imagenet'
     assert tuple(config.test_evaluator.level) == ('frame',)
 

@@ -1,5 +1,7 @@
 """Unseen diffusion forgery (DiFF): FSFM ViT-B/16 trained on FF++ DeepFakes c23 only, tested on DiFF.
 
+python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_df --manipulations Deepfakes
+python tools/data/prepare_deepfake.py diff DiFF data/diff
 python tools/train.py configs/diffusion/fsfm_vit-b_ffpp-df-c23_50e.py
 Effective batch 256. Hardware, time and result: not yet measured here. Metrics are of single images; tools/test.py
 tests on all four subsets.
@@ -20,10 +22,8 @@ auto_scale_lr = dict(base_batch_size=256)
 
 ffpp = dict(
     _delete_=True,
-    type='NamedForgerySet',
-    name='ffpp',
-    data_root='data/ffpp',
-    options=dict(compression='c23', manipulations=['Deepfakes']),
+    type='LabelledFaces',
+    data_root='data/ffpp_df',
     classes=('fake', 'real'),
 )
 augment = dict(type='TimmTrainAugment', size=224, stats='imagenet')
@@ -33,9 +33,8 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(**ffpp, split='val', pipeline={{_base_.test_pipeline}}))
 diff = dict(
-    type='NamedForgerySet',
-    name='diff',
-    data_root='data/DiFF',
+    type='LabelledFaces',
+    data_root='data/diff',
     classes=('fake', 'real'),
     pipeline={{_base_.test_pipeline}},
 )
@@ -43,7 +42,8 @@ subsets = ('T2I', 'I2I', 'FS', 'FE')
 test_sets = {}
 published_sets = {}
 for subset in subsets:
-    part = dict(**diff, domain=subset, options=dict(subsets=[subset]))
+    # the same real images serve all subsets
+    part = dict(**diff, domain=subset, ignore=[f'fake_{other}' for other in subsets if other != subset])
     test_sets[subset] = dict(**part, split='test')
     published_sets[subset] = dict(**part, split='val')
 del subset, part

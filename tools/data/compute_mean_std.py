@@ -30,13 +30,15 @@ from tqdm import tqdm
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.datasets.transforms.geometry import INTERPOLATIONS, resize_image
 from fsfm_mm.datasets.transforms.loading import BrokenSampleError, read_image
+from fsfm_mm.files import write_atomically
+from fsfm_mm.statistics import count_values, statistics
 
 CHUNK = 32
 #: Paths of a chunk, side in pixels, interpolation.
 Task = tuple[list[str], int, str]
 
 
-def count_values(task: Task) -> tuple[np.ndarray, list[str]]:
+def count_chunk(task: Task) -> tuple[np.ndarray, list[str]]:
     """Count the pixel values of some images.
 
     Args:
@@ -54,18 +56,8 @@ def count_values(task: Task) -> tuple[np.ndarray, list[str]]:
         except BrokenSampleError as error:
             broken.append(str(error))
             continue
-        for row, plane in zip(counts[::-1], cv2.split(image)):  # the image is BGR
-            row += np.bincount(plane.ravel(), minlength=256)
+        counts += count_values(image)
     return counts, broken
-
-
-def mean_and_std(counts: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return mean and population standard deviation for value counts (3, 256), in units of 0..1."""
-    values = np.arange(256) / 255.0
-    total = counts.sum(axis=1)
-    mean = counts @ values / total
-    variance = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / total
-    return mean.tolist(), np.sqrt(variance).tolist()
 
 
 def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
@@ -95,7 +87,7 @@ def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
 def _results(tasks: list[Task], workers: int) -> Iterator[Iterator]:
     """Results of the tasks in any order, computed here or by worker processes."""
     if workers == 0:
-        yield map(count_values, tasks)
+        yield map(count_chunk, tasks)
         return
     # One thread a process, set before they are forked: a child that inherits OpenCV's thread pool without
     # the threads waits for them for ever.
@@ -104,7 +96,7 @@ def _results(tasks: list[Task], workers: int) -> Iterator[Iterator]:
     torch.set_num_threads(1)
     try:
         with multiprocessing.Pool(workers) as pool:
-            yield pool.imap_unordered(count_values, tasks)
+            yield pool.imap_unordered(count_chunk, tasks)
     finally:
         cv2.setNumThreads(threads[0])
         torch.set_num_threads(threads[1])
@@ -135,24 +127,7 @@ def compute(paths: list[str], size: int, interpolation: str, workers: int) -> di
             bar.update(min(CHUNK, len(paths) - bar.n))
     if len(broken) == len(paths):
         raise ValueError(f'None of {len(paths)} images is readable; the first: {min(broken)}')
-    mean, std = mean_and_std(counts)
-    return {
-        'mean': mean,
-        'std': std,
-        'num_images': len(paths) - len(broken),
-        'size': size,
-        'interpolation': interpolation,
-        'broken_files': sorted(broken),
-    }
-
-
-def write_json(path: str, content: dict) -> None:
-    """Write a JSON file as a whole or not at all."""
-    partial = f'{path}.{os.getpid()}.part'
-    with open(partial, 'w', encoding='utf-8') as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.write('\n')
-    os.replace(partial, path)
+    return statistics(counts, len(paths) - len(broken), size, interpolation, sorted(broken))
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -179,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ValueError as error:
         sys.exit(f'error: {error}')
     out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
-    write_json(out, stats)
+    write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')
     for sentence in stats['broken_files']:
         print(f'left out: {sentence}', file=sys.stderr)
     print(f'{stats["num_images"]} images ({len(stats["broken_files"])} broken) -> {out}')

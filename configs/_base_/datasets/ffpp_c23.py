@@ -1,7 +1,8 @@
-"""FaceForensics++ c23 face crops (largest face, box x 1.3); tested on Celeb-DF v2 as published, without YouTube-real.
+"""FaceForensics++ c23 face crops; tested on Celeb-DF v2 as published, without YouTube-real.
 
-Layout of FF++: ``train|val|test/{real*,fake*}/{video}_frame_{index}.png``; of Celeb-DF: its own folders with frames
-in place of videos. Other test sets are other ``name``s of NamedForgerySet: docs/downstream.md.
+python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_c23
+python tools/data/prepare_deepfake.py celebdf_v2 Celeb-DF-v2 data/celeb_df_v2 --splits test
+Frames extracted by other tools into the folders of the source are read by NamedForgerySet: docs/downstream_data.md.
 """
 
 import os
@@ -52,9 +53,9 @@ test_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='NamedForgerySet',
-        name='celebdf_v2',
+        type='LabelledFaces',
         data_root=test_root,
+        ignore=['real_youtube'],
         split='test',
         classes=('fake', 'real'),
         pipeline=test_pipeline,
