@@ -14,7 +14,9 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 from mmengine.config import Config, DictAction
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
+from fsfm_mm.checkpoints import check_whole, last_whole_checkpoint, load_safely
 from fsfm_mm.engine.launch import build_runner
+from fsfm_mm.engine.stopping import RunStoppedError
 
 EPILOG = """\
 examples:
@@ -73,8 +75,8 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the command line to it.
 
     Raises:
-        ValueError: When the config file or the checkpoint to resume from does not exist, or --amp or
-            --auto-scale-lr does not fit the config.
+        ValueError: When the config file does not exist, the checkpoint to resume from does not or is damaged,
+            or --amp or --auto-scale-lr does not fit the config.
     """
     if not Path(args.config).is_file():
         raise ValueError(f'there is no config file {args.config}')
@@ -96,19 +98,35 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-        if cfg.load_from and not Path(cfg.load_from).is_file():
-            raise ValueError(f'--resume: there is no checkpoint {cfg.load_from}')
+    if cfg.get('resume'):
+        choose_checkpoint(cfg)
     return cfg
 
 
+def choose_checkpoint(cfg: Config) -> None:
+    """Find the file to resume from, and check that it is whole before anything is built."""
+    if cfg.get('load_from') is None:
+        last = last_whole_checkpoint(cfg.work_dir)
+        cfg.resume, cfg.load_from = last is not None, None if last is None else str(last)
+    elif not Path(cfg.load_from).exists():
+        raise ValueError(f'--resume: there is no checkpoint {cfg.load_from}')
+    else:
+        check_whole(cfg.load_from)
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Train."""
+    """Train; exits with 75 when a signal stopped it (start it again), 130 for Ctrl-C, 1 for other reasons."""
     args = parse_args(argv)
+    load_safely()
     try:
         runner = build_runner(load_config(args))
     except ValueError as error:  # wrong arguments, settings or data: the sentence says what to do
         sys.exit(f'train.py: {error}')
-    runner.train()
+    try:
+        runner.train()
+    except RunStoppedError as stopped:
+        print(f'train.py: {stopped}', file=sys.stderr)
+        sys.exit(stopped.exit_code)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+from typing import Any
 
 import torch
 import torch.distributed as torch_dist
@@ -11,10 +11,15 @@ from mmengine.config import Config
 from mmengine.dist import init_dist, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets.labelled_base import LabelledDataset
 from fsfm_mm.datasets.samplers import check_balanced_loader
+from fsfm_mm.datasets.seeding import seed_batches
 from fsfm_mm.datasets.splits import check_splits
+from fsfm_mm.engine.loops import exact_loop
+from fsfm_mm.engine.processes import join_with_gloo
+from fsfm_mm.engine.saving import save_atomically
 
 
 def scale_for_accumulation(cfg: Config) -> None:
@@ -31,23 +36,14 @@ def init_cpu_processes(cfg: Config) -> None:
     nothing with a GPU or without a launcher.
 
     Raises:
-        ValueError: For a launcher other than pytorch (torchrun) or slurm.
+        ValueError: As :func:`~fsfm_mm.engine.processes.join_with_gloo`.
     """
     if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
         return
     cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
     cfg.model_wrapper_cfg.setdefault('device_ids', None)
-    if torch_dist.is_initialized():
-        return
-    if cfg.launcher == 'slurm':
-        os.environ['RANK'] = os.environ['SLURM_PROCID']
-        os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
-        os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
-        os.environ.setdefault('MASTER_ADDR', os.environ.get('SLURM_LAUNCH_NODE_IPADDR', '127.0.0.1'))
-        os.environ.setdefault('MASTER_PORT', '29500')
-    elif cfg.launcher != 'pytorch':
-        raise ValueError(f"without a GPU the launcher must be 'pytorch' or 'slurm', found {cfg.launcher!r}")
-    torch_dist.init_process_group('gloo')
+    if not torch_dist.is_initialized():
+        join_with_gloo(cfg)
 
 
 def start_processes(cfg: Config) -> None:
@@ -70,7 +66,8 @@ def _is_not_file_client_note(record: logging.LogRecord) -> bool:
 def build_runner(cfg: Config) -> Runner:
     """Build mmengine's Runner for a config, on GPUs or CPUs, in one process or many.
 
-    The training data are opened here, so that what is wrong with them is said before anything starts.
+    Training and validation data are opened here, so that what is wrong with them is said before anything
+    starts. mmengine's training loops are replaced by those that resume exactly.
 
     Args:
         cfg: A whole config with ``work_dir`` and ``launcher``.
@@ -80,24 +77,25 @@ def build_runner(cfg: Config) -> Runner:
     """
     scale_for_accumulation(cfg)
     init_cpu_processes(cfg)
+    save_atomically()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_not_file_client_note)
-    _open_training_data(runner)
-    _check_validation_data(runner)
+    if runner._train_dataloader is not None:
+        _open_training_data(runner)
+        _open_validation_data(runner)
     return runner
 
 
-def _open_training_data(runner: Runner) -> None:
-    if runner._train_dataloader is None:
-        return
-    settings = runner._train_dataloader
+def _build_loader(runner: Runner, settings: dict | DataLoader, **kwargs: Any) -> Any:
     if isinstance(settings, dict) and not torch.cuda.is_available():
         settings['pin_memory'] = False  # torch would warn of it at every epoch
-    loader = runner.build_dataloader(
-        settings,
-        seed=runner.seed,
-        diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
-    )
+    return runner.build_dataloader(settings, seed=runner.seed, **kwargs)
+
+
+def _open_training_data(runner: Runner) -> None:
+    settings = runner._train_dataloader
+    diff_rank_seed = runner._randomness_cfg.get('diff_rank_seed', False)
+    loader = _build_loader(runner, settings, diff_rank_seed=diff_rank_seed)
     if len(loader) == 0:
         raise ValueError(
             f'the data set has {len(loader.dataset)} samples, fewer than one batch of {loader.batch_size} '
@@ -105,6 +103,13 @@ def _open_training_data(runner: Runner) -> None:
         )
     check_balanced_loader(loader)
     runner._train_dataloader = loader
+    loop = exact_loop(runner._train_loop)
+    if loop is None:
+        kind = runner._train_loop['type']
+        runner.logger.warning(f'train_cfg.type {kind} is not a loop of fsfm_mm: a resume will not be exact')
+        return
+    runner._train_loop = loop
+    seed_batches(loader, runner.seed)
 
 
 def _is_labelled(dataset) -> bool:
@@ -113,13 +118,14 @@ def _is_labelled(dataset) -> bool:
     return all(map(_is_labelled, parts)) if parts else isinstance(dataset, LabelledDataset)
 
 
-def _check_validation_data(runner: Runner) -> None:
+def _open_validation_data(runner: Runner) -> None:
     """Refuse to validate on what is trained on, or with other classes (ours only: others have no video ids)."""
-    training = runner._train_dataloader
-    if runner._val_dataloader is None or training is None or not _is_labelled(training.dataset):
+    if runner._val_dataloader is None:
         return
-    if isinstance(runner._val_dataloader, dict):
-        settings = {**runner._val_dataloader, 'pin_memory': torch.cuda.is_available()}
-        runner._val_dataloader = runner.build_dataloader(settings, seed=runner.seed)
-    if _is_labelled(runner._val_dataloader.dataset):
-        check_splits({'train': training.dataset, 'val': runner._val_dataloader.dataset})
+    built = not isinstance(runner._val_dataloader, dict)
+    validation = runner._val_dataloader = _build_loader(runner, runner._val_dataloader)
+    if not built:
+        seed_batches(validation, runner.seed)
+    training = runner._train_dataloader
+    if _is_labelled(training.dataset) and _is_labelled(validation.dataset):
+        check_splits({'train': training.dataset, 'val': validation.dataset})

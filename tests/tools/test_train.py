@@ -86,6 +86,20 @@ def test_train_and_resume(tmp_path):
     assert (work_dir / 'iter_4.pth').stat().st_mtime_ns == before
 
 
+def test_what_cannot_be_resumed_is_one_sentence(tmp_path, capsys):
+    work_dir = run(tmp_path, **{**ITERATIONS, 'train_cfg.max_iters': 2})
+    checkpoint = torch.load(work_dir / 'iter_2.pth', weights_only=False)
+    weights = tmp_path / 'weights.pth'
+    torch.save({key: checkpoint[key] for key in ('state_dict', 'meta', 'message_hub')}, weights)
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, arguments=['--resume', str(weights)], **ITERATIONS)
+    assert stopped.value.code == 1
+    assert 'train.py: the checkpoint to resume holds weights only' in capsys.readouterr().err
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(SystemExit, match=r'train\.py: .*weights\.pth is cut short or damaged'):
+        run(tmp_path, arguments=['--resume', str(weights)], **ITERATIONS)
+
+
 @pytest.mark.parametrize(
     'option',
     [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from mmengine.dist import barrier
 from mmengine.hooks import Hook
 
+from fsfm_mm.engine.saving import explaining_failed_saves
+from fsfm_mm.engine.stopping import RunStoppedError
 from fsfm_mm.registry import HOOKS
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(RunStoppedError):
     """Training stopped because the gradient was not finite several times in a row."""
 
 
@@ -24,7 +27,7 @@ class NonFiniteGuardHook(Hook):
             CPU at every iteration.
     """
 
-    priority = 'NORMAL'
+    priority = 80  # the iteration is complete: its schedules have stepped, its losses are logged
 
     def __init__(self, patience: int = 5, interval: int = 50):
         self.patience = patience
@@ -48,7 +51,9 @@ class NonFiniteGuardHook(Hook):
             )
             return
         name = f'nonfinite_iter_{runner.iter + 1}.pth'
-        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        with explaining_failed_saves(runner):
+            runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        barrier()  # a process that ends now would make torchrun end the one that still writes
         raise NonFiniteError(
             f'stopped at iteration {runner.iter + 1}: {count} updates in a row had a non-finite gradient ({losses}). '
             f'None of them changed a weight; the state is saved as {runner.work_dir}/{name}. Usual causes: a '

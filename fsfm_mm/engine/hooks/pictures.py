@@ -6,10 +6,11 @@ from pathlib import Path
 
 import cv2
 import torch
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from fsfm_mm.engine.resume import RUN_STATE
 from fsfm_mm.registry import HOOKS
 from fsfm_mm.visualization import draw_loss_curve, read_scalars, reconstruction_sheet
 
@@ -33,7 +34,6 @@ class ReconstructionPictureHook(Hook):
         self.num_faces = num_faces
         self._batch: dict | None = None
 
-    @master_only
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Keep a few samples of the first batch, so that pictures can be compared over time."""
         if self._batch is None and data_batch is not None:
@@ -43,7 +43,17 @@ class ReconstructionPictureHook(Hook):
                 if isinstance(value, torch.Tensor)
             }
 
-    @master_only
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Keep the faces, so that a resumed run draws the same ones."""
+        if self._batch is not None and 'mask' in self._batch:
+            faces = {key: value.cpu() for key, value in self._batch.items()}
+            checkpoint.setdefault(RUN_STATE, {})['pictures'] = faces
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take the faces of a run that is resumed."""
+        if runner._resume:
+            self._batch = checkpoint.get(RUN_STATE, {}).get('pictures')
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Draw, when it is time."""
         last = runner.iter + 1 == runner.max_iters
@@ -56,7 +66,7 @@ class ReconstructionPictureHook(Hook):
 
     @torch.no_grad()
     def draw(self, runner) -> None:
-        """Draw one picture of the kept faces."""
+        """Draw one picture of the kept faces; every process computes, since weights may be sharded (FSDP)."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if self._batch is None or 'mask' not in self._batch or not hasattr(model, 'reconstruct'):
             return
@@ -65,6 +75,8 @@ class ReconstructionPictureHook(Hook):
         with runner.optim_wrapper.optim_context(model):
             pictures = model.reconstruct(data['inputs'], data['mask'])
         model.train()
+        if not is_main_process():
+            return
         sheet = reconstruction_sheet(pictures)
         folder = Path(runner.work_dir) / 'reconstructions'
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmengine.dist import get_world_size, master_only
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from fsfm_mm.engine.batch_report import describe_batch
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import HOOKS
 
@@ -20,20 +21,13 @@ class RunReportHook(Hook):
 
     def before_train(self, runner) -> None:
         """Log the arithmetic."""
-        loader, wrapper = runner.train_dataloader, runner.optim_wrapper
-        per_device, world, accumulate = loader.batch_size, get_world_size(), wrapper._accumulative_counts
-        count = len(loader.dataset)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         device = next(model.parameters()).device
-        dtype = resolve_dtype(getattr(wrapper, 'dtype', 'float32'), device)
+        dtype = resolve_dtype(getattr(runner.optim_wrapper, 'dtype', 'float32'), device)
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        groups = wrapper.optimizer.param_groups
-        peak = max(group.get('initial_lr', group['lr']) for group in groups)
         runner.logger.info(
             f'{type(model).__name__}: {trainable / 1e6:.2f} M trainable parameters on {device}, {dtype}. '
-            f'Data: {count} samples. Effective batch: {per_device} x {world} process(es) x {accumulate} '
-            f'accumulated = {per_device * world * accumulate}. Peak learning rate {peak:.4g}. '
-            f'{runner.max_iters} iterations = {-(-runner.max_iters // accumulate)} updates.'
+            f'{describe_batch(runner)}'
         )
 
     @master_only

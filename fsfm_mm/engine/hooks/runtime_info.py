@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 
+from fsfm_mm.engine.resume import RUN_STATE
 from fsfm_mm.registry import HOOKS
 
 
@@ -14,8 +15,10 @@ class IntervalRuntimeInfoHook(RuntimeInfoHook):
 
     mmengine reads every loss back at every iteration, which stalls a GPU. Logged values are exact means
     since the last log line. Put it in ``default_hooks`` as ``runtime_info``; the interval is that of the
-    ``LoggerHook``.
+    ``LoggerHook``. The sums since the last log line are in every checkpoint.
     """
+
+    _restored: dict | None = None
 
     def before_train(self, runner) -> None:
         """Start with empty sums and find the logging interval."""
@@ -25,6 +28,20 @@ class IntervalRuntimeInfoHook(RuntimeInfoHook):
         self.ignore_last: bool = loggers[0].ignore_last if loggers else True
         self._sums: dict[str, torch.Tensor | float] = {}
         self._count = 0
+        if self._restored is not None:
+            device = next(runner.model.parameters()).device
+            sums, self._count = self._restored['sums'], self._restored['count']
+            self._sums = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in sums.items()}
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Keep the sums, so that a run that goes on from here logs the same means."""
+        sums = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in self._sums.items()}
+        checkpoint.setdefault(RUN_STATE, {})['log'] = {'sums': sums, 'count': self._count}
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take the sums of a run that is resumed."""
+        if runner._resume:
+            self._restored = checkpoint.get(RUN_STATE, {}).get('log')
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Add to the sums; hand the means over on the iterations that the logger prints."""

@@ -1,0 +1,78 @@
+"""Makes a resumed run equal to the one that was not interrupted."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_gather, get_rank, get_world_size
+from mmengine.hooks import Hook
+
+from fsfm_mm.datasets.seeding import MODEL, SeededBatchSampler, seed_process
+from fsfm_mm.engine.loops import VALIDATED
+from fsfm_mm.engine.resume import (
+    RUN_STATE,
+    fit_to_run,
+    optimizer_facts,
+    refresh_learning_rates,
+    run_facts,
+)
+from fsfm_mm.engine.stopping import ResumeError
+from fsfm_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Seeds every iteration, and keeps and restores what mmengine's checkpoints leave out.
+
+    Every iteration's random numbers in the model (drop path, mixup, shuffles) are a function of seed, process and
+    iteration; those of the data likewise, see :mod:`fsfm_mm.datasets.seeding`.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._restored: dict | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Fit a checkpoint that is resumed to this run; one that only gives weights stays as it is."""
+        if runner._resume:
+            fit_to_run(runner, checkpoint)
+            self._restored = checkpoint.get(RUN_STATE, {})
+
+    def before_train(self, runner) -> None:
+        """Restore; find the seed, which a resumed run has from its checkpoint."""
+        self._seed, self._rank = runner.seed, get_rank()
+        batches = runner.train_dataloader.batch_sampler
+        if isinstance(batches, SeededBatchSampler) and batches.seed != self._seed:
+            batches.seed = self._seed
+            if getattr(batches.sampler, 'seed', None) is not None:
+                batches.sampler.seed = self._seed
+        if self._restored is None:
+            return
+        device = next(runner.model.parameters()).device
+        for name, value in self._restored.get('optimizer', {}).items():
+            setattr(runner.optim_wrapper, name, value.to(device))
+        refresh_learning_rates(runner)
+        self._check_agreement(runner, device)
+
+    def _check_agreement(self, runner, device: torch.device) -> None:
+        if get_world_size() > 1:
+            found = sorted({int(n) for n in all_gather(torch.tensor(runner.iter, device=device))})
+            if len(found) > 1:
+                raise ResumeError(
+                    f'the processes resume at different iterations ({found}): the work directory '
+                    f'{runner.work_dir} must be the same files on every machine.'
+                )
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Seed the model's random numbers; the batch has been loaded."""
+        seed_process(MODEL, self._seed, self._rank, runner.iter)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Note, for checkpoints written from now on, that this validation is done."""
+        runner.message_hub.update_info(VALIDATED, runner.iter)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Add what the run is, and what the optimiser wrapper keeps outside the optimiser's state."""
+        state = checkpoint.setdefault(RUN_STATE, {})
+        state['facts'] = run_facts(runner)
+        state['optimizer'] = optimizer_facts(runner.optim_wrapper)

@@ -1,0 +1,135 @@
+"""mmengine's training loops, able to begin at any iteration without reading what was seen before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from torch.utils.data import DataLoader
+
+from fsfm_mm.registry import LOOPS
+
+#: What the last validation in the run was made after, in iterations; kept with every checkpoint.
+VALIDATED = 'validated_iter'
+
+
+@LOOPS.register_module()
+class ExactEpochLoop(EpochBasedTrainLoop):
+    """mmengine's EpochBasedTrainLoop, which on a resume repeats nothing and leaves nothing out.
+
+    It begins at the right batch of the epoch, and with the validation that was still to come.
+    :func:`~fsfm_mm.engine.launch.build_runner` puts it in the place of mmengine's.
+    """
+
+    def run(self) -> Any:
+        """Train from the current iteration to the end."""
+        self.runner.call_hook('before_train')
+        if self._iter > 0:
+            self._decide_current_val_interval()
+            if self._iter == self._epoch * len(self.dataloader):
+                self._validate_if_due(unless_done=True)
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._decide_current_val_interval()
+            self._validate_if_due()
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Go through the epoch, or through what is left of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        begin = self._iter - self._epoch * len(self.dataloader)
+        if begin < len(self.dataloader):
+            self.dataloader.batch_sampler.start_at(begin, self._iter)
+            for idx, data_batch in enumerate(self.dataloader, begin):
+                self.run_iter(idx, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _validate_if_due(self, unless_done: bool = False) -> None:
+        due = self._epoch >= self.val_begin and (
+            self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
+        )
+        if due and self.runner.val_loop is not None and not (unless_done and _is_validated(self)):
+            self.runner.val_loop.run()
+
+
+@LOOPS.register_module()
+class ExactIterLoop(IterBasedTrainLoop):
+    """mmengine's IterBasedTrainLoop with the same two abilities, for samplers with and without an end."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.dataloader_iterator = _Endless(self)
+
+    def run(self) -> Any:
+        """Train from the current iteration to the end."""
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        if self._iter > 0:
+            self._decide_current_val_interval()
+            self._validate_if_due(unless_done=True)
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+            self._decide_current_val_interval()
+            self._validate_if_due()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _validate_if_due(self, unless_done: bool = False) -> None:
+        due = self._iter >= self.val_begin and (
+            self._iter % self.val_interval == 0 or self._iter == self._max_iters
+        )
+        if due and self.runner.val_loop is not None and not (unless_done and _is_validated(self)):
+            self.runner.val_loop.run()
+
+
+def _is_validated(loop: Any) -> bool:
+    """Whether the state that a run goes on from was saved after its validation."""
+    return loop.runner.message_hub.get_info(VALIDATED) == loop._iter
+
+
+class _Endless:
+    """The batches of a run by iterations: pass after pass, the first from the loop's iteration on."""
+
+    def __init__(self, loop: ExactIterLoop):
+        self._loop = loop
+        self._iterator: Any = None
+
+    def __next__(self) -> Any:
+        if self._iterator is not None:
+            batch = next(self._iterator, None)
+            if batch is not None:
+                return batch
+        self._iterator = self._begin(self._loop.dataloader, self._loop.iter)
+        return next(self._iterator)
+
+    @staticmethod
+    def _begin(loader: DataLoader, iteration: int) -> Any:
+        batches: Any = loader.batch_sampler
+        sampler = batches.sampler
+        if hasattr(sampler, 'skip') and getattr(sampler, 'infinite', True):  # mmengine's contract: no end
+            sampler.skip(iteration * batches.batch_size)
+            batches.start_at(0, iteration)
+            return iter(loader)
+        epoch, begin = divmod(iteration, len(loader))
+        if hasattr(sampler, 'set_epoch'):
+            sampler.set_epoch(epoch)
+        batches.start_at(begin, iteration)
+        return iter(loader)
+
+
+#: mmengine's loops and ours in their place.
+EXACT_LOOPS = {'EpochBasedTrainLoop': 'ExactEpochLoop', 'IterBasedTrainLoop': 'ExactIterLoop'}
+
+
+def exact_loop(settings: dict) -> dict | None:
+    """``train_cfg`` with our loop in the place of mmengine's; None when it names one of the user's own."""
+    settings = dict(settings)
+    by_epoch = settings.pop('by_epoch', True)
+    kind = settings.pop('type', 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop')
+    kind = EXACT_LOOPS.get(str(kind).rsplit('.', 1)[-1], kind)
+    return {'type': kind, **settings} if kind in EXACT_LOOPS.values() else None

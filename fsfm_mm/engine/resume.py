@@ -1,0 +1,109 @@
+"""What a checkpoint must know for a run to go on as if it had never stopped, and fitting it to this run.
+
+The random numbers need nothing stored: those of data and model are functions of (seed, process, iteration), see
+:mod:`fsfm_mm.datasets.seeding`. Restoring generators' states instead would be exact only as long as nothing else
+draws from them: a validation, a picture, a reader's start, one worker more.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from typing import Any
+
+from mmengine.dist import get_world_size
+from mmengine.optim import OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
+
+from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
+from fsfm_mm.engine.stopping import ResumeError
+
+#: Where all of this is kept in a checkpoint.
+RUN_STATE = 'run_state'
+
+
+def run_facts(runner: Any) -> dict[str, int]:
+    """What must be equal for a resume to be exact."""
+    loader = runner.train_dataloader
+    return {
+        'processes': get_world_size(),
+        'batch_size': loader.batch_size,
+        'accumulated': getattr(runner.optim_wrapper, '_accumulative_counts', 1),
+        'samples': len(loader.dataset),
+        'iterations_per_epoch': len(loader),
+    }
+
+
+def optimizer_facts(wrapper: OptimWrapper) -> dict[str, Any]:
+    """What :class:`~fsfm_mm.engine.optim.AutocastOptimWrapper` keeps besides the optimiser's state."""
+    names = ('grad_norm', 'skipped_in_a_row')
+    values = {name: getattr(wrapper, name, None) for name in names}
+    return {name: value.detach().cpu() for name, value in values.items() if value is not None}
+
+
+def fit_to_run(runner: Any, checkpoint: dict) -> None:
+    """Change a checkpoint, in place, so that mmengine resumes it into this run.
+
+    Lengths and final values of a :class:`WarmupCosineLR` are those of the config, so a schedule that was
+    made longer goes on as the longer one. With another number of iterations an epoch (processes, batch, data) an
+    epoch goes on at the same share of it.
+
+    Raises:
+        ResumeError: When the checkpoint holds weights only.
+    """
+    if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
+        raise ResumeError(
+            'the checkpoint to resume holds weights only, no optimiser state: resume epoch_N.pth or iter_N.pth, or '
+            'start a new run from these weights with --cfg-options load_from=FILE.'
+        )
+    saved, now = checkpoint.get(RUN_STATE, {}).get('facts', {}), run_facts(runner)
+    changed = [f'{key} {saved[key]} -> {now[key]}' for key in now if key in saved and saved[key] != now[key]]
+    if changed:
+        runner.logger.warning(
+            f'The run that is resumed was another ({", ".join(changed)}): this one goes on from its state, but is '
+            'not what that run would have been.'
+        )
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        _move_in_epoch(runner, checkpoint, saved.get('iterations_per_epoch', now['iterations_per_epoch']))
+    for scheduler, state in _schedulers(runner, checkpoint):
+        if isinstance(scheduler, WarmupCosineLR):
+            _drop_settings(scheduler, state)
+
+
+def _schedulers(runner: Any, checkpoint: dict) -> list[tuple[Any, dict]]:
+    """Schedulers of the run with their states in the checkpoint."""
+    built, states = runner.param_schedulers or [], checkpoint.get('param_schedulers', [])
+    if isinstance(built, dict):
+        return [pair for name in built for pair in zip(built[name], states.get(name, []))]
+    return list(zip(built, states))
+
+
+def _drop_settings(scheduler: WarmupCosineLR, state: dict) -> None:
+    """Leave in a scheduler's state how far it is, not what the config says."""
+    settings = set(inspect.signature(type(scheduler).__init__).parameters) - {'last_step'}
+    for key in settings | {'base_values'}:
+        state.pop(key, None)
+    # mmengine ends every schedule with the run: the last step of a finished one is not counted
+    step = min(state['_global_step'], scheduler.end - 1) - scheduler.begin
+    state['last_step'] = max(step, state['last_step'])
+
+
+def _move_in_epoch(runner: Any, checkpoint: dict, length_then: int) -> None:
+    """Go on at the same share of the epoch, where epochs had another length."""
+    meta, length = checkpoint['meta'], len(runner.train_dataloader)
+    before = meta['iter']
+    share = (before - meta['epoch'] * length_then) / length_then
+    meta['iter'] = meta['epoch'] * length + round(min(max(share, 0.0), 1.0) * length)
+    for scheduler, state in _schedulers(runner, checkpoint):
+        if state['_global_step'] == before and not scheduler.by_epoch:
+            state['_global_step'] = state['last_step'] = meta['iter']
+
+
+def refresh_learning_rates(runner: Any) -> None:
+    """Set the rates of the first iteration to what the config's schedules say there."""
+    built = runner.param_schedulers or []
+    schedulers = itertools.chain(*built.values()) if isinstance(built, dict) else built
+    for scheduler in schedulers:
+        if isinstance(scheduler, WarmupCosineLR):
+            for group, value in zip(scheduler.optimizer.param_groups, scheduler._get_value()):
+                group['lr'] = value

@@ -1,0 +1,68 @@
+"""Asked to stop, a run ends its update, saves, says so by its exit code, and goes on later as if nothing was."""
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+from kill_lab import Lab
+from resume_cases import assert_same_run, pretraining
+
+from fsfm_mm.engine.hooks import StopSignalHook
+
+
+@pytest.fixture(scope='module')
+def lab():
+    lab = Lab()
+    yield lab
+    lab.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_signals_save_and_stop(lab, tmp_path, by_epoch):
+    """Each kind, at places within an accumulation, at its end, and on the last iteration of an epoch."""
+    settings = dict(sampler='InfiniteSampler', checkpoint=dict(interval=6)) if not by_epoch else {}
+    config = pretraining(tmp_path, by_epoch, accumulate=2, workers=2, **settings)
+    assert lab.train(config, tmp_path / 'whole') == 0
+    stopped = tmp_path / 'stopped'
+    for name, iteration, end in [('TERM', 2, 4), ('USR1', 5, 6), ('INT', 8, 10), ('TERM', 9, None)]:
+        code = lab.train(config, stopped, '--resume', at=f'{name} before_train_iter {iteration}')
+        if end is None:  # that iteration was over
+            assert code == 0
+            break
+        assert code == (130 if name == 'INT' else 75)
+        last = (tmp_path / 'stopped.log').read_text().splitlines()[-1]
+        assert last == (
+            f'train.py: stopped by SIG{name} after iteration {end}; the state is saved as {stopped}/stopped.pth: '
+            'go on with --resume.'
+        )
+        assert (stopped / 'last_checkpoint').read_text() == str(stopped / 'stopped.pth')
+    assert not (stopped / 'stopped.pth').exists()
+    assert_same_run(tmp_path / 'whole', stopped)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all(lab, tmp_path):
+    config = pretraining(tmp_path)
+    assert lab.train(config, tmp_path / 'whole', processes=2) == [0, 0]
+    stopped = tmp_path / 'stopped'
+    assert lab.train(config, stopped, at='TERM before_train_iter 2', processes=2) == [75, 75]
+    assert (stopped / 'stopped.pth').exists()
+    assert lab.train(config, stopped, '--resume', processes=2) == [0, 0]
+    assert_same_run(tmp_path / 'whole', stopped)
+
+
+def test_ctrl_c_twice_stops_at_once(monkeypatch, capfd):
+    before = signal.getsignal(signal.SIGTERM)
+    hook = StopSignalHook()
+    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(should_update=lambda: False))
+    hook.before_train(runner)
+    try:
+        signal.raise_signal(signal.SIGINT)
+        hook.after_train_iter(runner, 0)  # gradients are being accumulated: not yet
+        assert 'Ctrl-C again' in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        hook.after_run(runner)
+    assert signal.getsignal(signal.SIGTERM) is before
