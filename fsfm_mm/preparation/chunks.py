@@ -1,0 +1,231 @@
+"""One chunk of sources, from reading to written files; the same work whoever drives it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from fsfm_mm.preparation.detectors.base import FaceDetector
+from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.parts import Part
+from fsfm_mm.preparation.pipeline import Clock, Cut, Cutter, crashed
+from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
+from fsfm_mm.preparation.settings import Execution, Settings, build_components, build_writer
+from fsfm_mm.preparation.store import CannotWriteError, CropStore, StoredFaces
+from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
+from fsfm_mm.regions import LABEL_NAMES
+from fsfm_mm.statistics import count_values
+
+
+class Report(Protocol):
+    """Hears what is being worked on: a sign of life, and who is to blame for a death."""
+
+    def __call__(self, positions: Sequence[int], weight: int, faces: int) -> None:
+        """Hear it.
+
+        Args:
+            positions: Places in the chunk of the sources in work; empty while the chunk is written.
+            weight: Pictures and frames of the chunk behind us.
+            faces: Faces of the chunk that are cut out and parsed.
+        """
+
+
+class Watcher(Protocol):
+    """Hears how far the chunks are."""
+
+    def at(self, chunk: int, weight: int, faces: int) -> None:
+        """So many pictures and frames, and faces, of a chunk are behind us (again fewer after a death)."""
+
+    def done(self, chunk: Chunk, statuses: Counter[str]) -> None:
+        """A chunk's part is written, with so many records of each status."""
+
+    def say(self, sentence: str) -> None:
+        """Something that the user should know now."""
+
+
+def silent(positions: Sequence[int], weight: int, faces: int) -> None:
+    """A report to nobody."""
+
+
+@dataclass
+class Workshop:
+    """Detector, parser and writer of one process, built once.
+
+    Attributes:
+        settings: What decides the result.
+        out: Folder of the output.
+        detector: Finds faces.
+        parser: Labels pixels; None for crops without maps.
+        writer: Writes.
+        batch_size: Crops that are parsed together.
+    """
+
+    settings: Settings
+    out: Path
+    detector: FaceDetector
+    parser: FaceParser | None
+    writer: FaceWriter
+    batch_size: int = 16
+
+    @classmethod
+    def build(cls, settings: Settings, out: Path, execution: Execution, worker: int = 0) -> Workshop:
+        """Build everything from configs.
+
+        Args:
+            settings: What decides the result.
+            out: Folder of the output.
+            execution: Device, batch size and imports.
+            worker: Number of the process on this machine; chooses among several GPUs.
+        """
+        parts = build_components(settings, execution.device_of(worker), execution.imports)
+        return cls(settings, out, *parts, build_writer(settings.format), execution.batch_size)
+
+    def prepare(self) -> None:
+        """Load the models now."""
+        self.detector.prepare()
+        if self.parser is not None:
+            self.parser.prepare()
+
+    def prepare_chunk(
+        self,
+        chunk: Chunk,
+        report: Report = silent,
+        skip: Mapping[int, str] | None = None,
+        one_by_one: bool = False,
+    ) -> Part:
+        """Work on a chunk: read, detect, cut, parse, write.
+
+        Args:
+            chunk: The sources.
+            report: Hears what is being worked on.
+            skip: Places of sources that killed earlier processes, with what happened.
+            one_by_one: Parse single crops, so that a death can be laid at one source's door.
+
+        Returns:
+            Records, counts of pixel values and seconds. Its files are written, the part itself is not.
+
+        Raises:
+            CannotWriteError: The disk refuses.
+        """
+        job = _ChunkJob(self, chunk, report, 1 if one_by_one else self.batch_size)
+        try:
+            job.cut_and_parse(skip or {})
+            return job.write()
+        finally:
+            job.store.close()
+
+
+@dataclass
+class _ChunkJob:
+    """What is known while a chunk is worked on."""
+
+    shop: Workshop
+    chunk: Chunk
+    report: Report
+    batch_size: int
+    clock: Clock = field(default_factory=Clock)
+    cuts: list[tuple[int, Cut]] = field(default_factory=list)
+    waiting: list[tuple[int, Cut]] = field(default_factory=list)
+    weight: int = 0
+    faces: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = CropStore(self.shop.out / WORK_FOLDER)
+
+    def cut_and_parse(self, skip: Mapping[int, str]) -> None:
+        """Fill ``cuts``; crops are parsed as soon as there are enough for a batch."""
+        for position, item in enumerate(self.chunk.items):
+            if position in skip:
+                cuts = [crashed(item, skip[position])]
+            else:
+                self._tell((position,))
+                cuts = self._cut(position)
+            self.cuts += [(position, cut) for cut in cuts]
+            self.waiting += [(position, cut) for cut in cuts if cut.slot is not None]
+            while len(self.waiting) >= self.batch_size:
+                self._parse_batch()
+            self.weight += weight(item)
+        while self.waiting:
+            self._parse_batch()
+
+    def _tell(self, positions: Sequence[int]) -> None:
+        self.report(positions, self.weight, self.faces)
+
+    def _cut(self, position: int) -> list[Cut]:
+        item = self.chunk.items[position]
+        cutter = Cutter(
+            self.shop.settings,
+            self.shop.detector,
+            self.store.add,
+            lambda: self._tell((position,)),
+            self.clock,
+        )
+        try:
+            return cutter.cut(item)
+        except CannotWriteError:
+            raise
+        except (
+            Exception
+        ) as error:  # a detector or codec that fails at one file costs that file; the record says how
+            return [crashed(item, f'{type(error).__name__}: {error}')]
+
+    def _parse_batch(self) -> None:
+        batch, self.waiting = self.waiting[: self.batch_size], self.waiting[self.batch_size :]
+        self._tell(sorted({position for position, _ in batch}))
+        if self.shop.parser is not None:
+            with self.clock.stage('parse'):
+                for (_, cut), labels in zip(batch, self._parse([cut for _, cut in batch])):
+                    self._label(cut, labels)
+        self.faces += sum(cut.slot is not None for _, cut in batch)
+
+    def _parse(self, cuts: list[Cut]) -> list[np.ndarray | Exception | None]:
+        """Maps of some crops; where a batch fails, crop by crop, with the failure for those that fail."""
+        assert self.shop.parser is not None
+        crops = [self.store.crop(cut.slot) for cut in cuts if cut.slot is not None]
+        try:
+            return list(self.shop.parser.parse(crops, [cut.landmarks for cut in cuts]))
+        except Exception as error:  # recorded as 'crashed' with the error's text
+            return [error] if len(cuts) == 1 else [self._parse([cut])[0] for cut in cuts]
+
+    def _label(self, cut: Cut, labels: np.ndarray | Exception | None) -> None:
+        assert cut.slot is not None
+        if isinstance(labels, np.ndarray):
+            shares = np.bincount(labels.ravel(), minlength=len(LABEL_NAMES)) / labels.size
+            cut.record.labels = {name: round(float(share), 6) for name, share in zip(LABEL_NAMES, shares)}
+            self.store.add_labels(cut.slot, labels)
+            return
+        cut.slot = None
+        if labels is None:
+            cut.record.status, cut.record.message = 'unparsed', 'the parser gives no map for this face'
+        else:
+            cut.record.status, cut.record.message = 'crashed', f'{type(labels).__name__}: {labels}'
+
+    def write(self) -> Part:
+        """Write the faces and return the part."""
+        self._tell(())
+        faces = StoredFaces(
+            [cut for _, cut in self.cuts if cut.slot is not None],
+            self.store,
+            self.shop.parser is not None,
+            lambda: self._tell(()),
+        )
+        with self.clock.stage('write'):
+            try:
+                self.shop.writer.write_chunk(self.shop.out, self.chunk.number, faces)
+            except OSError as error:
+                raise CannotWriteError.of(error, self.shop.out) from error
+            counts = np.zeros((3, 256), np.int64)
+            for image in _written(faces):
+                counts += count_values(image)
+        records = [cut.record for _, cut in self.cuts]
+        return Part(self.chunk.number, records, counts, dict(self.clock.seconds))
+
+
+def _written(faces: Sequence[PreparedFace]) -> Iterator[np.ndarray]:
+    """Images of the faces that were written: a writer may leave out a name that the disk does not take."""
+    return (face.image for face in faces if face.record.status == 'ok')

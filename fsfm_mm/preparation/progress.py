@@ -1,0 +1,143 @@
+"""What the user sees while it works, and at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fsfm_mm.preparation.plan import Chunk
+from fsfm_mm.preparation.records import FAILURES, STATUSES
+from fsfm_mm.preparation.sources import printable
+
+#: Seconds between two lines where the output is no terminal.
+_LINE_EVERY = 30.0
+_EXAMPLES = 3
+
+
+class Progress:
+    """A bar on a terminal, a line now and then in a log file; both on stderr.
+
+    Args:
+        total: Pictures and frames of this run or shard.
+        done: Those that an earlier run has done.
+    """
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        self._total, self._before = total, done
+        self._begin = self._last_line = time.monotonic()
+        self._weight = self._faces = self._failures = 0  # of chunks that are done in this run
+        self._current: dict[int, tuple[int, int]] = {}
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=total, initial=done, unit='pic', dynamic_ncols=True, smoothing=0.1)
+
+    def at(self, chunk: int, weight: int, faces: int) -> None:
+        """So many pictures and frames, and faces, of a chunk are behind us."""
+        self._current[chunk] = (weight, faces)
+        self._show()
+
+    def done(self, chunk: Chunk, statuses: Counter[str]) -> None:
+        """A chunk is written."""
+        self._current.pop(chunk.number, None)
+        self._failures += sum(statuses[status] for status in FAILURES)
+        self._weight += chunk.weight
+        self._faces += statuses['ok']
+        self._show()
+
+    def say(self, sentence: str) -> None:
+        """Something that the user should know now."""
+        tqdm.write(sentence, file=sys.stderr)
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        weight = self._weight + sum(weight for weight, _ in self._current.values())
+        rate = (self._faces + sum(faces for _, faces in self._current.values())) / max(
+            now - self._begin, 1e-9
+        )
+        if self._bar is not None:
+            self._bar.set_postfix_str(f'{rate:.1f} faces/s, {self._failures} failures', refresh=False)
+            self._bar.n = self._before + weight
+            self._bar.update(0)
+        elif now - self._last_line >= _LINE_EVERY:
+            self._last_line = now
+            left = (self._total - self._before - weight) * (now - self._begin) / max(weight, 1)
+            print(
+                f'{self._before + weight} of {self._total} pictures and frames, {rate:.1f} faces/s, '
+                f'{self._failures} failures, {tqdm.format_interval(left)} left',
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+@dataclass
+class Tally:
+    """What has become of the sources, for the summary and the exit code.
+
+    Attributes:
+        sources: Number of sources.
+        statuses: Number of records with each status.
+        examples: The first sources with each status but 'ok', with the message.
+        seconds: Time that all processes together spent in each stage.
+    """
+
+    sources: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    def add(self, status: str, source: str, message: str) -> None:
+        """Count a record."""
+        self.statuses[status] += 1
+        examples = self.examples.setdefault(status, [])
+        text = message or printable(source)
+        if status != 'ok' and len(examples) < _EXAMPLES and text not in examples:
+            examples.append(text)
+
+    @property
+    def failures(self) -> int:
+        """Records of sources, frames and faces that could not be worked on."""
+        return sum(self.statuses[status] for status in FAILURES)
+
+
+def summary(out: Path, tally: Tally, note: str = '') -> str:
+    """The last words of a run.
+
+    Args:
+        out: Folder of the output.
+        tally: What has become of the sources.
+        note: Said beside the place, e.g. that the maps are approximate.
+    """
+    lines = [f'{tally.sources} sources -> {tally.statuses["ok"]} faces in {out}{note}']
+    for status, meaning in STATUSES.items():
+        count = tally.statuses[status]
+        if status != 'ok' and count:
+            shown = tally.examples[status]
+            rest = f'; and {count - len(shown)} more' if count > len(shown) else ''
+            lines.append(f'  {count:>6} {status}: {meaning}. {"; ".join(shown)}{rest}')
+    return '\n'.join(lines + profile(tally.seconds, tally.statuses['ok']))
+
+
+def profile(seconds: Mapping[str, float], faces: int) -> list[str]:
+    """Lines about the time of each stage, the slowest marked."""
+    total = sum(seconds.values())
+    if not total or not faces:
+        return []
+    slowest = max(seconds, key=lambda stage: seconds[stage])
+    lines = [f'{faces / total:.1f} faces a second and core; {total:.1f} s of work:']
+    for stage, time_of in sorted(seconds.items(), key=lambda pair: -pair[1]):
+        mark = '  <- most of the time' if stage == slowest else ''
+        lines.append(
+            f'  {stage:<7}{time_of:9.1f} s {time_of / total:5.0%} {1000 * time_of / faces:8.1f} ms a face{mark}'
+        )
+    return lines

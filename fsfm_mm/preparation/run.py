@@ -1,0 +1,172 @@
+"""A whole run: plan, work, join; interrupted and started again as often as one likes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsfm_mm.preparation.chunks import Workshop
+from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords, finish
+from fsfm_mm.preparation.items import Item
+from fsfm_mm.preparation.parts import part_path, parts_done, read_part
+from fsfm_mm.preparation.plan import Chunk, begin, check_place, is_complete, make_plan
+from fsfm_mm.preparation.progress import Progress, Tally
+from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.settings import Execution, Settings
+from fsfm_mm.preparation.store import CannotWriteError
+from fsfm_mm.preparation.workers import Crew, Job, StoppedError, work_here
+
+ENGINES = ('processes', 'ray')
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which chunks this process takes: ``index``, ``index + count``, ...
+
+    Attributes:
+        index: 0 .. count - 1.
+        count: Number of shares.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ValueError(
+                f'the shard must lie within 0 and num_shards - 1, found shard {self.index} of {self.count}.'
+            )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Share:
+        """The share of a rank that torchrun or SLURM started; everything outside of them."""
+        for rank, world in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_NTASKS')):
+            if rank in environment and world in environment:
+                return cls(int(environment[rank]), int(environment[world]))
+        return cls()
+
+
+@dataclass
+class Outcome:
+    """What a run has come to.
+
+    Attributes:
+        complete: Whether everything is there and joined.
+        repeated: Whether it was complete before.
+        approximate: Whether the maps are only roughly right.
+        tally: What has become of the sources: of all, or of this share while others are at work.
+    """
+
+    complete: bool
+    repeated: bool
+    approximate: bool
+    tally: Tally
+
+
+def prepare(
+    items: Sequence[Item],
+    out: str | os.PathLike,
+    settings: Settings,
+    execution: Execution | None = None,
+    about: dict[str, Any] | None = None,
+    share: Share | None = None,
+    engine: str = 'processes',
+) -> Outcome:
+    """Prepare faces from sources, or go on with that.
+
+    Args:
+        items: The sources, in the order of the manifest.
+        out: Folder of the output; new, empty, or with the beginning of the same run.
+        settings: What decides the result.
+        execution: How it is computed.
+        about: Further entries of ``prepare.json``, such as ``sources``.
+        share: Part of the work for this process; whichever share ends last joins the parts.
+        engine: 'processes' on this machine, or 'ray' for those of a Ray cluster that shares the disk.
+
+    Returns:
+        What has become of the sources.
+
+    Raises:
+        ValueError: The output belongs to something else, settings are wrong, or weights are missing.
+        ConnectionError: Weights cannot be fetched.
+        StoppedError: The disk refuses, or workers cannot run. What was done is kept.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f'the engine must be one of {", ".join(ENGINES)}, found {engine!r}.')
+    out, execution, share = Path(out), execution or Execution(), share or Share()
+    plan = make_plan(items, settings, about or {})
+    # on the CPU and dropped again: it only tells wrong settings and missing weights before any work
+    shop = Workshop.build(settings, out, Execution(device='cpu', imports=execution.imports))
+    approximate = shop.parser is not None and shop.parser.approximate
+    check_place(out, plan)
+    repeated = is_complete(out)
+    mine = plan.chunks[share.index :: share.count]
+    missing = [] if repeated else _missing(out, mine)
+    if missing:  # before the folder is taken: other settings are still possible when weights lack
+        shop.prepare()
+    try:
+        if not repeated:
+            begin(out, plan)
+            _work(mine, missing, Job(settings, execution, out.absolute()), engine)
+        tally = _tally(out, mine if share.count > 1 else plan.chunks)
+        complete = finish(out, plan, shop.writer, shop.parser)
+    except OSError as error:
+        raise StoppedError(str(CannotWriteError.of(error, out))) from error
+    if complete:
+        total = _tally_of_manifest(out)
+        total.seconds = tally.seconds
+        tally = total
+    return Outcome(complete, repeated, approximate, tally)
+
+
+def _missing(out: Path, mine: Sequence[Chunk]) -> list[Chunk]:
+    done = parts_done(out)
+    return [chunk for chunk in mine if chunk.number not in done]
+
+
+def _work(mine: Sequence[Chunk], missing: Sequence[Chunk], job: Job, engine: str) -> None:
+    if not missing:
+        return
+    total = sum(chunk.weight for chunk in mine)
+    progress = Progress(total, total - sum(chunk.weight for chunk in missing))
+    try:
+        if engine == 'ray':
+            from fsfm_mm.preparation.ray_engine import work_with_ray
+
+            work_with_ray(job, missing, progress)
+        elif job.execution.num_workers() == 0:
+            work_here(job, missing, progress)
+        else:
+            Crew(job, progress).work(missing)
+    finally:
+        progress.close()
+
+
+def _tally(out: Path, chunks: Iterable[Chunk]) -> Tally:
+    """Count what the parts say; nothing where another process has joined them already."""
+    tally = Tally()
+    for chunk in chunks:
+        try:
+            head, lines = read_part(out, chunk.number)
+        except FileNotFoundError:
+            continue
+        tally.seconds.update(head['seconds'])
+        tally.sources += len(chunk.items)
+        where = str(part_path(out, chunk.number))
+        for line in lines:
+            record = FaceRecord.from_json(line, where)
+            tally.add(record.status, record.source, record.message)
+    return tally
+
+
+def _tally_of_manifest(out: Path) -> Tally:
+    tally = Tally()
+    sources: set[tuple[int, str]] = set()
+    for record in ManifestRecords(out / MANIFEST_FILE):
+        sources.add((record.root, record.source))
+        tally.add(record.status, record.source, record.message)
+    tally.sources = len(sources)
+    return tally

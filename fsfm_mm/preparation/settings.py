@@ -1,0 +1,174 @@
+"""What decides the bytes of a result, and what only decides how it is computed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.registry import Registry
+
+from fsfm_mm.preparation.detectors.base import FaceDetector
+from fsfm_mm.preparation.faces import CHOICES, CROP_MARGIN
+from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.writers.base import FaceWriter
+from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
+from fsfm_mm.version import __version__
+
+#: Writers by the ``type`` in their config: module and class.
+WRITERS = {
+    'folders': ('fsfm_mm.preparation.writers.folders', 'FoldersWriter'),
+    'packed': ('fsfm_mm.preparation.writers.packed', 'PackedWriter'),
+    'shards': ('fsfm_mm.preparation.writers.shards', 'ShardsWriter'),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the bytes of a result, together with the listing of the sources.
+
+    Attributes:
+        detector: Config of a face detector, e.g. ``dict(type='YuNet')``.
+        parser: Config of a face parser, or None for crops without maps.
+        format: Config of the writer, e.g. ``dict(type='folders', image_format='png')``.
+        choice: Whom to cut out: 'largest', 'best' or 'all'. In a video this chooses tracks, not single faces.
+        margin: Side of the square over the longer side of the face's box, above 0.
+        size: Side of the crops in pixels; None keeps each as large as it was cut out (files without maps only).
+        min_face: Faces whose box's longer side is below so many pixels are left out (status 'small').
+        chunk_size: Pictures, or wanted frames, that are worked on and written together.
+    """
+
+    detector: Mapping[str, Any]
+    parser: Mapping[str, Any] | None
+    format: Mapping[str, Any] = field(default_factory=lambda: {'type': 'folders'})
+    choice: str = 'largest'
+    margin: float = CROP_MARGIN
+    size: int | None = 224
+    min_face: int = 40
+    chunk_size: int = 256
+
+    def __post_init__(self) -> None:
+        if self.choice not in CHOICES:
+            raise ValueError(f'faces must be one of {", ".join(CHOICES)}, found {self.choice!r}.')
+        if not 0.1 <= self.margin <= 10:
+            raise ValueError(f'the margin must lie within 0.1 and 10 (published: 1.3), found {self.margin}.')
+        for name, least in (('size', 8), ('min_face', 0), ('chunk_size', 1)):
+            if getattr(self, name) is not None and getattr(self, name) < least:
+                raise ValueError(f'{name} must be {least} or more, found {getattr(self, name)}.')
+        if self.size is None and (self.parser is not None or self.format.get('type') != 'folders'):
+            raise ValueError('crops of their own size have no maps and go to folders: give a size.')
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings in simple types, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a result is computed; another choice gives the same files.
+
+    Attributes:
+        workers: Processes on this machine; 0 works in the calling process, where a file that crashes it ends
+            the run. None takes one for each core (shared by the ranks of torchrun on this machine).
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N' for detectors and parsers that compute with torch; workers
+            share several GPUs round robin.
+        batch_size: Crops that are parsed together.
+        timeout: Seconds without a sign of life from a worker after which its item counts as hung.
+        imports: Modules to import first in every process, for detectors and parsers of one's own.
+    """
+
+    workers: int | None = None
+    device: str = 'auto'
+    batch_size: int = 16
+    timeout: float = 900.0
+    imports: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f'workers must be 0 or more, found {self.workers}.')
+        if self.batch_size < 1 or self.timeout <= 0:
+            raise ValueError(
+                f'batch_size and timeout must be above 0, found {self.batch_size} and {self.timeout}.'
+            )
+        if self.device not in ('auto', 'cpu', 'cuda') and not self.device.startswith('cuda:'):
+            raise ValueError(f'device must be auto, cpu, cuda or cuda:N, found {self.device!r}.')
+        if self.device.startswith('cuda') and not torch.cuda.is_available():
+            raise ValueError(f'device is {self.device}, but torch finds no CUDA here: use auto or cpu.')
+
+    def num_workers(self) -> int:
+        """Processes to start on this machine."""
+        if self.workers is not None:
+            return self.workers
+        return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+
+    def device_of(self, worker: int) -> str:
+        """Device of a worker: the GPUs in turn where 'auto' or 'cuda' leaves the choice."""
+        if self.device not in ('auto', 'cuda') or not torch.cuda.is_available():
+            return 'cpu' if self.device == 'auto' else self.device
+        return f'cuda:{(int(os.environ.get("LOCAL_RANK", 0)) + worker) % torch.cuda.device_count()}'
+
+
+def _build(registry: Registry, config: Mapping[str, Any], device: str) -> Any:
+    kind = registry.get(config['type'])
+    if kind is None:
+        known = ', '.join(sorted(registry.module_dict))
+        raise ValueError(f'there is no {registry.name} {config["type"]!r}; known are {known}.')
+    arguments = {key: value for key, value in config.items() if key != 'type'}
+    if 'device' in inspect.signature(kind).parameters:
+        arguments.setdefault('device', device)
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ValueError(f'{registry.name} {config["type"]}: {error}.') from error
+
+
+def build_components(
+    settings: Settings, device: str = 'cpu', imports: tuple[str, ...] = ()
+) -> tuple[FaceDetector, FaceParser | None]:
+    """Build detector and parser.
+
+    Args:
+        settings: Their configs.
+        device: Given to those that take a ``device`` and have none in their config.
+        imports: Modules to import first.
+
+    Raises:
+        ValueError: An unknown type or wrong arguments.
+    """
+    # registers those of the project; only when needed, since they import neural networks
+    for module in ('fsfm_mm.preparation.detectors', 'fsfm_mm.preparation.parsers', *imports):
+        importlib.import_module(module)
+    detector = _build(FACE_DETECTORS, settings.detector, device)
+    return detector, None if settings.parser is None else _build(FACE_PARSERS, settings.parser, device)
+
+
+def build_writer(config: Mapping[str, Any]) -> FaceWriter:
+    """Build a writer from a config such as ``dict(type='folders', image_format='jpeg')``.
+
+    Raises:
+        ValueError: An unknown type or wrong arguments.
+    """
+    if config.get('type') not in WRITERS:
+        raise ValueError(f'the format must be one of {", ".join(WRITERS)}, found {config.get("type")!r}.')
+    module, name = WRITERS[config['type']]
+    kind = getattr(importlib.import_module(module), name)
+    try:
+        return kind(**{key: value for key, value in config.items() if key != 'type'})
+    except TypeError as error:
+        raise ValueError(f'format {config["type"]}: {error}.') from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of what can change a pixel."""
+    return {
+        'fsfm_mm': __version__,
+        'numpy': np.__version__,
+        'opencv': cv2.__version__,
+        'torch': str(torch.__version__),
+    }
