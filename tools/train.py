@@ -15,6 +15,7 @@ from mmengine.config import Config, DictAction
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
 from fsfm_mm.checkpoints import check_whole, last_whole_checkpoint, load_safely
+from fsfm_mm.engine.data_faults import train
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.stopping import RunStoppedError
 
@@ -123,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     except ValueError as error:  # wrong arguments, settings or data: the sentence says what to do
         sys.exit(f'train.py: {error}')
     try:
-        runner.train()
+        train(runner)
     except RunStoppedError as stopped:
         print(f'train.py: {stopped}', file=sys.stderr)
         sys.exit(stopped.exit_code)

@@ -17,6 +17,7 @@ from fsfm_mm.datasets.labelled_base import LabelledDataset
 from fsfm_mm.datasets.samplers import check_balanced_loader
 from fsfm_mm.datasets.seeding import seed_batches
 from fsfm_mm.datasets.splits import check_splits
+from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.engine.loops import exact_loop
 from fsfm_mm.engine.processes import join_with_gloo
 from fsfm_mm.engine.saving import save_atomically
@@ -89,6 +90,8 @@ def build_runner(cfg: Config) -> Runner:
 def _build_loader(runner: Runner, settings: dict | DataLoader, **kwargs: Any) -> Any:
     if isinstance(settings, dict) and not torch.cuda.is_available():
         settings['pin_memory'] = False  # torch would warn of it at every epoch
+    if isinstance(settings, dict) and settings.get('num_workers', 0) > 0:
+        settings.setdefault('timeout', LOADER_TIMEOUT)  # torch waits for ever by itself
     return runner.build_dataloader(settings, seed=runner.seed, **kwargs)
 
 
