@@ -105,9 +105,9 @@ def add_execution_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         '--timeout',
         type=float,
-        default=300,
+        default=900,
         metavar='SECONDS',
-        help='silence after which a file is given up [300]',
+        help='silence after which a file is given up [900]',
     )
     how.add_argument(
         '--num-shards',

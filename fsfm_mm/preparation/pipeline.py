@@ -121,7 +121,9 @@ class Cutter:
         self, item: Item, picture: np.ndarray, face: Face, number: int, frame: int | None = None
     ) -> Cut:
         left, top, right, bottom = face.box
-        square = crop_square(face.box, picture.shape[1], picture.shape[0], self.settings.margin)
+        # a picture that is a crop already has its margin
+        margin = 1.0 if self.detector.crops_already else self.settings.margin
+        square = crop_square(face.box, picture.shape[1], picture.shape[0], margin)
         record = FaceRecord(
             source=item.source,
             root=item.root,

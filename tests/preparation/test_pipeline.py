@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from engine_fakes import picture, settings, video_item, write_video
 
+from fsfm_mm.preparation.detectors.none import NoDetector
 from fsfm_mm.preparation.faces import Face
 from fsfm_mm.preparation.items import FrameChoice, Item
 from fsfm_mm.preparation.pipeline import Cutter
@@ -16,6 +17,7 @@ class Boxes:
     """A detector that says what it is told, call after call."""
 
     name = 'boxes'
+    crops_already = False
 
     def __init__(self, frames):
         self.frames = list(frames)
@@ -203,3 +205,18 @@ def test_names_that_a_face_of_another_source_could_get(picture_key, choice, clas
         return
     with pytest.raises(ValueError, match=r'x\.png has a name that a face of [vp]\.\w+ could get'):
         make_plan(sources, settings(choice=choice), {})
+
+
+def test_a_picture_that_is_a_crop_already_keeps_its_margin(tmp_path):
+    import cv2
+
+    image = np.zeros((40, 100, 3), np.uint8)
+    image[:, 30:70] = 200
+    cv2.imwrite(str(tmp_path / 'p.png'), image)
+    kept = []
+    cutter = Cutter(
+        settings(min_face=0, size=None, parser=None), NoDetector(), lambda crop: kept.append(crop) or 0
+    )
+    (found,) = cutter.cut(Item(str(tmp_path / 'p.png'), 'p.png', 0, 'p'))
+    assert found.record.square == [30, 0, 70, 40]
+    assert kept[0].shape == (40, 40, 3) and kept[0].min() == 200
