@@ -106,6 +106,18 @@ def scaling_section(result: dict[str, Any]) -> list[str]:
     return ['### By batch, model and input size', '', note, '', *table(head, rows)]
 
 
+def preparation_section(result: dict[str, Any]) -> list[str]:
+    """What preparing data spends its time on."""
+    stages = list(dict.fromkeys(stage for setup in result['preparation'] for stage in setup['seconds']))
+    rows = []
+    for setup in result['preparation']:
+        total, faces = sum(setup['seconds'].values()), setup['faces']
+        shares = [f'{100 * setup["seconds"].get(stage, 0) / total:.0f}%' for stage in stages]
+        rows.append([setup['name'], str(faces), number(1000 * total / faces), number(faces / total), *shares])
+    head = ['', 'faces', 'ms a face', 'faces/s', *stages]
+    return ['### Preparing data, one core, share of each stage', '', *table(head, rows)]
+
+
 def config_section(name: str, result: dict[str, Any]) -> list[str]:
     """What one config spends its time on."""
     options, facts = result['options'], result['facts']
@@ -133,7 +145,7 @@ def machine_section(folder: Path) -> list[str]:
     results = {
         path.stem: json.loads(path.read_text(encoding='utf-8')) for path in sorted(folder.glob('*.json'))
     }
-    machine = next(iter(results.values()))['machine']
+    machine = next(r for r in results.values() if not r.get('preparation'))['machine']
     lines = [f'## {folder.name}', '']
     threads = f'{machine["torch_threads"]} torch threads unless a row says otherwise'
     versions = f'torch {machine["torch"]}, Python {machine["python"]}'
@@ -144,6 +156,7 @@ def machine_section(folder: Path) -> list[str]:
     if remarks.exists():
         lines += [remarks.read_text(encoding='utf-8').strip(), '']
     for name, result in results.items():
+        lines += preparation_section(result) if result.get('preparation') else []
         lines += scaling_section(result) if result.get('scaling') else []
         lines += config_section(name, result) if result['rows'] else []
     return lines
