@@ -10,7 +10,7 @@ from engine_fakes import picture, tree
 from fsfm_mm.datasets import FaceParsingDataset
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.preparation.writers.base import PreparedFace
-from fsfm_mm.preparation.writers.folders import FoldersWriter
+from fsfm_mm.preparation.writers.folders import FoldersWriter, encode_image
 
 
 def face(key, seed=0, with_map=True):
@@ -72,3 +72,15 @@ def test_the_same_faces_give_the_same_bytes(tmp_path):
     for folder in ('a', 'b'):
         FoldersWriter(image_format='jpeg').write_chunk(tmp_path / folder, 0, [face('x', 1), face('y', 2)])
     assert tree(tmp_path / 'a') == tree(tmp_path / 'b')
+
+
+def test_colour_resolution_of_jpeg():
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, ::2, 2] = 255  # red and black columns, one pixel wide
+    full, half = (encode_image(image, '.jpg', 95, chroma) for chroma in ('4:4:4', '4:2:0'))
+    error = [
+        np.abs(cv2.imdecode(np.frombuffer(b, np.uint8), 1).astype(int) - image).mean() for b in (full, half)
+    ]
+    assert error[0] < 8 < 30 < error[1] and len(half) < len(full)
+    with pytest.raises(ValueError, match="chroma must be one of 4:4:4, 4:2:0, found '4:1:1'"):
+        FoldersWriter(chroma='4:1:1')

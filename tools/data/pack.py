@@ -14,6 +14,7 @@ from fsfm_mm.preparation.command_line import GOES_ON, CommandParser
 from fsfm_mm.preparation.packing import pack
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.workers import StoppedError
+from fsfm_mm.preparation.writers.folders import CHROMA
 
 EPILOG = """\
 DATA is a folder in the published layout (DATA/images/**/X.png with DATA/parsing_maps/**/X.npy). OUT becomes a folder
@@ -41,6 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--format', choices=IMAGES, default='packed', help='packed files or WebDataset tar shards [packed]')
     add('--image-format', choices=['jpeg', 'raw', 'png'], help='raw: packed only; png: shards only [jpeg]')
     add('--quality', type=int, default=95, help='of JPEG, 1..100 [95]')
+    add('--chroma', choices=CHROMA, default='4:4:4', help='colour resolution of JPEG [4:4:4]')
     add('--size', type=int, default=224, help='side of the faces in pixels; others are resized [224]')
     add(
         '--patch-size',
@@ -73,12 +75,13 @@ def writer_config(args: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(
                 f'--{name.replace("_", "-")} must be {low} or more, found {getattr(args, name)}.'
             )
+    jpeg = dict(quality=args.quality, chroma=args.chroma)
     if args.format == 'packed':
         patch_size = 16 if args.patch_size is None else args.patch_size
-        return dict(type='packed', encoding=image, quality=args.quality, patch_size=patch_size)
+        return dict(type='packed', encoding=image, patch_size=patch_size, **jpeg)
     if args.patch_size is not None:
         raise ValueError('--patch-size belongs to --format packed: shards keep whole maps.')
-    return dict(type='shards', image_format=image, quality=args.quality)
+    return dict(type='shards', image_format=image, **jpeg)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,6 +33,7 @@ from fsfm_mm.preparation.finish import STATISTICS_FILE
 from fsfm_mm.preparation.run import Outcome, prepare
 from fsfm_mm.preparation.settings import WRITERS, Settings
 from fsfm_mm.preparation.sources import find_items
+from fsfm_mm.preparation.writers.folders import CHROMA
 
 EPILOG = f"""\
 examples:
@@ -50,6 +51,7 @@ PARSERS: dict[str, dict[str, Any]] = {
     'farl-celebm': dict(type='FaRLParser', model='celebm/448'),
     'template': dict(type='TemplateParser'),
 }
+PATCH_SIZE = 16
 CONFIG = 'configs/fsfm/fsfm_vit-s_own-faces.py'
 DATA_ROOT = 'data/my_faces'
 #: Who reads each format in training.
@@ -93,6 +95,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--image-format', choices=['png', 'jpeg', 'raw'], help='raw: packed only [png; packed: jpeg]'
     )
     form.add_argument('--quality', type=int, default=95, help='of JPEG [95]')
+    form.add_argument('--chroma', choices=CHROMA, default='4:4:4', help='colour resolution of JPEG [4:4:4]')
+    form.add_argument(
+        '--patch-size', type=int, metavar='PIXELS', help="packed only: the backbone's patches [16]"
+    )
+    form.add_argument(
+        '--chunk-size',
+        type=int,
+        metavar='FACES',
+        help='sources of one file or shard [256; packed, shards: 1024]',
+    )
     form.add_argument('--map-format', choices=['npy', 'png'], help='of the maps in folders [npy]')
     add_execution_options(parser)
     return parser.parse_args(argv)
@@ -138,23 +150,29 @@ def output_format(args: argparse.Namespace) -> dict[str, Any]:
     image = args.image_format
     if args.map_format and args.format != 'folders':
         raise ValueError('--map-format belongs to --format folders.')
+    if args.patch_size and args.format != 'packed':
+        raise ValueError('--patch-size belongs to --format packed: the other formats keep whole maps.')
     if image == 'raw' and args.format != 'packed':
         raise ValueError('--image-format raw belongs to --format packed.')
+    jpeg = dict(quality=args.quality, chroma=args.chroma)
     if args.format == 'folders':
-        maps = args.map_format or 'npy'
-        return dict(type='folders', image_format=image or 'png', quality=args.quality, map_format=maps)
-    if args.format == 'packed':
-        if image == 'png':
-            raise ValueError('--format packed takes --image-format jpeg or raw.')
-        return dict(type='packed', encoding=image or 'jpeg', quality=args.quality)
-    return dict(type='shards', image_format=image or 'jpeg', quality=args.quality)
+        return dict(type='folders', image_format=image or 'png', map_format=args.map_format or 'npy', **jpeg)
+    if args.format == 'shards':
+        return dict(type='shards', image_format=image or 'jpeg', **jpeg)
+    if image == 'png':
+        raise ValueError('--format packed takes --image-format jpeg or raw.')
+    patch_size = args.patch_size or PATCH_SIZE
+    if args.size % patch_size:
+        raise ValueError(f'--size {args.size} must be a multiple of --patch-size {patch_size}.')
+    return dict(type='packed', encoding=image or 'jpeg', patch_size=patch_size, **jpeg)
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Do what the command line says."""
     detector, parser, imports = components(args)
+    chunk_size = args.chunk_size or (256 if args.format == 'folders' else 1024)
     settings = Settings(
-        detector, parser, output_format(args), args.faces, args.margin, args.size, args.min_face
+        detector, parser, output_format(args), args.faces, args.margin, args.size, args.min_face, chunk_size
     )
     items = find_items(args.sources, args.frames, exclude=args.out)
     about = {'sources': args.sources, 'frames': asdict(args.frames)}

@@ -14,27 +14,12 @@ from fsfm_mm.datasets.face_drawing import draw_face
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
+from fsfm_mm.preparation.writers.folders import encode_image
 from fsfm_mm.preparation.writers.packed import PackedWriter
 from fsfm_mm.preparation.writers.shards import ShardsWriter
 
-_EXACT_COLOUR = [
-    *(cv2.IMWRITE_JPEG_QUALITY, 95),
-    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-]
-_HALF_COLOUR = [
-    *(cv2.IMWRITE_JPEG_QUALITY, 90),
-    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
-]
-
 #: A picture, uint8 (S, S, 3) BGR, and its parsing map, uint8 (S, S).
 Face = tuple[np.ndarray, np.ndarray]
-
-
-class _HalfColourWriter(PackedWriter):
-    """Packs JPEGs as cameras and most programs write them: quality 90, colour at half the resolution."""
-
-    def _encode(self, image: np.ndarray) -> bytes:
-        return cv2.imencode('.jpg', image, _HALF_COLOUR)[1].tobytes()
 
 
 def read_faces(count: int, size: int, data_root: str | None = None) -> list[Face]:
@@ -76,7 +61,7 @@ def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Pat
     """
     packed: dict[str, FaceWriter] = {
         'packed jpeg': PackedWriter('jpeg', 95, patch_size),
-        'packed jpeg 4:2:0': _HalfColourWriter('jpeg', 90, patch_size),
+        'packed jpeg 4:2:0': PackedWriter('jpeg', 90, patch_size, '4:2:0'),
         'packed raw': PackedWriter('raw', patch_size=patch_size),
         'shards jpeg': ShardsWriter('jpeg', 95),
     }
@@ -87,7 +72,7 @@ def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Pat
         name = f'{number:06d}'
         cv2.imwrite(str(roots['png'] / 'images' / f'{name}.png'), image)
         np.save(roots['png'] / 'parsing_maps' / f'{name}.npy', labels.astype(np.int8))
-        cv2.imwrite(str(roots['jpeg'] / 'images' / f'{name}.jpg'), image, _EXACT_COLOUR)
+        (roots['jpeg'] / 'images' / f'{name}.jpg').write_bytes(encode_image(image, '.jpg', 95))
     np.save(roots['jpeg'] / 'label_table.npy', np.stack([patch_labels(m, patch_size) for _, m in faces]))
     for kind, writer in packed.items():
         _pack(faces, roots[kind], writer)

@@ -24,15 +24,16 @@ from fsfm_mm.files import replacing, write_atomically
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
-from fsfm_mm.preparation.writers.folders import encode_image
+from fsfm_mm.preparation.writers.folders import check_jpeg, encode_image
 
 
 class PackedWriter(FaceWriter):
     """Writes ``OUT/packed/``, see :mod:`fsfm_mm.datasets.packed_format`.
 
     Args:
-        encoding: 'jpeg' (4:4:4; about 25 kB a face of 224 pixels) or 'raw' (exact; 147 kB).
+        encoding: 'jpeg' (about 25 kB a face of 224 pixels) or 'raw' (exact; 147 kB).
         quality: JPEG's quality, 1..100.
+        chroma: JPEG's colour resolution, '4:4:4' or '4:2:0'.
         patch_size: Side of the patches of the label table in pixels: that of the backbone. Divides the faces'
             size.
 
@@ -42,14 +43,15 @@ class PackedWriter(FaceWriter):
 
     name = 'packed'
 
-    def __init__(self, encoding: str = 'jpeg', quality: int = 95, patch_size: int = 16) -> None:
+    def __init__(
+        self, encoding: str = 'jpeg', quality: int = 95, patch_size: int = 16, chroma: str = '4:4:4'
+    ) -> None:
         if encoding not in ENCODINGS:
             raise ValueError(f'encoding must be one of {", ".join(ENCODINGS)}, found {encoding!r}.')
-        if not 1 <= quality <= 100:
-            raise ValueError(f'quality must lie within 1 and 100, found {quality}.')
+        check_jpeg(quality, chroma)
         if patch_size < 1:
             raise ValueError(f'patch_size must be 1 or more, found {patch_size}.')
-        self.encoding, self.quality, self.patch_size = encoding, quality, patch_size
+        self.encoding, self.quality, self.chroma, self.patch_size = encoding, quality, chroma, patch_size
 
     def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
         """Write the faces of one chunk and the rows of its table.
@@ -113,7 +115,7 @@ class PackedWriter(FaceWriter):
 
     def _encode(self, image: np.ndarray) -> bytes:
         if self.encoding == 'jpeg':
-            return encode_image(image, '.jpg', self.quality)
+            return encode_image(image, '.jpg', self.quality, self.chroma)
         return np.stack(cv2.split(image)[::-1]).tobytes()
 
     def _check(self, face: PreparedFace, first: PreparedFace) -> None:

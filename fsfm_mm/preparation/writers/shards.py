@@ -26,7 +26,7 @@ from fsfm_mm.datasets.shard_format import (
 from fsfm_mm.files import replacing, write_atomically
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
-from fsfm_mm.preparation.writers.folders import encode_image, encode_map
+from fsfm_mm.preparation.writers.folders import check_jpeg, encode_image, encode_map
 
 
 class ShardsWriter(FaceWriter):
@@ -35,6 +35,7 @@ class ShardsWriter(FaceWriter):
     Args:
         image_format: 'jpeg' (4:4:4; about 25 kB a face of 224 pixels) or 'png' (exact; about 80 kB).
         quality: JPEG's quality, 1..100.
+        chroma: JPEG's colour resolution, '4:4:4' or '4:2:0'.
 
     Raises:
         ValueError: An unknown format, or a quality out of range.
@@ -42,12 +43,11 @@ class ShardsWriter(FaceWriter):
 
     name = 'shards'
 
-    def __init__(self, image_format: str = 'jpeg', quality: int = 95) -> None:
+    def __init__(self, image_format: str = 'jpeg', quality: int = 95, chroma: str = '4:4:4') -> None:
         if image_format not in ENCODINGS:
             raise ValueError(f'image_format must be one of {", ".join(ENCODINGS)}, found {image_format!r}.')
-        if not 1 <= quality <= 100:
-            raise ValueError(f'quality must lie within 1 and 100, found {quality}.')
-        self.image_format, self.quality = image_format, quality
+        check_jpeg(quality, chroma)
+        self.image_format, self.quality, self.chroma = image_format, quality, chroma
 
     def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
         """Write one shard and its part of the index.
@@ -97,7 +97,7 @@ class ShardsWriter(FaceWriter):
     def _add(self, tar: tarfile.TarFile, row: np.ndarray, face: PreparedFace) -> None:
         """Add a face's files; notes in ``row`` where image and map begin and how long they are."""
         key, record = shard_key(face.key), face.record
-        image = encode_image(face.image, ENCODINGS[self.image_format], self.quality)
+        image = encode_image(face.image, ENCODINGS[self.image_format], self.quality, self.chroma)
         record.file, record.sha256 = face.key, hashlib.sha256(image).hexdigest()
         record.map = None if face.labels is None else key + MAP_ENDING
         row[:2] = _add_file(tar, key + ENCODINGS[self.image_format], image)
