@@ -223,3 +223,29 @@ def test_compile_blocks_counts_and_keeps_names(monkeypatch):
     assert list(module.state_dict()) == keys
     assert torch.equal(module(x), before)
     assert len(ran) == 3
+
+
+def test_every_shape_of_a_compiled_block_has_a_kernel_of_its_own(monkeypatch):
+    """Ten lengths through two blocks of one width: twice as many as dynamo's default limit minus its sharing."""
+    shapes = []
+
+    def backend(graph, inputs):
+        shapes.append([tuple(x.shape) if isinstance(x, torch.Tensor) else x for x in inputs])
+        return graph.forward
+
+    real = torch.compile
+    monkeypatch.setattr(
+        torch, 'compile', lambda f, *args, **kwargs: real(f, *args, **{**kwargs, 'backend': backend})
+    )
+    torch.compiler.reset()
+    module = nn.Sequential(Block(8, 2), Block(8, 2))
+    assert compile_blocks(module) == 2
+    with torch.no_grad():
+        for length in range(3, 13):
+            x = torch.randn(2, length, 8)
+            assert module(x).shape == x.shape
+    torch.compiler.reset()
+    seen = {shape for inputs in shapes for shape in inputs if isinstance(shape, tuple) and len(shape) == 3}
+    assert {(2, length, 8) for length in range(3, 13)} <= seen
+    assert not any(isinstance(x, torch.SymInt) for inputs in shapes for x in inputs)
+    assert all(isinstance(side, int) for shape in seen for side in shape)

@@ -68,12 +68,16 @@ def compile_blocks(module: nn.Module) -> int:
     """Compile every :class:`Block` below ``module`` in place; parameter names stay as they are.
 
     Blocks rather than the whole step: compiling the train step makes guards on the learning rate and on
-    batch metadata, and recompiles for ever.
+    batch metadata, and recompiles for ever. Each shape gets a kernel of its own, since there are few (encoder,
+    decoders, target, each in training and not; a short last batch): kernels for any length would be slower.
 
     Returns:
         The number of blocks.
     """
     blocks = [child for child in module.modules() if isinstance(child, Block)]
+    # all blocks share one code object, and with it dynamo's limit: 8 by default, after which it stops compiling
+    dynamo = torch._dynamo.config
+    dynamo.recompile_limit = max(dynamo.recompile_limit, 64)
     for block in blocks:
-        block.compile()
+        block.compile(dynamic=False)
     return len(blocks)
