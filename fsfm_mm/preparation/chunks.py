@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,17 +12,49 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
+from fsfm_mm.preparation.items import Item
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parts import Part
 from fsfm_mm.preparation.pipeline import Clock, Cut, Cutter, crashed
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
+from fsfm_mm.preparation.records import FAILURES
 from fsfm_mm.preparation.settings import Execution, Settings, build_components, build_writer
+from fsfm_mm.preparation.sources import printable
 from fsfm_mm.preparation.store import CannotWriteError, CropStore, StoredFaces
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
 from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.statistics import count_values
+
+#: A file that is there no more, or a disk or server that is.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ENODEV)
+#: What a detector or parser raises when the machine is to blame, not the file.
+_MACHINE_FAILURES: tuple[type[BaseException], ...] = (
+    MemoryError,
+    ConnectionError,
+    torch.OutOfMemoryError,
+    *([torch.AcceleratorError] if hasattr(torch, 'AcceleratorError') else []),
+)
+
+
+class MachineError(Exception):
+    """The machine fails, so going on would blame file after file; the message says why, in one sentence."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> MachineError:
+        """From what a detector or parser raised."""
+        reason = str(error).splitlines()[0].rstrip('.') if str(error) else ''
+        what = f'{type(error).__name__}: {reason}' if reason else type(error).__name__
+        advice = (
+            '' if isinstance(error, ConnectionError) else '; try a smaller --batch-size or fewer --workers'
+        )
+        return cls(f'detector or parser cannot work on this machine ({what}){advice}')
+
+
+class CannotReadError(MachineError):
+    """Sources that were listed are gone; the message names one."""
 
 
 class Report(Protocol):
@@ -91,6 +126,11 @@ class Workshop:
         if self.parser is not None:
             self.parser.prepare()
 
+    def takes_device(self) -> bool:
+        """Whether detector or parser compute where they are told to."""
+        kinds = [type(part) for part in (self.detector, self.parser) if part is not None]
+        return any('device' in inspect.signature(kind).parameters for kind in kinds)
+
     def prepare_chunk(
         self,
         chunk: Chunk,
@@ -111,6 +151,7 @@ class Workshop:
 
         Raises:
             CannotWriteError: The disk refuses.
+            MachineError: Memory, GPU or network fail, or sources are gone.
         """
         job = _ChunkJob(self, chunk, report, 1 if one_by_one else self.batch_size)
         try:
@@ -166,13 +207,17 @@ class _ChunkJob:
             self.clock,
         )
         try:
-            return cutter.cut(item)
+            cuts = cutter.cut(item)
         except CannotWriteError:
             raise
-        except (
-            Exception
-        ) as error:  # a detector or codec that fails at one file costs that file; the record says how
-            return [crashed(item, f'{type(error).__name__}: {error}')]
+        except _MACHINE_FAILURES as error:
+            raise MachineError.of(error) from error
+        # a detector or codec that fails at one file costs that file; the record says how
+        except Exception as error:
+            cuts = [crashed(item, f'{type(error).__name__}: {error}')]
+        if position not in self.chunk.absent and any(cut.record.status in FAILURES for cut in cuts):
+            _check_still_there(item)
+        return cuts
 
     def _parse_batch(self) -> None:
         batch, self.waiting = self.waiting[: self.batch_size], self.waiting[self.batch_size :]
@@ -189,6 +234,8 @@ class _ChunkJob:
         crops = [self.store.crop(cut.slot) for cut in cuts if cut.slot is not None]
         try:
             return list(self.shop.parser.parse(crops, [cut.landmarks for cut in cuts]))
+        except _MACHINE_FAILURES as error:
+            raise MachineError.of(error) from error
         except Exception as error:  # recorded as 'crashed' with the error's text
             return [error] if len(cuts) == 1 else [self._parse([cut])[0] for cut in cuts]
 
@@ -229,3 +276,24 @@ class _ChunkJob:
 def _written(faces: Sequence[PreparedFace]) -> Iterator[np.ndarray]:
     """Images of the faces that were written: a writer may leave out a name that the disk does not take."""
     return (face.image for face in faces if face.record.status == 'ok')
+
+
+def _check_still_there(item: Item) -> None:
+    """A file that cannot be read is the file's fault only while it is still where it was listed.
+
+    Raises:
+        CannotReadError: It is gone, or the folder of its source: a disk was taken away, most likely.
+    """
+    inside = item.path.endswith(f'/{item.source}')
+    root = item.path[: -len(item.source)] if inside else os.path.dirname(item.path) or '.'
+    try:
+        os.stat(item.path)
+        with os.scandir(root):
+            return
+    except OSError as error:
+        if error.errno not in _GONE:
+            return
+        raise CannotReadError(
+            f'{printable(item.path)} was there when the run began and is gone ({error.strerror}): '
+            f'look whether {printable(root)} is still mounted'
+        ) from error

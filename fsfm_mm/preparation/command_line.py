@@ -24,7 +24,8 @@ WITHOUT_WEIGHTS = ('NoDetector', 'TemplateParser', 'DlibFrontal')
 GOES_ON = 'The same command goes on where it stopped.'
 EXIT_CODES = """\
 Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1 stopped or wrong arguments;
-2 done, but files could not be read or crashed (with --strict also: a source gave no face); 130 Ctrl-C; 143 terminated.
+2 done, but files could not be read or crashed (with --strict also: a source or a frame of a video gave no face);
+130 Ctrl-C; 143 terminated. Shares that end before others, and ranks of torchrun or srun, say 0 instead of 2.
 """
 
 
@@ -122,7 +123,11 @@ def add_execution_options(parser: argparse.ArgumentParser) -> None:
         default='processes',
         help='ray: the machines of a Ray cluster [processes]',
     )
-    how.add_argument('--strict', action='store_true', help='exit code 2 also where a source gave no face')
+    how.add_argument(
+        '--strict',
+        action='store_true',
+        help='exit code 2 also where a source or a frame of a video gave no face',
+    )
 
 
 def detector_of(args: argparse.Namespace, default: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +166,10 @@ def share_of(args: argparse.Namespace) -> Share:
     """
     if (args.shard is None) != (args.num_shards is None):
         raise ValueError('--shard and --num-shards belong together.')
-    return Share.from_environment(os.environ) if args.shard is None else Share(args.shard, args.num_shards)
+    share = Share.from_environment(os.environ) if args.shard is None else Share(args.shard, args.num_shards)
+    if share.count > 1:
+        print(f'this command is share {share.index} of 0 .. {share.count - 1}.', file=sys.stderr)
+    return share
 
 
 def check_places(sources: Sequence[str], out: str) -> None:
@@ -194,7 +202,13 @@ def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
 
 
 def exit_code(outcome: Outcome, strict: bool) -> int:
-    """2 where files failed, nothing came out, or (strict) a source gave no face; else 0."""
+    """2 where files failed, nothing came out, or (strict) a source or a frame of a video gave no face; else 0.
+
+    A share says 0 as long as others are at work, and a rank always: a launcher that sees another code ends the
+    other ranks, so one unreadable file would stop the run whenever it is started.
+    """
+    if not outcome.complete or Share.from_environment(os.environ).count > 1:
+        return 0
     faces = outcome.tally.statuses['ok']
     barren = sum(count for status, count in outcome.tally.statuses.items() if status != 'ok')
     failed = outcome.tally.failures or (outcome.complete and not faces) or (strict and barren)

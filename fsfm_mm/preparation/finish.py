@@ -17,8 +17,9 @@ from filelock import FileLock
 from fsfm_mm.files import replacing, write_atomically
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parts import encoded, part_path, parts_done, read_part
-from fsfm_mm.preparation.plan import SUMMARY_FILE, WORK_FOLDER, Plan, is_complete
+from fsfm_mm.preparation.plan import WORK_FOLDER, Plan, is_complete
 from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.sources import SUMMARY_FILE
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.statistics import statistics
 
@@ -121,4 +122,4 @@ def _remove_leftovers(out: Path) -> None:
     for folder, _, names in os.walk(out):
         for name in names:
             if _LEFTOVER.fullmatch(name):
-                Path(folder, name).unlink()
+                Path(folder, name).unlink(missing_ok=True)  # another share may be at it, too

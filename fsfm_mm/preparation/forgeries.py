@@ -9,7 +9,7 @@ from typing import Any
 
 from fsfm_mm.datasets.labelled_base import class_of_folder, one_of, quoted
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
-from fsfm_mm.datasets.named_rules import Video, find_originals
+from fsfm_mm.datasets.named_rules import MANIPULATIONS, Video, find_originals
 from fsfm_mm.datasets.named_sets import NAMED_SETS, check_options
 from fsfm_mm.preparation.items import FrameChoice, Item
 
@@ -26,7 +26,7 @@ class ForgerySource:
         splits: The splits that the set has.
         folder: Function of a video's path and class -> class folder, 'real...' or 'fake...'.
         crops: Whether its pictures are face crops already.
-        real_frames: Frames of a real video; None for as many as of a fake one.
+        real_factor: Function of the options -> frames of a real video for each of a fake one.
         videos: Whether the set has videos; its rule then takes ``find``.
         below: Leading folders of a path that the name leaves out; None for all of them.
     """
@@ -34,7 +34,7 @@ class ForgerySource:
     splits: tuple[str, ...]
     folder: Callable[[str, str], str] = lambda path, name: name
     crops: bool = False
-    real_frames: int | None = None
+    real_factor: Callable[[Mapping[str, Any]], int] = lambda options: 1
     videos: bool = True
     below: int | None = None
 
@@ -55,10 +55,16 @@ def _diff_folder(path: str, name: str) -> str:
     return 'real' if name == 'real' else f'fake_{path.split("/")[1]}'
 
 
+def _ffpp_real_factor(options: Mapping[str, Any]) -> int:
+    chosen = options.get('manipulations', MANIPULATIONS)
+    return 1 if isinstance(chosen, str) else len(set(chosen))
+
+
 _CELEB = ForgerySource(('train', 'test'), _celeb_folder)
 FORGERY_SOURCES: dict[str, ForgerySource] = {
-    # four manipulations a real video: four times the frames of it keep the classes even (the published recipe)
-    'ffpp': ForgerySource(SPLITS, _ffpp_folder, real_frames=128),
+    # as many frames of a real video as of its manipulations together keep the classes even: 128 for four times 32
+    # in the published recipe
+    'ffpp': ForgerySource(SPLITS, _ffpp_folder, real_factor=_ffpp_real_factor),
     'dfd': ForgerySource(('test',)),
     'celebdf_v1': _CELEB,
     'celebdf_v2': _CELEB,
@@ -78,11 +84,13 @@ class Plan:
         items: The work.
         videos: (split, class folder) -> number of its videos.
         missing: Listed videos whose files are not there.
+        frames: Class -> frames of one of its videos; empty where they are not counted.
     """
 
     items: list[Item] = field(default_factory=list)
     videos: dict[tuple[str, str], int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    frames: dict[str, int] = field(default_factory=dict)
 
     def add(self, item: Item, split: str, folder: str) -> None:
         """Take in an item, and count its video."""
@@ -107,7 +115,7 @@ def forgery_plan(
         root: The set as it was downloaded.
         splits: Which splits; None for all that the set has.
         frames: Frames of a video.
-        real_frames: Frames of a real one; None for the published number.
+        real_frames: Frames of a real one; None for as many as keep the classes even, as published.
         options: Options of the set's rule, see :mod:`fsfm_mm.datasets.named_rules`.
 
     Raises:
@@ -117,30 +125,32 @@ def forgery_plan(
     source, named = FORGERY_SOURCES[name], NAMED_SETS[name]
     check_options(name, options or {})
     find = {'find': find_originals} if source.videos else {}
+    real = _real_frames(source, frames, real_frames, options or {})
     plan = Plan()
+    if source.videos and frames.mode == 'count':
+        plan.frames = {'fake': frames.value, 'real': real.value}
     for split in splits or source.splits:
         one_of(f'the split of {name}', split, source.splits)
         videos = named.rule(root, split, **find, **(options or {}))
         for video in videos:
-            _add_video(plan, source, root, split, video, _frames_of(video, frames, real_frames, source))
+            wanted = real if video.class_name == 'real' else frames
+            _add_video(plan, source, root, split, video, wanted if source.videos else None)
         if videos and not any(video.frames for video in videos):
             raise ValueError(
                 f'{root}: none of the {len(videos)} videos of the split {split} is there, for instance '
                 f'{quoted([video.name for video in videos[:3]])}.'
             )
-    _refuse_same_names(plan.items)
+    refuse_same_keys(plan.items)
     return plan
 
 
-def _frames_of(
-    video: Video, frames: FrameChoice, real_frames: int | None, source: ForgerySource
-) -> FrameChoice | None:
-    if not source.videos:
-        return None
-    count = real_frames or source.real_frames
-    if video.class_name == 'real' and count and frames.mode == 'count':
-        return FrameChoice('count', count)
-    return frames
+def _real_frames(
+    source: ForgerySource, frames: FrameChoice, real_frames: int | None, options: Mapping[str, Any]
+) -> FrameChoice:
+    if frames.mode != 'count':
+        return frames
+    count = frames.value * source.real_factor(options) if real_frames is None else real_frames
+    return FrameChoice('count', count)
 
 
 def _add_video(
@@ -165,8 +175,12 @@ def _number(path: str, number: int) -> str:
     return stem if stem.isdigit() else str(number)
 
 
-def _refuse_same_names(items: Sequence[Item]) -> None:
-    """Two videos of one name in a class folder would overwrite each other."""
+def refuse_same_keys(items: Sequence[Item]) -> None:
+    """Two sources with one name for their results would overwrite each other's.
+
+    Raises:
+        ValueError: There are two.
+    """
     seen: dict[str, Item] = {}
     for item in items:
         other = seen.setdefault(item.key, item)
@@ -211,5 +225,5 @@ def folder_plan(root: str, split: str = 'test', frames: FrameChoice = ALL_OVER) 
                 plan.add(item, name, folder)
     if not plan.items:
         raise ValueError(f'{root}: no videos or pictures in its class folders.')
-    _refuse_same_names(plan.items)
+    refuse_same_keys(plan.items)
     return plan

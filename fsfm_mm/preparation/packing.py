@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -11,7 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,13 +24,14 @@ from fsfm_mm.datasets.transforms.geometry import resize_image, resize_labels
 from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace
 from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords, finish
 from fsfm_mm.preparation.items import Item
+from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parts import Part, parts_done, write_part
-from fsfm_mm.preparation.plan import Chunk, begin, check_place, is_complete, make_plan
+from fsfm_mm.preparation.plan import SUMMARY_FILE, Chunk, begin, check_place, is_complete, make_plan
 from fsfm_mm.preparation.progress import Progress, Tally
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.preparation.settings import Settings, build_writer
 from fsfm_mm.preparation.store import CannotWriteError
-from fsfm_mm.preparation.workers import StoppedError, one_thread
+from fsfm_mm.preparation.workers import StoppedError, _end_with_parent, one_thread
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.statistics import count_values
@@ -90,6 +95,7 @@ def pack(
         )
     items, maps = _listing(os.fspath(data), need_maps, missing_maps)
     parser = dict(type='StoredMaps') if need_maps else None
+    approximate = need_maps and _approximate(Path(data, SUMMARY_FILE))
     settings = Settings(dict(type='NoDetector'), parser, form, 'largest', 1.0, size, 0, chunk_size)
     plan = make_plan(items, settings, {'sources': [os.fspath(data)]})
     check_place(out, plan)
@@ -103,7 +109,7 @@ def pack(
                 if chunk.number not in done
             ]
             _work(tasks, workers, Progress(len(items), len(items) - sum(task.chunk.weight for task in tasks)))
-        finish(out, plan, writer, None)
+        finish(out, plan, writer, cast(FaceParser, SimpleNamespace(approximate=approximate)))
     except OSError as error:
         raise StoppedError(str(CannotWriteError.of(error, out))) from error
     tally = Tally(sources=len(items))
@@ -126,6 +132,25 @@ def _listing(data: str, need_maps: bool, missing_maps: str) -> tuple[list[Item],
     return items, maps
 
 
+def _approximate(summary: Path) -> bool:
+    """What the preparation of the data says of its maps; False where they come from elsewhere.
+
+    Raises:
+        ValueError: Its file holds something else.
+    """
+    if not summary.is_file():
+        return False
+    try:
+        about = json.loads(summary.read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f'{summary}: no JSON ({error}): prepare the set again, or delete the file.'
+        ) from error
+    if not isinstance(about, dict):
+        raise ValueError(f'{summary}: expected a JSON object: prepare the set again, or delete the file.')
+    return bool(about.get('approximate_maps'))
+
+
 def _work(tasks: Sequence[_Task], workers: int, progress: Progress) -> None:
     try:
         for chunk, statuses in _results(tasks, workers):
@@ -143,9 +168,16 @@ def _results(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[Chunk, Coun
     context = multiprocessing.get_context(
         'forkserver'
     )  # a fork of this process could wait for its threads for ever
-    with ProcessPoolExecutor(min(workers, max(len(tasks), 1)), mp_context=context) as pool, _cancelled(pool):
+    count = min(workers, max(len(tasks), 1))
+    with ProcessPoolExecutor(count, context, initializer=_begin_worker) as pool, _cancelled(pool):
         for future in as_completed([pool.submit(_pack_chunk, task) for task in tasks]):
             yield future.result()
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 @contextmanager

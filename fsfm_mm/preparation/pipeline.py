@@ -77,7 +77,7 @@ class Cutter:
         settings: Choice, margin, size, least face.
         detector: Finds the faces.
         keep: Takes a crop, uint8 (S, S, 3), and returns where it is kept.
-        alive: Called after every few frames of a video.
+        alive: Called after every few frames of a video, also of those that are only passed over.
         clock: Counts the seconds of reading, detecting and cutting.
     """
 
@@ -151,7 +151,8 @@ class Cutter:
         broken: list[Cut] = []
         assert item.frames is not None
         try:
-            for batch in _batches(self.clock.iterate('read', read_frames(item.path, item.frames))):
+            frames_read = read_frames(item.path, item.frames, self.alive)
+            for batch in _batches(self.clock.iterate('read', frames_read)):
                 self.alive()
                 frames += [index for index, _ in batch]
                 found = self._detect([picture for _, picture in batch])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,14 @@ from typing import Any
 from fsfm_mm.files import write_atomically
 from fsfm_mm.preparation.items import Item
 from fsfm_mm.preparation.settings import Settings, versions
-from fsfm_mm.preparation.sources import printable
+from fsfm_mm.preparation.sources import SUMMARY_FILE, printable
 
 #: Frames that a video is taken for where their number is not known from the settings.
 UNKNOWN_FRAMES = 32
 #: Folder for what is needed until a run is complete.
 WORK_FOLDER = '.prepare'
-#: Written last of all: where it is, the run is complete.
-SUMMARY_FILE = 'prepare.json'
+#: Of a plan that chooses for itself: about so many chunks, each within these bounds.
+_CHUNKS, _LEAST_CHUNK, _LARGEST_CHUNK = 64, 16, 256
 _NOT_COMPARED = ('sources', 'versions')
 _FRAME, _FACE = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
 
@@ -33,10 +34,12 @@ class Chunk:
     Attributes:
         number: Its place in the plan, from 0.
         items: The sources.
+        absent: Places in ``items`` of those that were not there when they were listed: dangling links.
     """
 
     number: int
     items: tuple[Item, ...]
+    absent: frozenset[int] = frozenset()
 
     @property
     def weight(self) -> int:
@@ -64,26 +67,53 @@ def weight(item: Item) -> int:
     return item.frames.value if item.frames.mode in ('count', 'middle') else UNKNOWN_FRAMES
 
 
-def make_chunks(items: Sequence[Item], chunk_size: int) -> Iterator[Chunk]:
-    """Cut the sources into chunks of ``chunk_size`` pictures and frames; a chunk has at least one source."""
+def default_chunk_size(items: Sequence[Item]) -> int:
+    """Small enough that a small set, too, keeps many processes busy; the same for the same listing."""
+    total = sum(weight(item) for item in items)
+    return max(_LEAST_CHUNK, min(_LARGEST_CHUNK, -(-total // _CHUNKS)))
+
+
+def make_chunks(
+    items: Sequence[Item], chunk_size: int, sizes: Sequence[int] | None = None
+) -> Iterator[Chunk]:
+    """Cut the sources into chunks of ``chunk_size`` pictures and frames; a chunk has at least one source.
+
+    Args:
+        items: The sources.
+        chunk_size: Most pictures and frames of a chunk of several sources.
+        sizes: Bytes of each source, see :func:`sizes_of`; None where all are there.
+    """
+
+    def chunk(number: int, begin: int, end: int) -> Chunk:
+        absent = (i - begin for i in range(begin, end) if sizes is not None and sizes[i] < 0)
+        return Chunk(number, tuple(items[begin:end]), frozenset(absent))
+
     number, begin, total = 0, 0, 0
     for i, item in enumerate(items):
         if total and total + weight(item) > chunk_size:
-            yield Chunk(number, tuple(items[begin:i]))
+            yield chunk(number, begin, i)
             number, begin, total = number + 1, i, 0
         total += weight(item)
     if begin < len(items):
-        yield Chunk(number, tuple(items[begin:]))
+        yield chunk(number, begin, len(items))
 
 
-def listing_digest(items: Sequence[Item]) -> str:
+def sizes_of(items: Sequence[Item]) -> list[int]:
+    """Bytes of each source; -1 for a dangling link: reading it will say so."""
+    return [_size(item.path) for item in items]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1
+
+
+def listing_digest(items: Sequence[Item], sizes: Sequence[int]) -> str:
     """SHA-256 over the names, sizes and wanted frames of all sources; not over where their roots lie."""
     digest = hashlib.sha256()
-    for item in items:
-        try:
-            size = os.path.getsize(item.path)
-        except OSError:  # a dangling link: reading it will say so
-            size = -1
+    for item, size in zip(items, sizes):
         line = json.dumps([item.root, item.source, item.key, size, str(item.frames), item.frame_name])
         digest.update(line.encode() + b'\n')
     return digest.hexdigest()
@@ -103,10 +133,13 @@ def make_plan(items: Sequence[Item], settings: Settings, about: dict[str, Any]) 
     if not items:
         raise ValueError('there are no pictures or videos in the sources.')
     _check_keys(items, settings.choice)
-    listing = {'files': len(items), 'sha256': listing_digest(items)}
-    content = {**about, **settings.as_dict(), 'listing': listing, 'versions': versions()}
+    sizes = sizes_of(items)
+    listing = {'files': len(items), 'sha256': listing_digest(items, sizes)}
+    chunk_size = settings.chunk_size or default_chunk_size(items)
+    chosen = {**settings.as_dict(), 'chunk_size': chunk_size}
+    content = {**about, **chosen, 'listing': listing, 'versions': versions()}
     # as it will be read back: tuples are lists in JSON
-    return Plan(json.loads(json.dumps(content)), tuple(make_chunks(items, settings.chunk_size)))
+    return Plan(json.loads(json.dumps(content)), tuple(make_chunks(items, chunk_size, sizes)))
 
 
 def _check_keys(items: Sequence[Item], choice: str) -> None:
@@ -160,20 +193,26 @@ def check_place(out: Path, plan: Plan) -> None:
 def begin(out: Path, plan: Plan) -> None:
     """Take a folder that :func:`check_place` has passed for a run; once it is ours, nothing happens.
 
+    Of several commands that begin at once the first takes it; the others go on only if they are of the same run.
+
     Raises:
         OSError: The folder cannot be written.
+        ValueError: Another command has taken it for another run in the meantime.
     """
-    if not _plan_file(out).is_file():
-        write_atomically(_plan_file(out), json.dumps(plan.about, indent=2) + '\n', sync=True)
-
-
-def open_plan(out: Path, plan: Plan) -> bool:
-    """:func:`check_place` and :func:`begin`; returns True when the complete result is there already."""
+    file = _plan_file(out)
+    if not file.is_file():
+        mine = file.with_name(f'plan-{uuid.uuid4().hex}.json')
+        write_atomically(mine, json.dumps(plan.about, indent=2) + '\n', sync=True)
+        try:
+            os.link(mine, file)  # whole at once, and never over the plan of another
+        except FileExistsError:
+            pass  # compared below
+        except OSError:  # a file system without hard links
+            if not file.is_file():
+                os.replace(mine, file)
+        finally:
+            mine.unlink(missing_ok=True)
     check_place(out, plan)
-    if is_complete(out):
-        return True
-    begin(out, plan)
-    return False
 
 
 def _plan_file(out: Path) -> Path:

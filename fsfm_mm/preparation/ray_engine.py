@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fsfm_mm.preparation.chunks import Watcher, Workshop
+from fsfm_mm.preparation.chunks import MachineError, Watcher, Workshop
 from fsfm_mm.preparation.parts import write_part
 from fsfm_mm.preparation.plan import Chunk
 from fsfm_mm.preparation.store import CannotWriteError
@@ -21,7 +21,9 @@ def work_on(job: Job, chunk: Chunk) -> Counter[str]:
     key = repr(job)
     with one_thread():
         if key not in _SHOPS:
-            _SHOPS[key] = Workshop.build(job.settings, job.out, job.execution)
+            shop = Workshop.build(job.settings, job.out, job.execution)
+            shop.prepare()  # here, or missing weights would be a failure of every file
+            _SHOPS[key] = shop
         part = _SHOPS[key].prepare_chunk(chunk)
     try:
         write_part(job.out, part)
@@ -38,7 +40,7 @@ def work_with_ray(job: Job, chunks: Sequence[Chunk], watcher: Watcher) -> None:
 
     Raises:
         ValueError: Ray is not installed.
-        StoppedError: The output cannot be written.
+        StoppedError: The output cannot be written, or a machine fails.
     """
     try:
         import ray
@@ -59,7 +61,7 @@ def work_with_ray(job: Job, chunks: Sequence[Chunk], watcher: Watcher) -> None:
         chunk = running.pop(ready)
         try:
             watcher.done(chunk, ray.get(ready))
-        except CannotWriteError as error:
+        except (CannotWriteError, MachineError) as error:
             raise StoppedError(str(error)) from error
         except ray.exceptions.WorkerCrashedError:
             crashed.append(chunk)

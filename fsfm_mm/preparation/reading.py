@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -26,6 +26,8 @@ _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 _HELD_BYTES = 1 << 28
 #: A video that ends before this share of its stated length is broken; a few frames less are common and harmless.
 _WHOLE = 0.9
+#: Frames that are decoded between two signs of life.
+_ALIVE_EVERY = 100
 
 
 class UnreadableError(ValueError):
@@ -104,7 +106,9 @@ def _decode(image: Image.Image) -> np.ndarray:
     return cv2.cvtColor(np.asarray(image.convert('RGB')), cv2.COLOR_RGB2BGR)
 
 
-def read_frames(path: str | os.PathLike, choice: FrameChoice) -> Iterator[tuple[int, np.ndarray]]:
+def read_frames(
+    path: str | os.PathLike, choice: FrameChoice, alive: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, np.ndarray]]:
     """Read the chosen frames of a video, upright.
 
     Every frame is decoded in turn, since seeking is not exact in most formats. The number of frames that a file
@@ -113,6 +117,7 @@ def read_frames(path: str | os.PathLike, choice: FrameChoice) -> Iterator[tuple[
     Args:
         path: The file; any characters that the file system allows.
         choice: Which frames.
+        alive: Called every hundred frames that are decoded, wanted or not.
 
     Yields:
         Number of the frame, from 0, ascending, and the frame, uint8 (H, W, 3) BGR.
@@ -122,18 +127,18 @@ def read_frames(path: str | os.PathLike, choice: FrameChoice) -> Iterator[tuple[
             beginning have been yielded, it breaks off long before its stated end.
     """
     if choice.mode in ('stride', 'all'):
-        first = _Pass(path, range(0, sys.maxsize, choice.value if choice.mode == 'stride' else 1))
+        first = _Pass(path, range(0, sys.maxsize, choice.value if choice.mode == 'stride' else 1), alive)
         yield from first
     else:
         stated, frame_bytes = _stated(path)
         wanted = frozenset(choice.indices(stated).tolist())
         fits = len(wanted) * frame_bytes <= _HELD_BYTES
-        first = _Pass(path, wanted if fits else frozenset())
+        first = _Pass(path, wanted if fits else frozenset(), alive)
         held: Iterable[tuple[int, np.ndarray]] = list(first)
         if not fits or first.count != stated:
             wanted = frozenset(choice.indices(first.count).tolist())
             # the rest was decoded before
-            held = itertools.islice(_Pass(path, wanted), len(wanted))
+            held = itertools.islice(_Pass(path, wanted, alive), len(wanted))
         yield from held
     if first.problem:
         raise UnreadableError(f'{printable(path)}: {first.problem}')
@@ -145,14 +150,17 @@ class _Pass:
     Args:
         path: The file.
         wanted: Numbers of the frames to give.
+        alive: Called every hundred frames.
 
     Attributes:
         count: Frames decoded so far.
         problem: Why it ended before its end; '' where it did not. To be looked at afterwards.
     """
 
-    def __init__(self, path: str | os.PathLike, wanted: range | frozenset[int]) -> None:
-        self.path, self.wanted = path, wanted
+    def __init__(
+        self, path: str | os.PathLike, wanted: range | frozenset[int], alive: Callable[[], None]
+    ) -> None:
+        self.path, self.wanted, self.alive = path, wanted, alive
         self.count = 0
         self.problem = ''
 
@@ -168,6 +176,8 @@ class _Pass:
                         return
                     yield self.count, frame
                 self.count += 1
+                if self.count % _ALIVE_EVERY == 0:
+                    self.alive()
             self.problem = self._why_it_ended(video, seen)
 
     def _why_it_ended(self, video: cv2.VideoCapture, seen: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,11 @@ class Share:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Share:
-        """The share of a rank that torchrun or SLURM started; everything outside of them."""
-        for rank, world in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_NTASKS')):
+        """The share of a rank that torchrun or SLURM's srun started; everything outside of them.
+
+        ``SLURM_NTASKS`` is not asked: a batch script has it too, where nobody works on the other shares.
+        """
+        for rank, world in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS')):
             if rank in environment and world in environment:
                 return cls(int(environment[rank]), int(environment[world]))
         return cls()
@@ -92,7 +95,7 @@ def prepare(
     Raises:
         ValueError: The output belongs to something else, settings are wrong, or weights are missing.
         ConnectionError: Weights cannot be fetched.
-        StoppedError: The disk refuses, or workers cannot run. What was done is kept.
+        StoppedError: The disk refuses, sources or memory are gone, or workers cannot run. What was done is kept.
     """
     if engine not in ENGINES:
         raise ValueError(f'the engine must be one of {", ".join(ENGINES)}, found {engine!r}.')
@@ -101,6 +104,7 @@ def prepare(
     # on the CPU and dropped again: it only tells wrong settings and missing weights before any work
     shop = Workshop.build(settings, out, Execution(device='cpu', imports=execution.imports))
     approximate = shop.parser is not None and shop.parser.approximate
+    execution = replace(execution, workers=execution.num_workers(shop.takes_device()))
     check_place(out, plan)
     repeated = is_complete(out)
     mine = plan.chunks[share.index :: share.count]

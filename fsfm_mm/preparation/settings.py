@@ -28,6 +28,9 @@ WRITERS = {
     'shards': ('fsfm_mm.preparation.writers.shards', 'ShardsWriter'),
 }
 
+#: More would only fill its memory: one process alone keeps a GPU busy for most of the time.
+_WORKERS_PER_GPU = 2
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,7 +44,7 @@ class Settings:
         margin: Side of the square over the longer side of the face's box, above 0.
         size: Side of the crops in pixels; None keeps each as large as it was cut out (files without maps only).
         min_face: Faces whose box's longer side is below so many pixels are left out (status 'small').
-        chunk_size: Pictures, or wanted frames, that are worked on and written together.
+        chunk_size: Pictures, or wanted frames, that are worked on and written together; None lets the plan choose.
     """
 
     detector: Mapping[str, Any]
@@ -51,7 +54,7 @@ class Settings:
     margin: float = CROP_MARGIN
     size: int | None = 224
     min_face: int = 40
-    chunk_size: int = 256
+    chunk_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:
@@ -75,7 +78,8 @@ class Execution:
 
     Attributes:
         workers: Processes on this machine; 0 works in the calling process, where a file that crashes it ends
-            the run. None takes one for each core (shared by the ranks of torchrun on this machine).
+            the run. None takes one for each core, and at most two for each GPU that is computed on (both shared
+            by the ranks of torchrun on this machine).
         device: 'auto', 'cpu', 'cuda' or 'cuda:N' for detectors and parsers that compute with torch; workers
             share several GPUs round robin.
         batch_size: Crops that are parsed together.
@@ -101,11 +105,19 @@ class Execution:
         if self.device.startswith('cuda') and not torch.cuda.is_available():
             raise ValueError(f'device is {self.device}, but torch finds no CUDA here: use auto or cpu.')
 
-    def num_workers(self) -> int:
-        """Processes to start on this machine."""
+    def num_workers(self, with_device: bool = False) -> int:
+        """Processes to start on this machine.
+
+        Args:
+            with_device: Whether detector or parser compute on ``device``: each process keeps its own copy there.
+        """
         if self.workers is not None:
             return self.workers
-        return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+        workers = len(os.sched_getaffinity(0))
+        if with_device and self.device != 'cpu' and torch.cuda.is_available():
+            gpus = torch.cuda.device_count() if self.device in ('auto', 'cuda') else 1
+            workers = min(workers, _WORKERS_PER_GPU * gpus)
+        return max(1, workers // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
 
     def device_of(self, worker: int) -> str:
         """Device of a worker: the GPUs in turn where 'auto' or 'cuda' leaves the choice."""

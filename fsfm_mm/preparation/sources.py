@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fsfm_mm.datasets.listing import list_files
 from fsfm_mm.preparation.items import FrameChoice, Item
 
 #: Extensions of pictures, lower case; names are compared without regard to case.
-PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
+PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
 #: Extensions of videos.
 VIDEO_EXTENSIONS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
 _EXTENSIONS = PICTURE_EXTENSIONS + VIDEO_EXTENSIONS
+#: Written last of all by a run: the folder that holds it is a complete result.
+SUMMARY_FILE = 'prepare.json'
+#: Endings of files passed over that are named; the rest is counted.
+_NAMED_ENDINGS = 5
 #: Longest part of a key between two '/', in bytes of UTF-8: file systems end at 255, and a track, a frame number,
 #: an ending and the marks of an unfinished file are still to come.
 _LONGEST = 180
@@ -26,12 +32,20 @@ _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\\\\]')
 _FRAME, _FACE = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
 
 
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
 def find_items(
-    sources: Sequence[str | Path], frames: FrameChoice, exclude: str | Path | None = None
+    sources: Sequence[str | Path],
+    frames: FrameChoice,
+    exclude: str | Path | None = None,
+    say: Callable[[str], None] = _to_stderr,
 ) -> list[Item]:
     """List pictures and videos, by their extensions.
 
-    Folders are searched through, symbolic links to folders included; names that begin with a dot are left out.
+    Folders are searched through, symbolic links to folders included; names that begin with a dot are left out,
+    and so are folders inside a source that hold the result of an earlier run (its ``prepare.json``).
     The order is that of the sources, and the order of the names inside each.
 
     The key of an item is its path in the source without the extension, after the folder's name where there are
@@ -44,6 +58,7 @@ def find_items(
         sources: Files or folders.
         frames: Which frames of the videos.
         exclude: A folder whose files are left out: the output, where it lies in a source.
+        say: Hears what was passed over: files with other endings, results of earlier runs.
 
     Returns:
         The items; ``path`` and ``source`` may hold bytes that are no UTF-8 as lone surrogates, ``key`` never does.
@@ -57,7 +72,7 @@ def find_items(
     roots = [os.path.abspath(os.fspath(source)) for source in sources]
     _refuse_overlap(roots, exclude)
     # number of the source, folder, path of the file in the folder
-    found = [(number, *entry) for number, root in enumerate(roots) for entry in _files(root, exclude)]
+    found = [(number, *entry) for number, root in enumerate(roots) for entry in _files(root, exclude, say)]
     prefixes = _prefixes(roots)
     keys = _keys([prefixes[number] + file for number, _, file in found])
     return [
@@ -101,7 +116,7 @@ def _refuse_overlap(roots: Sequence[str], exclude: str | Path | None) -> None:
                 )
 
 
-def _files(root: str, exclude: str | Path | None) -> list[tuple[str, str]]:
+def _files(root: str, exclude: str | Path | None, say: Callable[[str], None]) -> list[tuple[str, str]]:
     """Folder and path in it of all pictures and videos of a source."""
     if os.path.isfile(root):
         if not root.lower().endswith(_EXTENSIONS):
@@ -114,19 +129,56 @@ def _files(root: str, exclude: str | Path | None) -> list[tuple[str, str]]:
     if not os.path.isdir(root):
         raise ValueError(f'the source {printable(root)} does not exist.')
     try:
-        files = list_files(root, _EXTENSIONS)
+        files = list_files(root, ('',))  # all, to tell what is passed over
     except OSError as error:
         where = printable(error.filename or root)
         raise ValueError(f'the source {where} cannot be listed ({error.strerror or error}).') from error
     if exclude is not None:
         inside = os.path.relpath(os.path.realpath(exclude), os.path.realpath(root)) + '/'
         files = [file for file in files if not file.startswith(inside)]
+    files = _wanted(root, _without_results(root, files, say), say)
     if not files:
         raise ValueError(
             f'the source {printable(root)} holds no pictures ({" ".join(PICTURE_EXTENSIONS)}) '
             f'and no videos ({" ".join(VIDEO_EXTENSIONS)}).'
         )
     return [(root, file) for file in files]
+
+
+def _without_results(root: str, files: list[str], say: Callable[[str], None]) -> list[str]:
+    """Leave out folders with the result of an earlier run: its crops would become sources. Not the root itself."""
+    ending = f'/{SUMMARY_FILE}'
+    results = [file[: -len(SUMMARY_FILE)] for file in files if file.endswith(ending)]
+    results = [folder for folder in results if _is_result(os.path.join(root, folder, SUMMARY_FILE))]
+    for folder in results:
+        say(f'passed over: {printable(os.path.join(root, folder))}, the result of an earlier run.')
+    return [file for file in files if not file.startswith(tuple(results))]
+
+
+def _is_result(file: str) -> bool:
+    try:
+        with open(file, encoding='utf-8') as stream:
+            content = json.load(stream)
+    except (OSError, ValueError):  # of somebody else
+        return False
+    return isinstance(content, dict) and 'listing' in content
+
+
+def _wanted(root: str, files: list[str], say: Callable[[str], None]) -> list[str]:
+    """Pictures and videos; the others are counted by their endings."""
+    wanted = [file for file in files if file.lower().endswith(_EXTENSIONS)]
+    others = Counter(
+        os.path.splitext(file)[1].lower() or 'none'
+        for file in files
+        if not file.lower().endswith(_EXTENSIONS)
+    )
+    if others:
+        ranked = sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))
+        named = [f'{printable(ending)} {count}' for ending, count in ranked[:_NAMED_ENDINGS]]
+        more = ['...'] if len(ranked) > _NAMED_ENDINGS else []
+        count = f'{others.total()} file{"s" * (others.total() > 1)} with other endings'
+        say(f'passed over: {count} in {printable(root)} ({", ".join(named + more)}).')
+    return wanted
 
 
 def _prefixes(roots: Sequence[str]) -> list[str]:

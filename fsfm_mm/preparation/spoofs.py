@@ -13,7 +13,7 @@ from fsfm_mm.datasets.labelled_base import one_of, quoted
 from fsfm_mm.datasets.list_files import inside, read_lines
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.forgeries import CLASSES, Plan
+from fsfm_mm.preparation.forgeries import CLASSES, Plan, refuse_same_keys
 from fsfm_mm.preparation.items import FrameChoice, Item
 from fsfm_mm.preparation.records import FaceRecord
 
@@ -103,15 +103,15 @@ def spoof_plan(root: str, domain: str, protocol: str = 'MCIO', rule: str | None 
     if not os.path.isdir(root):
         raise ValueError(f'{root}: no such folder.')
     plan = Plan()
-    keys: dict[str, str] = {}
     videos: dict[tuple[str, str], set[str]] = defaultdict(set)
     for path in list_files(root, VIDEO_EXTENSIONS + (IMAGE_EXTENSIONS if rule == 'folders' else ())):
         place = RULES[rule](root, path)
         if place is None:
             continue
-        item = _item(root, path, protocol, place, keys)
+        item = _item(root, path, protocol, place)
         plan.items.append(item)
         videos[place].add(item.key if item.frames else _video_of_frame(item.key, protocol, item.path))
+    refuse_same_keys(plan.items)
     plan.videos = {place: len(names) for place, names in videos.items()}
     found = {name for _, name in plan.videos}
     if found != set(CLASSES):
@@ -122,7 +122,7 @@ def spoof_plan(root: str, domain: str, protocol: str = 'MCIO', rule: str | None 
     return plan
 
 
-def _item(root: str, path: str, protocol: str, place: tuple[str, str], keys: dict[str, str]) -> Item:
+def _item(root: str, path: str, protocol: str, place: tuple[str, str]) -> Item:
     split, name = place
     stem, ending = os.path.splitext(path)
     folders = (
@@ -137,9 +137,6 @@ def _item(root: str, path: str, protocol: str, place: tuple[str, str], keys: dic
     )
     video = '_'.join(part for part in stem.split('/') if part not in (*folders, *SPLITS, 'scene01'))
     key = f'{split}/{name}/{video}'
-    other = keys.setdefault(key, path)
-    if other != path:
-        raise ValueError(f'{root}: {other} and {path} would both be written as {key}: rename or remove one.')
     full = os.path.join(root, path)
     if ending.lower() not in VIDEO_EXTENSIONS:
         _video_of_frame(key, protocol, full)

@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from fsfm_mm.preparation.chunks import Watcher, Workshop
+from fsfm_mm.preparation.chunks import MachineError, Watcher, Workshop
 from fsfm_mm.preparation.parts import Part, write_part
 from fsfm_mm.preparation.plan import Chunk
 from fsfm_mm.preparation.settings import Execution, Settings
@@ -58,16 +58,17 @@ def work_here(job: Job, chunks: Iterable[Chunk], watcher: Watcher) -> None:
     """Work on chunks in this process.
 
     Raises:
-        StoppedError: The output cannot be written.
+        StoppedError: The output cannot be written, or the machine fails.
     """
     with one_thread():
         shop = Workshop.build(job.settings, job.out, job.execution)
+        shop.prepare()
         for chunk in chunks:
             number = chunk.number
             try:
                 part = shop.prepare_chunk(chunk, lambda _, weight, faces: watcher.at(number, weight, faces))  # noqa: B023
                 _save(job.out, part)
-            except CannotWriteError as error:
+            except (CannotWriteError, MachineError) as error:
                 raise StoppedError(str(error)) from error
             watcher.done(chunk, part.statuses())
 
@@ -125,7 +126,7 @@ def _serve(connection: Connection, job: Job, number: int) -> None:
             connection.send(('done', part.statuses()))
     except EOFError:  # no more work
         return
-    except CannotWriteError as error:
+    except (CannotWriteError, MachineError) as error:
         connection.send(('stop', str(error)))
     except Exception as error:
         connection.send(('stop', f'a worker process failed ({type(error).__name__}: {error})'))
@@ -191,7 +192,7 @@ class Crew:
         """Work on chunks until all are done.
 
         Raises:
-            StoppedError: The output cannot be written, or processes die without working on a source.
+            StoppedError: The output cannot be written, the machine fails, or processes die without working on a source.
         """
         self._tasks = deque(_Task(chunk) for chunk in chunks)
         try:

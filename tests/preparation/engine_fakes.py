@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.faces import Face
@@ -22,8 +23,11 @@ from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
 
 #: First pixel (BGR) of a picture that the detector below does something to.
 MARKS = {'exit': (1, 0, 7), 'segv': (2, 0, 7), 'hang': (3, 0, 7), 'raise': (4, 0, 7), 'no_face': (5, 0, 7)}
+#: What the machine, not the picture, is to blame for: kind of error by mark.
+MACHINE_MARKS = {(21, 0, 7): MemoryError, (22, 0, 7): torch.OutOfMemoryError, (23, 0, 7): ConnectionError}
 #: The same for the parser, as the first pixel of a crop.
 PARSER_MARKS = {'exit': (11, 0, 7), 'raise': (14, 0, 7), 'none': (15, 0, 7)}
+PARSER_MACHINE_MARKS = {(31, 0, 7): MemoryError, (32, 0, 7): torch.OutOfMemoryError}
 
 
 @FACE_DETECTORS.register_module(force=True)
@@ -49,6 +53,8 @@ class MarkedDetector(FaceDetector):
             time.sleep(600)
         if mark == MARKS['raise']:
             raise RuntimeError('this detector cannot bear it')
+        if mark in MACHINE_MARKS:
+            raise MACHINE_MARKS[mark]('it is all used up.')
         height, width = picture.shape[:2]
         if mark == MARKS['no_face']:
             return []
@@ -70,6 +76,8 @@ class MarkedParser(FaceParser):
             os._exit(9)
         if mark == PARSER_MARKS['raise']:
             raise RuntimeError('this parser cannot bear it')
+        if mark in PARSER_MACHINE_MARKS:
+            raise PARSER_MACHINE_MARKS[mark]('it is all used up.')
         return None if mark == PARSER_MARKS['none'] else (crop.max(axis=2) % 11).astype(np.uint8)
 
 
@@ -155,3 +163,17 @@ class LacksWeights(MarkedParser):
 
     def prepare(self):
         raise ConnectionError('no network: use --parser template')
+
+
+@FACE_PARSERS.register_module(force=True)
+class MustBePrepared(MarkedParser):
+    """Fails at every crop unless its model was loaded before."""
+
+    ready = False
+
+    def prepare(self):
+        self.ready = True
+
+    def parse(self, crops, landmarks):
+        assert self.ready
+        return super().parse(crops, landmarks)

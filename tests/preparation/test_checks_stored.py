@@ -1,5 +1,7 @@
 """The doctor on packed files and on shards."""
 
+import re
+
 import pytest
 from checked_sets import drawn
 
@@ -50,6 +52,20 @@ def test_a_manifest_of_another_length_and_sets_without_maps(tmp_path, writer):
     report = check(write(tmp_path / 'plain', writer(), maps=False))
     assert found(report) == set() and report.shares == {}
     assert report.facts[1] == '5 pictures, 0 with a usable map'
+
+
+@pytest.mark.parametrize('writer', [PackedWriter(), PackedWriter('raw'), ShardsWriter(), ShardsWriter('png')])
+def test_faces_are_compared_with_their_checksums(tmp_path, writer):
+    root = write(tmp_path / 'set', writer)
+    assert found(check(root)) == set()
+    lines = (root / 'manifest.jsonl').read_text().splitlines(keepends=True)
+    records = [FaceRecord.from_json(line, 'x') for line in lines]
+    records[1].sha256, records[3].sha256 = records[3].sha256, records[1].sha256
+    (root / 'manifest.jsonl').write_text(''.join(record.to_json() + '\n' for record in records))
+    report = check(root)
+    assert found(report) == {('error', 'changed file')}
+    ((_, files),) = [(f.check, f.files) for f in report.findings if f.check == 'changed file']
+    assert [re.search(r'#f?(\d):', file)[1] for file in files] == ['1', '3']
 
 
 def test_a_damaged_shard_is_found(tmp_path):

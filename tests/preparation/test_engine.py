@@ -280,8 +280,9 @@ def test_nothing_found_leaves_no_statistics(tmp_path):
     [
         ({}, (0, 1)),
         ({'RANK': '2', 'WORLD_SIZE': '4'}, (2, 4)),
-        ({'SLURM_PROCID': '1', 'SLURM_NTASKS': '3'}, (1, 3)),
-        ({'RANK': '0', 'WORLD_SIZE': '1', 'SLURM_PROCID': '1', 'SLURM_NTASKS': '3'}, (0, 1)),
+        ({'SLURM_PROCID': '1', 'SLURM_NTASKS': '3', 'SLURM_STEP_NUM_TASKS': '3'}, (1, 3)),
+        ({'SLURM_PROCID': '0', 'SLURM_NTASKS': '3'}, (0, 1)),  # a batch script, no srun
+        ({'RANK': '0', 'WORLD_SIZE': '1', 'SLURM_PROCID': '1', 'SLURM_STEP_NUM_TASKS': '3'}, (0, 1)),
     ],
 )
 def test_share_of_a_rank(environment, expected):

@@ -62,6 +62,30 @@ def test_ffpp_one_manipulation_one_compression(tmp_path):
         forgery_plan('ffpp', root)
 
 
+@pytest.mark.parametrize(
+    'count, options, real',
+    [
+        (32, {}, 128),  # as published
+        (8, {}, 32),
+        (32, {'manipulations': ['Deepfakes']}, 32),
+        (32, {'manipulations': 'Deepfakes'}, 32),
+        (10, {'manipulations': ['Deepfakes', 'FaceSwap']}, 20),
+    ],
+)
+def test_ffpp_has_as_many_real_frames_as_forged_ones(tmp_path, count, options, real):
+    plan = forgery_plan('ffpp', ffpp(tmp_path), ['test'], FrameChoice('count', count), options=options)
+    assert plan.frames == {'fake': count, 'real': real}
+    frames = {'fake': 0, 'real': 0}
+    for item in plan.items:
+        frames['real' if 'real' in item.key else 'fake'] += item.frames.value
+    assert frames['fake'] == frames['real'] > 0
+
+
+def test_no_real_frames_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='found 0'):
+        forgery_plan('ffpp', ffpp(tmp_path), ['test'], real_frames=0)
+
+
 def test_strides_count_for_both_classes(tmp_path):
     plan = forgery_plan('ffpp', ffpp(tmp_path), frames=FrameChoice('stride', 5))
     assert {(item.frames.mode, item.frames.value) for item in plan.items} == {('stride', 5)}

@@ -51,7 +51,7 @@ def test_pictures_and_videos_of_nested_folders(tmp_path):
 
 
 def test_every_extension(tmp_path):
-    pictures = ['jpg', 'jpeg', 'png', 'webp', 'bmp', 'tif', 'tiff']
+    pictures = ['jpg', 'jpeg', 'jfif', 'gif', 'png', 'webp', 'bmp', 'tif', 'tiff']
     videos = ['mp4', 'avi', 'mov', 'mkv', 'webm', 'm4v', 'mpg', 'mpeg']
     touch(tmp_path, *(f'{i:02d}.{e}' for i, e in enumerate(pictures + videos)))
     kinds = [item.frames is not None for item in find_items([tmp_path], FRAMES)]
@@ -167,3 +167,27 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'scandir', refuse)
     with pytest.raises(ValueError, match=r'cannot be listed \(Permission denied\)'):
         keys(tmp_path)
+
+
+def test_what_is_passed_over_is_told(tmp_path, capsys):
+    touch(tmp_path, 'a.jpg', 'b.HEIC', 'sub/c.heic', 'notes.txt', 'README', '.hidden.heic')
+    assert keys(tmp_path) == ['a']
+    said = f'passed over: 4 files with other endings in {tmp_path} (.heic 2, .txt 1, none 1).\n'
+    assert capsys.readouterr().err == said
+    heard = []
+    touch(tmp_path, *(f'x.{ending}' for ending in 'abcd'))
+    keys(tmp_path, say=heard.append)
+    assert heard[0].endswith('(.heic 2, .a 1, .b 1, .c 1, .d 1, ...).')
+
+
+def test_the_result_of_an_earlier_run_is_no_source(tmp_path):
+    touch(tmp_path, 'a.jpg', 'old/images/a.png', 'older.jpg', 'mine/b.jpg', 'mine/prepare.json')
+    (tmp_path / 'old' / 'prepare.json').write_text(json.dumps({'listing': {}}))
+    heard = []
+    assert keys(tmp_path, say=heard.append) == [
+        'a',
+        'mine/b',
+        'older',
+    ]  # a prepare.json of somebody else's stays
+    assert heard[0] == f'passed over: {tmp_path}/old/, the result of an earlier run.'
+    assert keys(tmp_path / 'old', say=heard.append) == ['images/a']  # named itself: it is wanted

@@ -136,6 +136,11 @@ def test_written_lists_are_what_the_data_set_reads(tmp_path):
     [
         (['train/real/a.mp4'], 'own', "found videos of 'real', but expected real and fake"),
         (['a.avi'], 'casia', r'found videos of no class.*\{train,test\}_release/PERSON/NAME\.avi'),
+        (
+            ['train/real/a/b.mp4', 'train/real/a_b.mp4', 'train/fake/c.mp4'],
+            'own',
+            r'b\.mp4 and .*b\.mp4 would both be written as train/real/a_b: rename',
+        ),
         (['scene01/real/real_client001_a.mp4'], 'msu', r'train_sub_list\.txt: the list cannot be read'),
     ],
 )

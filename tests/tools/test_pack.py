@@ -166,6 +166,62 @@ def test_a_killed_run_goes_on(tmp_path):
     assert files(out) == files(tmp_path / 'whole')
 
 
+def session_of(leader):
+    """Processes of a session, by its leader's id."""
+    found = []
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = stat.read_text().rpartition(')')[2].split()
+        except OSError:  # gone in the meantime
+            continue
+        if int(fields[3]) == leader and fields[0] != 'Z':
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number, code', [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_nothing_outlives_the_command(tmp_path, number, code):
+    make(tmp_path / 'data', count=60)
+    options = ['--chunk-size', '1', '--size', '1024', '--image-format', 'raw', '--workers', '2']
+    script = str(ROOT / 'tools/data/pack.py')
+    command = [sys.executable, script, str(tmp_path / 'data'), str(tmp_path / 'out'), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and not list(tmp_path.glob('out/.prepare/chunks/*.jsonl')):
+        time.sleep(0.002)
+    assert len(session_of(process.pid)) > 1
+    process.send_signal(number)
+    assert process.wait() == code
+    deadline = time.monotonic() + 20
+    while session_of(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = session_of(process.pid)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+    said = process.stderr.read()
+    process.stderr.close()
+    assert 'Traceback' not in said and ('goes on where it stopped' in said) == (code == 143)
+
+
+@pytest.mark.parametrize('approximate', [True, False])
+def test_approximate_maps_stay_approximate(tmp_path, pack, approximate):
+    data = make(tmp_path / 'data')
+    (data / 'prepare.json').write_text(json.dumps({'approximate_maps': approximate}))
+    assert pack(data, tmp_path / 'out', '--size', SIZE) == 0
+    assert json.loads((tmp_path / 'out/prepare.json').read_text())['approximate_maps'] is approximate
+    assert pack(data, tmp_path / 'bare', '--size', SIZE, '--no-maps') == 0
+    assert json.loads((tmp_path / 'bare/prepare.json').read_text())['approximate_maps'] is False
+
+
+@pytest.mark.parametrize('text', ['{', '[]'])
+def test_a_broken_summary_is_told(tmp_path, pack, text, capsys):
+    data = make(tmp_path / 'data')
+    (data / 'prepare.json').write_text(text)
+    assert pack(data, tmp_path / 'out') == 1
+    assert 'prepare.json: ' in capsys.readouterr().err
+
+
 def test_unreadable_images_cost_themselves_only(tmp_path, pack, capsys):
     data = make(tmp_path / 'data')
     (data / 'images/a/f02.png').write_bytes(b'no image')

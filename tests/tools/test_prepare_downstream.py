@@ -75,6 +75,7 @@ def test_ffpp_videos_become_the_folders_of_the_splits(command, tmp_path):
     text, code = command('prepare_deepfake', *args)
     assert code == 0, text
     assert 'test/fake_FaceSwap: 2 videos (published: 140)' in text
+    assert '8 frames of a fake video, 16 of a real one\n' in text
     counts = Counter(path.parent.relative_to(out).as_posix() for path in out.rglob('*.png'))
     classes = {'real_youtube': 2 * 16, **{f'fake_{name}': 2 * 8 for name in MANIPULATIONS}}
     pairs = {'train': 2, 'val': 1, 'test': 1}

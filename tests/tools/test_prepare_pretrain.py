@@ -93,8 +93,73 @@ def test_next_command(tool, out, form, expected):
     assert tool.next_command(out, form) == command + expected
 
 
+@pytest.mark.parametrize(
+    'options, expected',
+    [
+        ({}, ''),
+        (
+            {'size': 256},
+            ' --cfg-options model.backbone.img_size=256 train_dataloader.dataset.pipeline.1.size=256',
+        ),
+        ({'size': 250}, ''),  # training resizes what cannot be cut into patches
+        (
+            {'patch_size': 14},
+            ' --cfg-options model.backbone.patch_size=14 train_dataloader.dataset.pipeline.2.patch_size=14',
+        ),
+        ({'maps': False}, ' --cfg-options train_dataloader.dataset.need_maps=False'),
+    ],
+)
+def test_next_command_fits_the_data(tool, options, expected):
+    command = 'python tools/train.py configs/fsfm/fsfm_vit-s_own-faces.py --work-dir work_dirs/my_faces'
+    assert tool.next_command('data/my_faces', 'folders', **options) == command + expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'options',
+    [
+        ['--size', '256'],
+        ['--size', '160', '--patch-size', '20', '--format', 'packed'],
+        ['--parser', 'none'],
+        ['--parser', 'none', '--format', 'shards', '--size', '96'],
+    ],
+)
+def test_the_next_command_trains(tool, tmp_path, fake, options, capsys):
+    write_pictures(tmp_path / 'photos', 8)
+    arguments = [str(tmp_path / 'photos'), str(tmp_path / 'out'), *fake, *options]
+    assert tool.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert ('There are no maps' in said) == ('none' in options)
+    assert (tmp_path / train_as_printed(said, tmp_path)).is_file()
+
+
 def test_next_command_where_cfg_options_would_drop_the_spaces(tool):
     assert tool.next_command('my faces', 'folders').startswith('copy configs/fsfm/fsfm_vit-s_own-faces.py')
+
+
+@pytest.mark.parametrize('option', ['--config', '--parser'])
+@pytest.mark.parametrize(
+    'name, text',
+    [
+        ('p.py', 'parser = dict('),
+        ('p.py', 'parser = unknown_name'),
+        ('p.txt', "parser = dict(type='TemplateParser')"),
+        ('p.py', "custom_imports = dict(imports='no_such_module_here')"),
+        ('p.py', "custom_imports = 'json'"),
+        ('p.json', '{'),
+    ],
+)
+def test_a_wrong_config_is_one_sentence(tool, tmp_path, option, name, text, capsys):
+    write_pictures(tmp_path / 'photos', 1)
+    (tmp_path / name).write_text(text)
+    assert tool.main([str(tmp_path / 'photos'), str(tmp_path / 'out'), option, str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f'prepare_pretrain.py: {tmp_path / name} is no') and 'Traceback' not in said
+
+
+def test_imports_may_be_one_name(tool, tmp_path):
+    (tmp_path / 'p.py').write_text("custom_imports = dict(imports='json')")
+    assert tool.components(tool.parse_args(['a', 'b', '--config', str(tmp_path / 'p.py')]))[2] == ('json',)
 
 
 def test_failures_are_told_and_counted(tool, tmp_path, fake, capsys):
@@ -135,6 +200,8 @@ def test_no_face_at_all(tool, tmp_path, fake, capsys):
         (['--image-format', 'raw'], '--image-format raw belongs to --format packed'),
         (['--image-format', 'png', '--format', 'packed'], '--format packed takes'),
         (['--device', 'gpu'], "device must be auto, cpu, cuda or cuda:N, found 'gpu'"),
+        (['--chunk-size', '0'], 'chunk_size must be 1 or more, found 0'),
+        (['--patch-size', '0', '--format', 'packed'], '--patch-size must be 1 or more, found 0'),
         (['--timeout', '0'], 'timeout must be above 0'),
         (['--detector', 'none', '--parser', 'template'], '--parser template needs the landmarks'),
         (['--detector-weights', 'nowhere.onnx', '--parser', 'none'], 'nowhere.onnx'),
@@ -278,6 +345,28 @@ def farl_like(path):
     return path
 
 
+def train_as_printed(said, tmp_path):
+    """Run the command that the preparation printed, on a shrunk model; returns the checkpoint's place."""
+    line = next(line for line in said.splitlines() if line.startswith('next: '))
+    train = shlex.split(line.removeprefix('next: python '))
+    train[train.index('--work-dir') + 1] = str(tmp_path / 'work')
+    small = {
+        'model.pixel_decoder.depth': 1,
+        'model.projector.hidden_dim': 32,
+        'model.predictor.hidden_dim': 32,
+        'model.backbone.arch': 'tiny',
+        'train_dataloader.batch_size': 8,
+        'train_dataloader.num_workers': 1,
+        'train_cfg.max_epochs': 1,
+        'param_scheduler.total': 1,
+        'param_scheduler.warmup': 0,
+    }
+    changes = [f'{key}={value}' for key, value in small.items()]
+    done = subprocess.run([sys.executable, *train, *changes], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return Path('work/epoch_1.pth')
+
+
 @pytest.mark.slow
 @pytest.mark.faces
 @pytest.mark.parametrize('models', ['yunet and template', 'retinaface and farl'])
@@ -319,21 +408,4 @@ def test_photos_to_a_trained_model(faces, tmp_path, models):
         grey = image.mean(2)
         means = [grey[labels[0] == label].mean() for label in range(11) if (labels[0] == label).sum() > 50]
         assert len(means) > 5 and means == sorted(means, reverse=True)
-    line = next(line for line in done.stdout.splitlines() if line.startswith('next: '))
-    train = shlex.split(line.removeprefix('next: python '))
-    train[train.index('--work-dir') + 1] = str(tmp_path / 'work')
-    small = {
-        'model.pixel_decoder.depth': 1,
-        'model.projector.hidden_dim': 32,
-        'model.predictor.hidden_dim': 32,
-        'model.backbone.arch': 'tiny',
-        'train_dataloader.batch_size': 8,
-        'train_dataloader.num_workers': 1,
-        'train_cfg.max_epochs': 1,
-        'param_scheduler.total': 1,
-        'param_scheduler.warmup': 0,
-    }
-    changes = [f'{key}={value}' for key, value in small.items()]
-    done = subprocess.run([sys.executable, *train, *changes], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / 'work' / 'epoch_1.pth').is_file()
+    assert (tmp_path / train_as_printed(done.stdout, tmp_path)).is_file()

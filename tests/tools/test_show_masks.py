@@ -151,3 +151,12 @@ def test_wrong_use_is_one_sentence(tool, tmp_path, monkeypatch, arguments, messa
     with pytest.raises(SystemExit, match=f'error: .*{re.escape(message)}'):
         tool.main([*arguments, '--draws', '1'])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('folder, part', [('set', 'packed'), ('set', 'shards'), ('set/packed', 'packed')])
+def test_packed_faces_are_refused_in_one_sentence(tool, tmp_path, folder, part):
+    (tmp_path / 'set' / part).mkdir(parents=True)
+    message = rf'error: .*{folder}: .*the faces lie in {part}/: pass a folder with images/ and parsing_maps/'
+    with pytest.raises(SystemExit, match=message):
+        tool.main([str(tmp_path / folder), '--out', str(tmp_path / 'out')])
+    assert not (tmp_path / 'out').exists()

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from fsfm_mm.preparation.command_line import GOES_ON, CommandParser
+from fsfm_mm.preparation.command_line import CommandParser, guarded
 from fsfm_mm.preparation.packing import pack
 from fsfm_mm.preparation.progress import summary
-from fsfm_mm.preparation.workers import StoppedError
 from fsfm_mm.preparation.writers.folders import CHROMA
 
 EPILOG = """\
@@ -27,7 +26,8 @@ examples:
 
 Interrupted? The same command goes on where it stopped. Train on the result with
 train_dataloader.dataset.type=PackedFaces (or ShardedFaces) train_dataloader.dataset.data_root=OUT.
-Exit code: 0 all well; 1 stopped or wrong arguments; 2 done, but files could not be read.
+Exit code: 0 all well; 1 stopped or wrong arguments; 2 done, but files could not be read; 130 Ctrl-C; 143
+terminated.
 """
 #: Format -> what it may hold, its default first.
 IMAGES = {'packed': ('jpeg', 'raw'), 'shards': ('jpeg', 'png')}
@@ -84,31 +84,26 @@ def writer_config(args: argparse.Namespace) -> dict[str, Any]:
     return dict(type='shards', image_format=image, **jpeg)
 
 
+def command(args: argparse.Namespace) -> int:
+    """Pack, and tell the outcome; returns the exit code."""
+    tally = pack(
+        args.data,
+        args.out,
+        writer_config(args),
+        args.size,
+        not args.no_maps,
+        args.missing_maps,
+        args.workers,
+        args.chunk_size,
+    )
+    print(summary(Path(args.out), tally))
+    return 2 if tally.failures else 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     args = parse_args(argv)
-    try:
-        tally = pack(
-            args.data,
-            args.out,
-            writer_config(args),
-            args.size,
-            not args.no_maps,
-            args.missing_maps,
-            args.workers,
-            args.chunk_size,
-        )
-    except ValueError as error:
-        sys.stderr.write(f'pack.py: {error}\n')
-        return 1
-    except StoppedError as error:
-        sys.stderr.write(f'pack.py: stopped: {error}. {GOES_ON}\n')
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write(f'\ninterrupted. {GOES_ON}\n')
-        return 130
-    print(summary(Path(args.out), tally))
-    return 2 if tally.failures else 0
+    return guarded('pack.py', lambda: command(args))
 
 
 if __name__ == '__main__':

@@ -72,7 +72,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='of each video, spread over it [32]',
     )
     what.add_argument(
-        '--real-frames', type=int, metavar='N', help='of real videos [ffpp: 128, others: as --frames]'
+        '--real-frames',
+        type=int,
+        metavar='N',
+        help='of real videos [as --frames; ffpp: times the manipulations]',
     )
     add_face_options(what, CROP_MARGIN, None, 0, faces=False)
     add_execution_options(parser)
@@ -106,6 +109,8 @@ def tell_plan(args: argparse.Namespace, plan: Plan) -> None:
         published = named.counts.get(split) if named and named.count_by else None
         note = f' (published: {published})' if published not in (None, count) else ''
         print(f'{split}/{folder}: {count} videos{note}')
+    if plan.frames:
+        print(f'{plan.frames["fake"]} frames of a fake video, {plan.frames["real"]} of a real one')
     if plan.missing:
         print(f'not there: {len(plan.missing)} listed videos, such as {", ".join(plan.missing[:3])}')
 

@@ -51,7 +51,10 @@ PARSERS: dict[str, dict[str, Any]] = {
     'farl-celebm': dict(type='FaRLParser', model='celebm/448'),
     'template': dict(type='TemplateParser'),
 }
-PATCH_SIZE = 16
+#: Of what :data:`CONFIG` sets.
+SIZE, PATCH_SIZE = 224, 16
+#: Sources from which on packed files and shards hold 1024 each: fewer are cut so that every worker has some.
+MANY = 4096
 CONFIG = 'configs/fsfm/fsfm_vit-s_own-faces.py'
 DATA_ROOT = 'data/my_faces'
 #: Who reads each format in training.
@@ -103,7 +106,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--chunk-size',
         type=int,
         metavar='FACES',
-        help='sources of one file or shard [256; packed, shards: 1024]',
+        help='sources of one file or shard [by their number, 1024 at most]',
     )
     form.add_argument('--map-format', choices=['npy', 'png'], help='of the maps in folders [npy]')
     add_execution_options(parser)
@@ -114,7 +117,10 @@ def _from_file(path: str) -> Config:
     if not Path(path).is_file():
         known = ', '.join([*PARSERS, 'none'])
         raise ValueError(f'{path} is neither a file nor one of {known}.')
-    return Config.fromfile(path)
+    try:
+        return Config.fromfile(path)
+    except (OSError, SyntaxError, ImportError, NameError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is no .py or .json file with a config ({error}).') from error
 
 
 def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, ...]]:
@@ -138,7 +144,8 @@ def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, 
     parser = with_weights('parser', parser, args.parser_weights)
     if detector['type'] == 'NoDetector' and parser is not None and parser['type'] == 'TemplateParser':
         raise ValueError('--parser template needs the landmarks of a detector: leave out --detector none.')
-    return detector, parser, tuple(config.get('custom_imports', {}).get('imports', ()))
+    imports = config.get('custom_imports', {}).get('imports', ())
+    return detector, parser, (imports,) if isinstance(imports, str) else tuple(imports)
 
 
 def output_format(args: argparse.Namespace) -> dict[str, Any]:
@@ -150,7 +157,7 @@ def output_format(args: argparse.Namespace) -> dict[str, Any]:
     image = args.image_format
     if args.map_format and args.format != 'folders':
         raise ValueError('--map-format belongs to --format folders.')
-    if args.patch_size and args.format != 'packed':
+    if args.patch_size is not None and args.format != 'packed':
         raise ValueError('--patch-size belongs to --format packed: the other formats keep whole maps.')
     if image == 'raw' and args.format != 'packed':
         raise ValueError('--image-format raw belongs to --format packed.')
@@ -161,45 +168,77 @@ def output_format(args: argparse.Namespace) -> dict[str, Any]:
         return dict(type='shards', image_format=image or 'jpeg', **jpeg)
     if image == 'png':
         raise ValueError('--format packed takes --image-format jpeg or raw.')
-    patch_size = args.patch_size or PATCH_SIZE
+    patch_size = PATCH_SIZE if args.patch_size is None else args.patch_size
+    if patch_size < 1:
+        raise ValueError(f'--patch-size must be 1 or more, found {patch_size}.')
     if args.size % patch_size:
         raise ValueError(f'--size {args.size} must be a multiple of --patch-size {patch_size}.')
     return dict(type='packed', encoding=image or 'jpeg', patch_size=patch_size, **jpeg)
 
 
-def run(args: argparse.Namespace) -> Outcome:
-    """Do what the command line says."""
-    detector, parser, imports = components(args)
-    chunk_size = args.chunk_size or (256 if args.format == 'folders' else 1024)
-    settings = Settings(
-        detector, parser, output_format(args), args.faces, args.margin, args.size, args.min_face, chunk_size
-    )
+def run(
+    args: argparse.Namespace,
+    detector: dict[str, Any],
+    parser: dict[str, Any] | None,
+    imports: tuple[str, ...],
+) -> Outcome:
+    """Do what the command line says, with the components that it names."""
+    form = output_format(args)
     items = find_items(args.sources, args.frames, exclude=args.out)
+    chunk_size = args.chunk_size
+    if chunk_size is None and args.format != 'folders' and len(items) >= MANY:
+        chunk_size = 1024
+    settings = Settings(detector, parser, form, args.faces, args.margin, args.size, args.min_face, chunk_size)
     about = {'sources': args.sources, 'frames': asdict(args.frames)}
     return prepare(items, args.out, settings, execution_of(args, imports), about, share_of(args), args.engine)
 
 
-def next_command(out: str, form: str) -> str:
-    """The command that trains on the result, as it is to be typed."""
-    if re.search(r'[\s,\[\]()]', out):  # mmengine's --cfg-options drops spaces and splits at commas
-        return f'copy {CONFIG}, set its data_root and stats to {out}, and give the copy to tools/train.py'
-    changes = {} if form == 'folders' else {'train_dataloader.dataset.type': DATASETS[form]}
+def next_command(
+    out: str, form: str, size: int = SIZE, patch_size: int = PATCH_SIZE, maps: bool = True
+) -> str:
+    """The command that trains on the result, as it is to be typed.
+
+    Args:
+        out: Folder of the result.
+        form: Its format.
+        size: Side of its crops in pixels; where it cannot be cut into patches, training resizes them.
+        patch_size: Side of the patches in pixels.
+        maps: Whether it has maps.
+    """
+    changes: dict[str, Any] = {} if form == 'folders' else {'train_dataloader.dataset.type': DATASETS[form]}
     if Path(out) != Path(DATA_ROOT):
         changes['train_dataloader.dataset.data_root'] = out
         changes['model.data_preprocessor.stats'] = str(Path(out, STATISTICS_FILE))
-    command = f'python tools/train.py {CONFIG} --work-dir work_dirs/my_faces'
+    if size != SIZE and size % patch_size == 0:
+        changes |= {'model.backbone.img_size': size, 'train_dataloader.dataset.pipeline.1.size': size}
+    if patch_size != PATCH_SIZE:
+        changes |= {
+            'model.backbone.patch_size': patch_size,
+            'train_dataloader.dataset.pipeline.2.patch_size': patch_size,
+        }
+    if not maps:
+        changes['train_dataloader.dataset.need_maps'] = False
     options = ' '.join(shlex.quote(f'{key}={value}') for key, value in changes.items())
+    if re.search(r'[\s,\[\]()]', out):  # mmengine's --cfg-options drops spaces and splits at commas
+        return f'copy {CONFIG}, set in it {options}, and give the copy to tools/train.py'
+    command = f'python tools/train.py {CONFIG} --work-dir work_dirs/my_faces'
     return f'{command} --cfg-options {options}' if options else command
 
 
 def command(args: argparse.Namespace) -> int:
     """Run it and tell the outcome; returns the exit code."""
-    outcome = run(args)
+    detector, parser, imports = components(args)
+    outcome = run(args, detector, parser, imports)
     tell_outcome(
         args.out, outcome, ' (maps from a template: only roughly right)' if outcome.approximate else ''
     )
     if outcome.complete and outcome.tally.statuses['ok']:
-        print(f'next: {next_command(args.out, args.format)}')
+        patch_size = PATCH_SIZE if args.patch_size is None else args.patch_size
+        if parser is None:
+            print(
+                'There are no maps, so masks will be random and there will be no region loss, much as in MAE.'
+            )
+        print(f'next: {next_command(args.out, args.format, args.size, patch_size, parser is not None)}')
     elif outcome.complete:
         print('There is no face to train on: look at the list above, --min-face and --detector.')
     return exit_code(outcome, args.strict)

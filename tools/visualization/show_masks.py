@@ -21,6 +21,8 @@ from mmengine.utils import import_modules_from_strings
 
 import fsfm_mm  # noqa: F401  (registers everything)
 from fsfm_mm.datasets import FaceParsingDataset, GeneratedFaces
+from fsfm_mm.datasets.packed_format import FOLDER as PACKED
+from fsfm_mm.datasets.shard_format import FOLDER as SHARDS
 from fsfm_mm.datasets.transforms import (
     BuildPatchLabels,
     CRFRPMask,
@@ -152,6 +154,7 @@ def load_faces(
     samples = []
     for path in faces:
         if Path(path).is_dir():
+            _refuse_stored(Path(path))
             data: Any = FaceParsingDataset(path, pipeline=[LoadFace(), *steps])
             chosen = sorted({i * len(data) // count for i in range(min(count, len(data)))})
             samples += [data[i] for i in chosen]
@@ -169,6 +172,15 @@ def load_faces(
         place = Path(sample['img_path'])
         sample['name'] = place.name if place.suffix else str(place)  # drawn ones are 'generated/NUMBER'
     return samples
+
+
+def _refuse_stored(folder: Path) -> None:
+    stored = [name for name in (PACKED, SHARDS) if (folder / name).is_dir() or folder.name == name]
+    if stored and not (folder / 'images').is_dir():
+        raise ValueError(
+            f'{folder}: masks are drawn of files, but here the faces lie in {stored[0]}/: pass a folder with images/ '
+            'and parsing_maps/, such as the one that it was packed from.'
+        )
 
 
 def map_of(picture: Path) -> Path:

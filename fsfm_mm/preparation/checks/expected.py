@@ -53,7 +53,7 @@ class Expected:
         source = FORGERY_SOURCES[self.name]
         if not source.videos:
             return None
-        return (class_name == 'real' and source.real_frames) or ALL_OVER.value
+        return ALL_OVER.value * (source.real_factor({}) if class_name == 'real' else 1)
 
 
 def expected_sets() -> dict[str, Expected]:

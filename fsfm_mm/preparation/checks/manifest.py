@@ -58,14 +58,22 @@ def check_manifest(report: Report, root: str, files: Sequence[str]) -> dict[int,
     return {place[f]: r.sha256 for f, r in written.items() if f in place and r.sha256}
 
 
-def check_count(report: Report, root: str, count: int) -> None:
-    """Compare the manifest with packed files or shards, which have ``count`` faces."""
+def check_stored_manifest(report: Report, root: str, count: int) -> dict[int, str]:
+    """Compare the manifest with packed files or shards, which have ``count`` faces in its order.
+
+    Returns:
+        Number of a face -> the SHA-256 that its stored bytes should have; none where the numbers do not fit.
+    """
     records = read_manifest(report, root)
     _report_statuses(report, records)
-    written = sum(record.status == 'ok' for record in records)
-    if written != count:
-        message = f'{MANIFEST} has {written} faces, but {count} are there: prepare or pack the set again.'
+    written = [record for record in records if record.status == 'ok']
+    if len(written) != count:
+        message = (
+            f'{MANIFEST} has {len(written)} faces, but {count} are there: prepare or pack the set again.'
+        )
         report.add('error', 'lost picture', message)
+        return {}
+    return {number: record.sha256 for number, record in enumerate(written) if record.sha256}
 
 
 def _report_statuses(report: Report, records: Sequence[FaceRecord]) -> None:

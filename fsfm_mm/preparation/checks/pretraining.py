@@ -12,7 +12,7 @@ import numpy as np
 from fsfm_mm.datasets.labelled_base import video_of
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
 from fsfm_mm.preparation.checks.lookalikes import FLAT
-from fsfm_mm.preparation.checks.manifest import MANIFEST, check_count, check_manifest
+from fsfm_mm.preparation.checks.manifest import MANIFEST, check_manifest, check_stored_manifest
 from fsfm_mm.preparation.checks.report import Report, Sample, Table, number_of
 from fsfm_mm.preparation.checks.scanning import FileSource, Scan, Source, scan
 from fsfm_mm.preparation.checks.similar import report_lookalikes
@@ -79,7 +79,7 @@ def _check_stored(
     source = open_stored(report.root, folder)
     report.facts.append(f'read from {folder}/')
     if os.path.isfile(os.path.join(report.root, MANIFEST)):
-        check_count(report, report.root, len(source.names))
+        source.sha256 = check_stored_manifest(report, report.root, len(source.names))
     found = scan(source, workers, progress)
     report_scan(report, source, found, samples)
     _check_side_files(report, report.root)
