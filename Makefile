@@ -18,7 +18,7 @@ lint: .venv/.installed  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fast: .venv/.installed  ## tests of about two minutes
+fast: .venv/.installed  ## tests of about three minutes
 	$(BIN)/python -m pytest -m "not slow"
 
 slow: .venv/.installed  ## the other tests

@@ -1,8 +1,11 @@
 """Files that a user may get from elsewhere run nothing, overwrite nothing and are refused in one sentence."""
 
+import functools
 import hashlib
+import http.server
 import pickle
 import struct
+import threading
 import zipfile
 import zlib
 
@@ -10,10 +13,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.model import PretrainedInit
+from mmengine.runner import CheckpointLoader
 
-from fsfm_mm.checkpoints import load_checkpoint_file
+from fsfm_mm.checkpoints import load_checkpoint_file, load_safely
 from fsfm_mm.datasets import AntiSpoofDataset, FaceListDataset, FaceParsingDataset
 from fsfm_mm.datasets.transforms import LoadFace
+from fsfm_mm.engine.remote import refuse_remote_checkpoints
+from fsfm_mm.engine.stopping import RunStoppedError
 from fsfm_mm.preparation.spoofs import listed_plan
 from fsfm_mm.statistics import load_mean_std
 
@@ -127,6 +134,46 @@ def test_malicious_checkpoints(tmp_path, read_badly, legacy):
         {'state_dict': Program(tmp_path / 'was_here')}, path, _use_new_zipfile_serialization=not legacy
     )
     read_badly(lambda: load_checkpoint_file(path), 'x.pth', 'was not loaded', 'exec')
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Address of a folder that is served on this machine."""
+    folder = tmp_path / 'served'
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize('way', ['load_from', 'Pretrained'])
+def test_checkpoints_at_an_address(tmp_path, server, request, monkeypatch, way):
+    folder, address = server
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    torch.save({'state_dict': Program(tmp_path / 'was_here')}, folder / 'x.pth')
+    request.node.bad_file_written()
+    refuse_remote_checkpoints()
+    with pytest.raises(RunStoppedError, match='download it first, then name the file') as caught:
+        if way == 'load_from':
+            CheckpointLoader.load_checkpoint(f'{address}/x.pth')
+        else:
+            PretrainedInit(f'{address}/x.pth')(torch.nn.Linear(1, 1))
+    assert f'{address}/x.pth' in str(caught.value)
+
+
+@pytest.mark.parametrize('path', ['s3://a/b', 'x:s3://a/b', 'petrel://a', 'https://a/b', 'torchvision://a'])
+def test_no_address_is_fetched(tmp_path, request, monkeypatch, path):
+    (tmp_path / 'anything').touch()
+    request.node.bad_file_written()
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    load_safely()
+    with pytest.raises(RunStoppedError, match='download it first'):
+        CheckpointLoader.load_checkpoint(path)
 
 
 def test_archives_that_unpack_to_far_more(data, tmp_path, read_badly):

@@ -12,12 +12,13 @@ from pathlib import Path
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
 from fsfm_mm.checkpoints import check_whole, last_whole_checkpoint, load_safely
 from fsfm_mm.engine.data_faults import train
 from fsfm_mm.engine.launch import build_runner
-from fsfm_mm.engine.stopping import RunStoppedError
+from fsfm_mm.engine.stopping import RunStoppedError, exiting_when_told
 
 EPILOG = """\
 examples:
@@ -115,16 +116,22 @@ def choose_checkpoint(cfg: Config) -> None:
         check_whole(cfg.load_from)
 
 
+def build(args: argparse.Namespace) -> Runner:
+    """The run of the arguments; exits with one sentence where they, the settings or the data are wrong."""
+    try:
+        return build_runner(load_config(args))
+    except ValueError as error:
+        sys.exit(f'train.py: {error}')
+
+
 def main(argv: list[str] | None = None) -> None:
     """Train; exits with 75 when a signal stopped it (start it again), 130 for Ctrl-C, 1 for other reasons."""
     args = parse_args(argv)
     load_safely()
     try:
-        runner = build_runner(load_config(args))
-    except ValueError as error:  # wrong arguments, settings or data: the sentence says what to do
-        sys.exit(f'train.py: {error}')
-    try:
-        train(runner)
+        with exiting_when_told():
+            runner = build(args)
+            train(runner)
     except RunStoppedError as stopped:
         print(f'train.py: {stopped}', file=sys.stderr)
         sys.exit(stopped.exit_code)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import check_model
 from fsfm_mm.checkpoints.loading import load_checkpoint_file
+from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.evaluation import (
     ScoreTable,
     antispoofing,
@@ -122,9 +123,10 @@ def score_set(
         ValueError: When the set cannot be used, or the card contradicts its classes.
     """
     device = next(model.parameters()).device
-    data = Runner.build_dataloader(
-        {**loader, 'dataset': dataset, 'pin_memory': device.type == 'cuda'}, seed=0
-    )
+    settings = {**loader, 'dataset': dataset, 'pin_memory': device.type == 'cuda'}
+    if settings.get('num_workers', 0) > 0:
+        settings.setdefault('timeout', LOADER_TIMEOUT)  # torch waits for ever by itself
+    data = Runner.build_dataloader(settings, seed=0)
     check_card(card, model, data.dataset.metainfo, name)
     evaluator: ScoreMetric = METRICS.build(metric)
     evaluator.dataset_meta = data.dataset.metainfo

@@ -123,7 +123,8 @@ class PretrainedBackboneInit:
     """``init_cfg=dict(type='PretrainedBackbone', checkpoint=FILE_OR_ZOO_NAME)`` in a backbone's config.
 
     mmengine's ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` still works, but it only
-    logs keys that do not match, and unpickles without limits what weights-only unpickling refuses.
+    logs keys that do not match; outside of ``tools/train.py`` it also unpickles without limits what
+    weights-only unpickling refuses (:func:`~fsfm_mm.checkpoints.load_safely` prevents that).
 
     Args:
         checkpoint: See :func:`load_pretrained_backbone`, as are the others.

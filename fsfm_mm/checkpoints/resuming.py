@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
 from fsfm_mm.checkpoints.loading import check_whole, load_checkpoint_file
+from fsfm_mm.engine.remote import refuse_remote_checkpoints
 from fsfm_mm.engine.saving import pointed_to
 from fsfm_mm.engine.stopping import RunStoppedError
 
@@ -64,9 +65,11 @@ def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def load_safely() -> None:
-    """Let mmengine read the local checkpoint files of this process with ours: no file can run code.
+    """Let mmengine read the checkpoints of this process with ours, and local files only: none can run code.
 
-    mmengine's own loader falls back to full unpickling where the safe one refuses. A file that cannot be read
-    stops the run with a :class:`~fsfm_mm.engine.stopping.RunStoppedError`.
+    mmengine's own loader falls back to full unpickling where the safe one refuses, and those for addresses
+    unpickle without limits. A file that cannot be read, or an address, stops the run with a
+    :class:`~fsfm_mm.engine.stopping.RunStoppedError`.
     """
+    refuse_remote_checkpoints()
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)

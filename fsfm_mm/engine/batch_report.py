@@ -7,6 +7,8 @@ from typing import Any
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 
+from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
+
 
 def describe_batch(runner: Any) -> str:
     """Effective batch, learning rate, samples, iterations and updates of a run that is about to start.
@@ -58,3 +60,21 @@ def _learning_rate(runner: Any, effective: int) -> str:
         f'Peak learning rate {peak:.4g}, meant for a batch of {base:g} and not scaled '
         f'(--auto-scale-lr would make it {peak * effective / base:.4g}).'
     )
+
+
+def early_end_of_schedule(runner: Any) -> str | None:
+    """A sentence where a :class:`~fsfm_mm.engine.optim.WarmupCosineLR` ends before the run does, else None.
+
+    Args:
+        runner: mmengine's Runner or FlexibleRunner, in ``before_train`` or later.
+    """
+    for schedule in runner.param_schedulers if isinstance(runner.param_schedulers, list) else ():
+        length, unit = (
+            (runner.max_epochs, 'epochs') if schedule.by_epoch else (runner.max_iters, 'iterations')
+        )
+        if isinstance(schedule, WarmupCosineLR) and schedule.total < length:
+            return (
+                f'The learning rate ends after {schedule.total:g} of {length} {unit} and stays at '
+                f'{schedule.final_lr:g} from there on: set param_scheduler.total to the length of the run.'
+            )
+    return None

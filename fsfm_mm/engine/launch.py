@@ -18,8 +18,10 @@ from fsfm_mm.datasets.samplers import check_balanced_loader
 from fsfm_mm.datasets.seeding import seed_batches
 from fsfm_mm.datasets.splits import check_splits
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
-from fsfm_mm.engine.loops import exact_loop
+from fsfm_mm.engine.data_workers import shield_workers
+from fsfm_mm.engine.loops import check_sampler, exact_loop
 from fsfm_mm.engine.processes import join_with_gloo
+from fsfm_mm.engine.remote import refuse_remote_checkpoints
 from fsfm_mm.engine.saving import save_atomically
 
 
@@ -68,17 +70,20 @@ def build_runner(cfg: Config) -> Runner:
     """Build mmengine's Runner for a config, on GPUs or CPUs, in one process or many.
 
     Training and validation data are opened here, so that what is wrong with them is said before anything
-    starts. mmengine's training loops are replaced by those that resume exactly.
+    starts. mmengine's training loops are replaced by those that resume exactly; checkpoints at an address are
+    refused.
 
     Args:
         cfg: A whole config with ``work_dir`` and ``launcher``.
 
     Raises:
-        ValueError: When the data cannot be used, or are fewer than one batch.
+        ValueError: When the data cannot be used, are fewer than one batch, or never end although the run goes
+            by epochs.
     """
     scale_for_accumulation(cfg)
     init_cpu_processes(cfg)
     save_atomically()
+    refuse_remote_checkpoints()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_not_file_client_note)
     if runner._train_dataloader is not None:
@@ -92,7 +97,9 @@ def _build_loader(runner: Runner, settings: dict | DataLoader, **kwargs: Any) ->
         settings['pin_memory'] = False  # torch would warn of it at every epoch
     if isinstance(settings, dict) and settings.get('num_workers', 0) > 0:
         settings.setdefault('timeout', LOADER_TIMEOUT)  # torch waits for ever by itself
-    return runner.build_dataloader(settings, seed=runner.seed, **kwargs)
+    loader = runner.build_dataloader(settings, seed=runner.seed, **kwargs)
+    shield_workers(loader)
+    return loader
 
 
 def _open_training_data(runner: Runner) -> None:
@@ -111,6 +118,7 @@ def _open_training_data(runner: Runner) -> None:
         kind = runner._train_loop['type']
         runner.logger.warning(f'train_cfg.type {kind} is not a loop of fsfm_mm: a resume will not be exact')
         return
+    check_sampler(loop, loader.sampler)
     runner._train_loop = loop
     seed_batches(loader, runner.seed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
@@ -133,3 +134,22 @@ def exact_loop(settings: dict) -> dict | None:
     kind = settings.pop('type', 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop')
     kind = EXACT_LOOPS.get(str(kind).rsplit('.', 1)[-1], kind)
     return {'type': kind, **settings} if kind in EXACT_LOOPS.values() else None
+
+
+def check_sampler(loop: dict, sampler: Any) -> None:
+    """Refuse a sampler without an end in a loop that waits for the end of an epoch.
+
+    Args:
+        loop: From :func:`exact_loop`.
+        sampler: Of the training data.
+
+    Raises:
+        ValueError: When the first epoch would never end.
+    """
+    endless = getattr(sampler, 'infinite', isinstance(sampler, InfiniteSampler))
+    if loop['type'] == 'ExactEpochLoop' and endless:
+        raise ValueError(
+            f'train_cfg counts epochs, but the data of train_dataloader.sampler {type(sampler).__name__} have no '
+            'end: set train_cfg=dict(by_epoch=False, max_iters=...), or take a sampler with epochs such as '
+            'DefaultSampler (DomainBalancedSampler: infinite=False)'
+        )

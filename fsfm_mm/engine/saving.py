@@ -38,13 +38,13 @@ def point_to(work_dir: str | os.PathLike, checkpoint: str | os.PathLike) -> None
 
 
 def pointed_to(work_dir: str | os.PathLike) -> Path | None:
-    """The checkpoint that the pointer names, also where the work directory was moved; None without one."""
+    """The checkpoint that the pointer names, in a moved or copied work directory its own; None without one."""
     pointer = Path(work_dir) / POINTER
     named = pointer.read_text(encoding='utf-8').strip() if pointer.is_file() else ''
     if not named:
         return None
     moved = Path(work_dir) / Path(named).name
-    return moved if moved.exists() and not Path(named).exists() else Path(named)
+    return moved if moved.exists() else Path(named)
 
 
 @contextlib.contextmanager

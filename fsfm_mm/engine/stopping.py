@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
 
 class RunStoppedError(RuntimeError):
     """A run stopped; the message says why and what to do, ``exit_code`` is for scripts."""
@@ -28,3 +35,26 @@ class StoppedBySignalError(RunStoppedError):
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
         self.exit_code = exit_code
+
+
+@contextlib.contextmanager
+def exiting_when_told() -> Iterator[None]:
+    """Exit with 75 on SIGTERM and SIGUSR1 where there is nothing to save; StopSignalHook has them while training."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: Any) -> NoReturn:
+    name = signal.Signals(number).name
+    print(
+        f'train.py: stopped by {name} while it was not training: start it again with --resume.',
+        file=sys.stderr,
+    )
+    sys.exit(75)  # no Exception, which libraries catch and wrap

@@ -33,7 +33,8 @@ class ScoreMetric(BaseMetric):
         source_threshold: Threshold chosen on source data; adds the ``...@source`` metrics, at video level
             where that is evaluated, else at frame level.
         out_file: CSV for the score of every sample; the videos' go beside it as ``<name>_videos.csv``.
-        collect_device: ``cpu`` (through files) or ``gpu``, as in MMEngine.
+        collect_device: ``gpu`` (by messages, also between CPUs) or ``cpu`` (through files, which every host must
+            see under the same name).
         prefix: Put before every metric's name, with a slash.
         collect_dir: Folder of the files for ``cpu``.
     """
@@ -46,7 +47,7 @@ class ScoreMetric(BaseMetric):
         threshold: float = 0.5,
         source_threshold: float | None = None,
         out_file: str | Path | None = None,
-        collect_device: str = 'cpu',
+        collect_device: str = 'gpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:

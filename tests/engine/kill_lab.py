@@ -38,7 +38,8 @@ class Lab:
             work_dir: Folder; what is printed goes to ``<work_dir>.log``.
             arguments: More of the command line.
             at: Where what happens: 'KILL before_train_iter 7' (a signal, and a hook's name with the iteration,
-                in process 0), or 'KILL write 2', 'KILL replace 2', 'KILL pointer 2', 'FULL write 2' for the
+                in process 0), 'TERM+ before_train_iter 7' (to its data workers, too), or
+                'KILL write 2', 'KILL replace 2', 'KILL pointer 2', 'FULL write 2' for the
                 second checkpoint written.
             processes: Joined over gloo; all are killed when one was, as torchrun does.
 
@@ -64,7 +65,11 @@ def _arrange(place):
     number = int(number)
 
     def strike():
-        os.kill(os.getpid(), getattr(signal, f'SIG{what}'))
+        if what.endswith('+'):  # from outside, as a scheduler does
+            command = ['kill', f'-{what[:-1]}', '--', f'-{os.getpgrp()}']
+            subprocess.run(command, check=True, start_new_session=True)
+        else:
+            os.kill(os.getpid(), getattr(signal, f'SIG{what}'))
 
     call_hook, replace, write_bytes, seen = Runner.call_hook, os.replace, Path.write_bytes, [0]
 

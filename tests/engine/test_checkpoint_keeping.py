@@ -1,6 +1,7 @@
 """Checkpoints on the disk: always one that is whole, whatever happens and when."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,14 @@ def test_a_work_directory_may_move(lab, finished, tmp_path):
     assert pointed_to(tmp_path / 'there') == tmp_path / 'there/epoch_2.pth'
     assert lab.train(config, tmp_path / 'there', '--resume') == 0
     assert_same_run(whole, tmp_path / 'there')
+
+
+def test_a_copied_work_directory_goes_on_from_its_own_files(tmp_path):
+    (tmp_path / 'here').mkdir()
+    (tmp_path / 'here/epoch_1.pth').touch()
+    point_to(tmp_path / 'here', tmp_path / 'here/epoch_1.pth')
+    shutil.copytree(tmp_path / 'here', tmp_path / 'there')
+    assert pointed_to(tmp_path / 'there') == tmp_path / 'there/epoch_1.pth'
 
 
 class Program:

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
-from tiny_run import tiny_config
+from tiny_run import tiny_config, tiny_runner
 from torch.utils.data import DataLoader
 
 from fsfm_mm.engine import batch_report
-from fsfm_mm.engine.batch_report import describe_batch
+from fsfm_mm.engine.batch_report import describe_batch, early_end_of_schedule
 from fsfm_mm.engine.launch import build_runner
+from fsfm_mm.engine.loops import check_sampler
 
 
 def trained(tmp_path, **changes):
@@ -63,6 +64,28 @@ def test_endless_sampler(monkeypatch, tmp_path):
     runner.train()
     monkeypatch.setattr(batch_report, 'get_world_size', lambda: 3)
     assert '16 samples, each seen 3 times on average. 4 iterations = 4 updates.' in describe_batch(runner)
+
+
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DomainBalancedSampler'])
+def test_no_epochs_without_an_end(tmp_path, sampler):
+    config = tiny_config(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=2))
+    loop = dict(type='ExactEpochLoop')
+    if sampler == 'InfiniteSampler':
+        config.train_dataloader.sampler = dict(type=sampler)
+        with pytest.raises(ValueError, match='InfiniteSampler have no end: set train_cfg'):
+            build_runner(config)
+    check_sampler(loop, SimpleNamespace(infinite=False))
+    check_sampler(dict(type='ExactIterLoop'), SimpleNamespace(infinite=True))
+    with pytest.raises(ValueError, match='have no end'):
+        check_sampler(loop, SimpleNamespace(infinite=True))
+
+
+def test_a_learning_rate_that_ends_too_early(tmp_path):
+    runner = tiny_runner(tmp_path)
+    runner.train()
+    assert early_end_of_schedule(runner) is None
+    runner.param_schedulers[0].total = 3.0
+    assert 'ends after 3 of 4 iterations and stays at 0 from there on' in early_end_of_schedule(runner)
 
 
 def test_published_run_on_four_gpus(monkeypatch):

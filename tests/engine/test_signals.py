@@ -1,13 +1,22 @@
 """Asked to stop, a run ends its update, saves, says so by its exit code, and goes on later as if nothing was."""
 
+import importlib.util
 import signal
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from kill_lab import Lab
 from resume_cases import assert_same_run, pretraining
+from torch.utils.data import DataLoader
 
+from fsfm_mm.engine.data_workers import shield_workers
 from fsfm_mm.engine.hooks import StopSignalHook
+
+spec = importlib.util.spec_from_file_location('train_tool', Path(__file__).parents[2] / 'tools/train.py')
+train = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(train)
 
 
 @pytest.fixture(scope='module')
@@ -50,6 +59,43 @@ def test_a_signal_to_one_process_stops_all(lab, tmp_path):
     assert (stopped / 'stopped.pth').exists()
     assert lab.train(config, stopped, '--resume', processes=2) == [0, 0]
     assert_same_run(tmp_path / 'whole', stopped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['TERM', 'USR1', 'INT'])
+def test_a_signal_to_the_whole_group_leaves_the_workers_alone(lab, tmp_path, name):
+    config = pretraining(tmp_path, workers=2)
+    code = lab.train(config, tmp_path / 'run', at=f'{name}+ before_train_iter 2')
+    assert code == (130 if name == 'INT' else 75), (tmp_path / 'run.log').read_text()
+    assert (tmp_path / 'run/stopped.pth').exists()
+
+
+@pytest.mark.parametrize('name', ['TERM', 'USR1'])
+def test_a_signal_before_the_training(tmp_path, monkeypatch, capsys, name):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setattr(train, 'build_runner', lambda cfg: signal.raise_signal(getattr(signal, f'SIG{name}')))
+    monkeypatch.setattr(train, 'load_safely', lambda: None)
+    with pytest.raises(SystemExit) as stop:
+        train.main([str(pretraining(tmp_path)), '--work-dir', str(tmp_path / 'run')])
+    assert stop.value.code == 75
+    assert capsys.readouterr().err == (
+        f'train.py: stopped by SIG{name} while it was not training: start it again with --resume.\n'
+    )
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
+
+
+def test_a_hung_worker_obeys_its_parent():
+    """Torch ends such a worker with SIGTERM; it would wait for it for ever."""
+    loader = DataLoader(range(2), num_workers=1)
+    shield_workers(loader)
+    iterator = iter(loader)
+    worker = iterator._workers[0]
+    assert next(iterator) == 0
+    subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)
+    assert next(iterator) == 1  # another's signal means the run
+    worker.terminate()
+    worker.join(30)
+    assert worker.exitcode == 0
 
 
 def test_ctrl_c_twice_stops_at_once(monkeypatch, capfd):

@@ -28,9 +28,9 @@ def run(folder, world, wrong='nothing', device='cpu'):
     return [json.loads((folder / f'{world}_{rank}.json').read_text()) for rank in range(world)]
 
 
-@pytest.mark.parametrize('device', ['cpu', 'gpu'], ids=['files', 'messages'])  # a test called gpu is skipped
+@pytest.mark.parametrize('device', ['cpu', 'gpu', 'default'], ids=['files', 'messages', 'hosts'])
 def test_two_processes_equal_one_exactly(tmp_path, device):
-    (one,) = run(tmp_path, 1, device=device)
+    (one,) = run(tmp_path, 1)
     two = run(tmp_path, 2, device=device)
     assert [process['count'] for process in [one, *two]] == [101, 51, 51]  # one was repeated
     assert two[0]['found'] == two[1]['found'] == one['found']

@@ -1,10 +1,12 @@
 """Run by torchrun: evaluates a fixed set over however many processes, and writes what every one got.
 
 Arguments: output folder, what is wrong (``nothing``, ``missing``, ``mixed``), and how results are collected
-(``cpu`` or ``gpu``; on gloo both run without a GPU).
+(``cpu`` or ``gpu``; on gloo both run without a GPU). ``default`` is as configured by default, with another current
+folder in every process.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,18 +20,18 @@ from torch.utils.data import DistributedSampler
 def main(folder: Path, wrong: str, device: str) -> None:
     torch_dist.init_process_group('gloo')
     rank, world = torch_dist.get_rank(), torch_dist.get_world_size()
+    how = {} if device == 'default' else dict(collect_device=device)
+    if device == 'default':  # as on two hosts
+        (folder / f'host_{rank}').mkdir()
+        os.chdir(folder / f'host_{rank}')
     *_, samples = case(seed=3, size=101)  # odd: in two processes the sampler repeats one
     if wrong == 'mixed':  # put a fake frame into a real video
         fake, real = (next(s for s in samples if s.gt_label == label) for label in (0, 1))
         fake.set_metainfo(dict(video_id=real.video_id))
     evaluator = Evaluator(
         [
-            METRICS.build(
-                dict(type='ForgeryMetric', collect_device=device, out_file=folder / f'{world}.csv')
-            ),
-            METRICS.build(
-                dict(type='AntiSpoofMetric', collect_device=device, prefix='FAS', source_threshold=0.4)
-            ),
+            METRICS.build(dict(type='ForgeryMetric', out_file=folder / f'{world}.csv', **how)),
+            METRICS.build(dict(type='AntiSpoofMetric', prefix='FAS', source_threshold=0.4, **how)),
         ]
     )
     evaluator.dataset_meta = META

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmengine.dist import collect_results, get_world_size
+from mmengine.dist import all_gather_object, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
 from fsfm_mm.registry import HOOKS
@@ -26,9 +26,9 @@ class BrokenFilesHook(Hook):
         dataset = runner.train_dataloader.dataset
         broken = _broken_files(dataset)
         if get_world_size() > 1:
-            parts = collect_results([broken], get_world_size(), device='cpu')
-            broken = sorted({name for part in parts or [] for name in part})
-        if not broken:
+            # by messages: files would need a folder that every host sees under the same name
+            broken = sorted({name for part in all_gather_object(broken) for name in part})
+        if not broken or not is_main_process():
             return
         path = f'{runner.work_dir}/broken_files.txt'
         with open(path, 'w', encoding='utf-8') as file:

@@ -15,7 +15,8 @@ class MomentumUpdateHook(Hook):
     """Updates ``model.target`` after every optimiser step (FSFM section 3.2); idle for other models.
 
     Iterations that only accumulate gradients do not move the target, and the momentum's cosine runs
-    over the optimiser's updates, not over iterations.
+    over the optimiser's updates, not over iterations. An update that was skipped for a gradient that is not
+    finite counts as one: the target goes on towards the weights as they are.
     """
 
     priority = 'ABOVE_NORMAL'

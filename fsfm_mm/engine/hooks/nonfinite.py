@@ -18,8 +18,9 @@ class NonFiniteError(RunStoppedError):
 class NonFiniteGuardHook(Hook):
     """Stops with a message and a saved state after ``patience`` non-finite updates in a row.
 
-    :class:`AutocastOptimWrapper` has skipped each of these updates, so weights, optimiser state and
-    target are those of the last finite one; single skips are harmless and training goes on after them.
+    :class:`AutocastOptimWrapper` has skipped each of these updates, so weights and optimiser state are those of
+    the last finite one (a momentum target has gone on towards them); single skips are harmless and training
+    goes on after them.
 
     Args:
         patience: Skipped updates in a row that stop the run.
@@ -56,7 +57,7 @@ class NonFiniteGuardHook(Hook):
         barrier()  # a process that ends now would make torchrun end the one that still writes
         raise NonFiniteError(
             f'stopped at iteration {runner.iter + 1}: {count} updates in a row had a non-finite gradient ({losses}). '
-            f'None of them changed a weight; the state is saved as {runner.work_dir}/{name}. Usual causes: a '
+            f'None of them changed a trained weight; the state is saved as {runner.work_dir}/{name}. Usual causes: a '
             'learning rate too high for the batch (see --auto-scale-lr), a broken input, or bfloat16 overflow '
             '(try --amp float32).'
         )

@@ -86,7 +86,7 @@ class ReconstructionPictureHook(Hook):
 
 @HOOKS.register_module()
 class LossCurveHook(Hook):
-    """Draws ``loss_curve.png`` in the work directory when training ends (or stops with an error).
+    """Draws ``loss_curve.png`` in the work directory when training ends, or is stopped by a signal.
 
     The values are those that mmengine logged, of all runs in this work directory: a resumed run goes
     on with the same curve.

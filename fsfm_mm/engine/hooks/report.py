@@ -8,7 +8,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from fsfm_mm.engine.batch_report import describe_batch
+from fsfm_mm.engine.batch_report import describe_batch, early_end_of_schedule
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import HOOKS
 
@@ -20,7 +20,7 @@ class RunReportHook(Hook):
     priority = 'LOWEST'  # after the hooks that write the files it names
 
     def before_train(self, runner) -> None:
-        """Log the arithmetic."""
+        """Log the arithmetic, and warn where the learning rate ends before the run."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         device = next(model.parameters()).device
         dtype = resolve_dtype(getattr(runner.optim_wrapper, 'dtype', 'float32'), device)
@@ -29,6 +29,9 @@ class RunReportHook(Hook):
             f'{type(model).__name__}: {trainable / 1e6:.2f} M trainable parameters on {device}, {dtype}. '
             f'{describe_batch(runner)}'
         )
+        warning = early_end_of_schedule(runner)
+        if warning is not None:
+            runner.logger.warning(warning)
 
     @master_only
     def after_run(self, runner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import threading
@@ -30,13 +31,13 @@ class StopSignalHook(Hook):
     validation a signal waits for its end.
 
     Args:
-        interval: With several processes on accelerators, so many updates between two looks at whether any
-            process was signalled; on CPUs, or in one process, it is looked after every update.
+        interval: With several processes, so many updates between two looks at whether any was signalled. A
+            look is one number exchanged between the CPUs, and does not wait for a GPU.
     """
 
     priority = 'LOWEST'  # the other hooks have done what belongs to the iteration
 
-    def __init__(self, interval: int = 10):
+    def __init__(self, interval: int = 1):
         self.interval = interval
         self._caught: int | None = None
         self._previous: dict[int, Any] = {}
@@ -49,8 +50,7 @@ class StopSignalHook(Hook):
         if get_world_size() > 1:
             # over the network of the CPUs, so that nobody waits for a GPU
             gloo = torch_dist.get_backend() == 'gloo'
-            self._group = torch_dist.group.WORLD if gloo else torch_dist.new_group(backend='gloo')
-            self._every = 1 if next(runner.model.parameters()).device.type == 'cpu' else self.interval
+            self._group = torch_dist.group.WORLD if gloo else _new_group(runner.cfg)
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._note) for number in EXIT_CODES}
 
@@ -75,7 +75,7 @@ class StopSignalHook(Hook):
         """The signal that any process has caught, 0 for none, the same on all processes."""
         if self._group is None:
             return self._caught or 0
-        if self._updates % self._every:
+        if self._updates % self.interval:
             return 0
         flag = torch.tensor(self._caught or 0)
         torch_dist.all_reduce(flag, torch_dist.ReduceOp.MAX, group=self._group)
@@ -102,3 +102,10 @@ class StopSignalHook(Hook):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+def _new_group(cfg: Any) -> Any:
+    """A group of all processes over gloo, with the timeout of the others."""
+    seconds = (cfg.get('env_cfg', {}).get('dist_cfg') or {}).get('timeout')
+    timeout = None if seconds is None else datetime.timedelta(seconds=seconds)
+    return torch_dist.new_group(timeout=timeout, backend='gloo')
