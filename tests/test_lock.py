@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import distributions
+import sysconfig
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def distributions():
+    """What is installed; setuptools brings copies of its own onto the path, which do not count."""
+    return Distribution.discover(path=[sysconfig.get_path('purelib')])
 
 
 def lines(name):
