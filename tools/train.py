@@ -18,6 +18,7 @@ import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything
 from fsfm_mm.checkpoints import check_whole, last_whole_checkpoint, load_safely
 from fsfm_mm.engine.data_faults import train
 from fsfm_mm.engine.launch import build_runner
+from fsfm_mm.engine.processes import leave_processes
 from fsfm_mm.engine.stopping import RunStoppedError, exiting_when_told
 
 EPILOG = """\
@@ -132,6 +133,7 @@ def main(argv: list[str] | None = None) -> None:
         with exiting_when_told():
             runner = build(args)
             train(runner)
+        leave_processes()
     except RunStoppedError as stopped:
         print(f'train.py: {stopped}', file=sys.stderr)
         sys.exit(stopped.exit_code)

@@ -63,3 +63,10 @@ def join_with_gloo(cfg: Config) -> None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
         raise ValueError(f'env_cfg.dist_cfg.timeout must be a positive number of seconds, found {seconds!r}')
     torch_dist.init_process_group('gloo', timeout=datetime.timedelta(seconds=seconds))
+
+
+def leave_processes() -> None:
+    """Wait for the other processes and leave the group: one that ends first takes threads away from the others."""
+    if torch_dist.is_available() and torch_dist.is_initialized():
+        torch_dist.barrier()
+        torch_dist.destroy_process_group()
