@@ -22,6 +22,7 @@ from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.checkpoints.saving import save_checkpoint_file
 from fsfm_mm.datasets.named_sets import NAMED_SETS
 from fsfm_mm.engine.launch import start_processes
+from fsfm_mm.engine.processes import leave_processes
 from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
 
 EPILOG = """\
@@ -214,7 +215,9 @@ def main(argv: list[str] | None = None) -> None:
         results = {protocol: evaluation.run(protocol) for protocol in protocols}
     except ValueError as error:  # wrong arguments, weights or data; nothing was written
         sys.exit(f'test.py: {error}')
-    if not is_main_process():
+    is_writer = is_main_process()
+    leave_processes()
+    if not is_writer:
         return
     for protocol, result in results.items():
         write_result(result, protocol, folder)
