@@ -15,7 +15,6 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing, write_atomically
-from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parts import encoded, part_path, parts_done, read_part
 from fsfm_mm.preparation.plan import WORK_FOLDER, Plan, is_complete
 from fsfm_mm.preparation.records import FaceRecord
@@ -65,14 +64,14 @@ class ManifestRecords(Sequence[FaceRecord]):
             return FaceRecord.from_json(file.readline().decode(), f'{self._path}:{index + 1}')
 
 
-def finish(out: Path, plan: Plan, writer: FaceWriter, parser: FaceParser | None) -> bool:
+def finish(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> bool:
     """Join the parts when all are there; any number of processes may try, at any time.
 
     Args:
         out: Folder of the output.
         plan: The run.
         writer: Its writer.
-        parser: Its parser, to say whether the maps are approximate.
+        approximate: Whether the maps are only roughly right.
 
     Returns:
         Whether the run is complete now.
@@ -86,7 +85,7 @@ def finish(out: Path, plan: Plan, writer: FaceWriter, parser: FaceParser | None)
         try:
             with FileLock(out / WORK_FOLDER / 'finish.lock'):
                 if not is_complete(out):
-                    _join(out, plan, writer, parser)
+                    _join(out, plan, writer, approximate)
         except FileNotFoundError:  # another process has finished and tidied up in the meantime
             if not is_complete(out):
                 raise
@@ -94,7 +93,7 @@ def finish(out: Path, plan: Plan, writer: FaceWriter, parser: FaceParser | None)
     return True
 
 
-def _join(out: Path, plan: Plan, writer: FaceWriter, parser: FaceParser | None) -> None:
+def _join(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> None:
     _remove_leftovers(out)
     counts = np.zeros((3, 256), np.int64)
     statuses: Counter[str] = Counter()
@@ -111,7 +110,7 @@ def _join(out: Path, plan: Plan, writer: FaceWriter, parser: FaceParser | None) 
         write_atomically(out / STATISTICS_FILE, json.dumps(content, indent=2) + '\n', sync=True)
     about = {
         **plan.about,
-        'approximate_maps': parser is not None and parser.approximate,
+        'approximate_maps': approximate,
         'statuses': dict(sorted(statuses.items())),
     }
     write_atomically(out / SUMMARY_FILE, json.dumps(about, indent=2) + '\n', sync=True)

@@ -14,8 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,6 @@ from fsfm_mm.datasets.transforms.geometry import resize_image, resize_labels
 from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace
 from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords, finish
 from fsfm_mm.preparation.items import Item
-from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parts import Part, parts_done, write_part
 from fsfm_mm.preparation.plan import SUMMARY_FILE, Chunk, begin, check_place, is_complete, make_plan
 from fsfm_mm.preparation.progress import Progress, Tally
@@ -109,7 +107,7 @@ def pack(
                 if chunk.number not in done
             ]
             _work(tasks, workers, Progress(len(items), len(items) - sum(task.chunk.weight for task in tasks)))
-        finish(out, plan, writer, cast(FaceParser, SimpleNamespace(approximate=approximate)))
+        finish(out, plan, writer, approximate)
     except OSError as error:
         raise StoppedError(str(CannotWriteError.of(error, out))) from error
     tally = Tally(sources=len(items))

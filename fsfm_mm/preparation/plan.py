@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from fsfm_mm.files import write_atomically
 from fsfm_mm.preparation.items import Item
 from fsfm_mm.preparation.settings import Settings, versions
-from fsfm_mm.preparation.sources import SUMMARY_FILE, printable
+from fsfm_mm.preparation.sources import FACE_TAIL, FRAME_TAIL, SUMMARY_FILE, printable
 
 #: Frames that a video is taken for where their number is not known from the settings.
 UNKNOWN_FRAMES = 32
@@ -24,7 +23,6 @@ WORK_FOLDER = '.prepare'
 #: Of a plan that chooses for itself: about so many chunks, each within these bounds.
 _CHUNKS, _LEAST_CHUNK, _LARGEST_CHUNK = 64, 16, 256
 _NOT_COMPARED = ('sources', 'versions')
-_FRAME, _FACE = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ def _check_keys(items: Sequence[Item], choice: str) -> None:
                 f'{printable(other.path)} and {printable(item.path)} would both be written as {item.key}: rename one.'
             )
     for item in items:
-        still, person = _FRAME.sub('', item.key), _FACE.sub('', _FRAME.sub('', item.key))
+        still, person = FRAME_TAIL.sub('', item.key), FACE_TAIL.sub('', FRAME_TAIL.sub('', item.key))
         clashes = still != item.key and still in by_key and by_key[still].frames is not None
         clashes |= choice == 'all' and person != still and person in by_key
         if clashes:

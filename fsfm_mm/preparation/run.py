@@ -116,7 +116,7 @@ def prepare(
             begin(out, plan)
             _work(mine, missing, Job(settings, execution, out.absolute()), engine)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
-        complete = finish(out, plan, shop.writer, shop.parser)
+        complete = finish(out, plan, shop.writer, approximate)
     except OSError as error:
         raise StoppedError(str(CannotWriteError.of(error, out))) from error
     if complete:

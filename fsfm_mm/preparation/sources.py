@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fsfm_mm.datasets.listing import list_files
+from fsfm_mm.datasets.listing import VIDEO_EXTENSIONS, list_files
 from fsfm_mm.preparation.items import FrameChoice, Item
 
 #: Extensions of pictures, lower case; names are compared without regard to case.
 PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
-#: Extensions of videos.
-VIDEO_EXTENSIONS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
+#: Of all sources.
 _EXTENSIONS = PICTURE_EXTENSIONS + VIDEO_EXTENSIONS
 #: Written last of all by a run: the folder that holds it is a complete result.
 SUMMARY_FILE = 'prepare.json'
@@ -29,7 +28,7 @@ _LONGEST = 180
 #: Control characters and line ends, and what other systems take for a separator.
 _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\\\\]')
 #: What is added to the key of a video for a frame, and to any key for a further person.
-_FRAME, _FACE = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
+FRAME_TAIL, FACE_TAIL = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
 
 
 def _to_stderr(sentence: str) -> None:
@@ -223,8 +222,8 @@ def _keys(names: Sequence[str]) -> list[str]:
 
 def _is_part_of(key: str, known: set[str]) -> bool:
     """Whether a frame or a further face of a known key may have this key."""
-    still = _FRAME.sub('', key)
-    person = _FACE.sub('', still)
+    still = FRAME_TAIL.sub('', key)
+    person = FACE_TAIL.sub('', still)
     return (still != key and still in known) or (person != still and person in known)
 
 
