@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
+import traceback
 from typing import Any
+
+from torch.utils.data import dataloader
 
 from fsfm_mm.engine.stopping import RunStoppedError
 
 #: Seconds that a batch may take before its workers count as hung, where a config does not say.
 LOADER_TIMEOUT = 600
+#: Seconds to wait for word of a worker's death after the connection to it broke; a core dump takes a while.
+_DEATH_NOTICE = 5
 _AGAIN = 'start the run again with --resume.'
 
 
@@ -31,7 +37,14 @@ def train(runner: Any) -> Any:
         DataWorkerError: A worker was killed, crashed, or gave no batch within the loader's timeout.
     """
     try:
-        return runner.train()
+        try:
+            return runner.train()
+        except (OSError, EOFError) as error:
+            if _comes_from_a_loader(error):
+                # A worker that dies while it hands over a batch closes its sockets a moment before it counts
+                # as dead: torch's error is raised into this sleep, not into the code that reports this one.
+                time.sleep(_DEATH_NOTICE)
+            raise
     except RunStoppedError:
         raise
     except Exception as error:
@@ -39,6 +52,10 @@ def train(runner: Any) -> Any:
         if sentence is None:
             raise
         raise DataWorkerError(sentence) from error
+
+
+def _comes_from_a_loader(error: BaseException) -> bool:
+    return any(frame.filename == dataloader.__file__ for frame in traceback.extract_tb(error.__traceback__))
 
 
 def _explain(error: BaseException | None) -> str | None:

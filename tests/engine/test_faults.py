@@ -2,14 +2,17 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from resume_cases import assert_same_run
 from tiny_run import tiny_config, tiny_runner
+from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets import GeneratedFaces
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, DataWorkerError, train
@@ -94,6 +97,21 @@ def test_other_errors_of_a_worker_keep_their_words(tmp_path):
     with pytest.raises(RuntimeError, match='the detector is on fire') as caught:
         train(build_runner(troubled(tmp_path, 'run', 'raise')))
     assert not isinstance(caught.value, DataWorkerError)
+
+
+def test_a_worker_that_dies_while_it_hands_over_a_batch(tmp_path):
+    """Its connection breaks first; torch tells of the death only afterwards."""
+
+    class BreakingQueue:
+        def get(self, timeout):
+            threading.Timer(0.3, os.kill, (worker, signal.SIGKILL)).start()
+            raise ConnectionResetError
+
+    batches = iter(DataLoader(range(8), num_workers=1, multiprocessing_context='fork'))
+    worker = batches._workers[0].pid
+    batches._data_queue = BreakingQueue()
+    with pytest.raises(DataWorkerError, match=rf'a data worker \(process {worker}\) was killed'):
+        train(SimpleNamespace(train=lambda: next(batches)))
 
 
 def test_loaders_with_workers_have_a_timeout(tmp_path):
