@@ -12,6 +12,7 @@ import itertools
 from typing import Any
 
 from mmengine.dist import get_world_size
+from mmengine.hooks import EarlyStoppingHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
@@ -39,6 +40,31 @@ def optimizer_facts(wrapper: OptimWrapper) -> dict[str, Any]:
     names = ('grad_norm', 'skipped_in_a_row')
     values = {name: getattr(wrapper, name, None) for name in names}
     return {name: value.detach().cpu() for name, value in values.items() if value is not None}
+
+
+def put_early_stopping_first(runner: Any) -> None:
+    """Let early stopping count a validation before a best checkpoint is saved, with which the last is saved again."""
+    stoppers = _early_stoppers(runner)
+    runner._hooks = stoppers + [hook for hook in runner.hooks if hook not in stoppers]
+
+
+def early_stopping_facts(runner: Any) -> list[dict[str, Any]]:
+    """What mmengine's early stopping has counted, in the order of its hooks."""
+    return [
+        {'best_score': float(hook.best_score), 'wait_count': hook.wait_count} for hook in _early_stoppers(runner)
+    ]
+
+
+def restore_early_stopping(runner: Any, saved: list[dict[str, Any]]) -> None:
+    """Let early stopping go on counting; a run that it had ended does not begin again."""
+    for hook, facts in zip(_early_stoppers(runner), saved):
+        hook.best_score, hook.wait_count = facts['best_score'], facts['wait_count']
+        if hook.wait_count >= hook.patience:
+            runner.train_loop.stop_training = True
+
+
+def _early_stoppers(runner: Any) -> list[EarlyStoppingHook]:
+    return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
 
 def fit_to_run(runner: Any, checkpoint: dict) -> None:

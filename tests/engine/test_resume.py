@@ -264,6 +264,22 @@ def test_killed_in_validation(lab, tmp_path):
     assert_same_run(tmp_path / 'whole', tmp_path / 'killed')
 
 
+@pytest.mark.slow
+def test_early_stopping_goes_on_counting(lab, tmp_path):
+    """It ends the killed run where it ends the whole one, and ended it stays."""
+    stopper = dict(type='EarlyStoppingHook', monitor='frame/AUC', rule='greater', min_delta=1.0, patience=2)
+    config = finetuning(tmp_path, **{'custom_hooks': [stopper], 'train_cfg.max_epochs': 5})
+    assert lab.train(config, tmp_path / 'whole') == 0
+    name, state = last_state(tmp_path / 'whole')
+    epochs = state['meta']['epoch']
+    assert epochs == 3  # the first AUC beats none, and no later one is larger by 1
+    for place in (f'before_train_iter {n}' for n in (5, 9)):
+        assert lab.train(config, tmp_path / 'killed', '--resume', at=f'KILL {place}') == -9
+    for _ in range(2):
+        assert lab.train(config, tmp_path / 'killed', '--resume') == 0
+        assert_same_run(tmp_path / 'whole', tmp_path / 'killed')
+
+
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_a_finished_run_is_made_longer(lab, tmp_path, by_epoch):
     """Learning rate and momentum follow the longer schedules of the new config from the first iteration on."""

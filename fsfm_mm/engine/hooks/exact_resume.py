@@ -10,9 +10,12 @@ from fsfm_mm.datasets.seeding import MODEL, SeededBatchSampler, seed_process
 from fsfm_mm.engine.loops import VALIDATED
 from fsfm_mm.engine.resume import (
     RUN_STATE,
+    early_stopping_facts,
     fit_to_run,
     optimizer_facts,
+    put_early_stopping_first,
     refresh_learning_rates,
+    restore_early_stopping,
     run_facts,
 )
 from fsfm_mm.engine.stopping import ResumeError
@@ -41,6 +44,7 @@ class ExactResumeHook(Hook):
     def before_train(self, runner) -> None:
         """Restore; find the seed, which a resumed run has from its checkpoint."""
         self._seed, self._rank = runner.seed, get_rank()
+        put_early_stopping_first(runner)
         batches = runner.train_dataloader.batch_sampler
         if isinstance(batches, SeededBatchSampler) and batches.seed != self._seed:
             batches.seed = self._seed
@@ -52,6 +56,7 @@ class ExactResumeHook(Hook):
         for name, value in self._restored.get('optimizer', {}).items():
             setattr(runner.optim_wrapper, name, value.to(device))
         refresh_learning_rates(runner)
+        restore_early_stopping(runner, self._restored.get('early_stopping', []))
         self._check_agreement(runner, device)
 
     def _check_agreement(self, runner, device: torch.device) -> None:
@@ -76,3 +81,4 @@ class ExactResumeHook(Hook):
         state = checkpoint.setdefault(RUN_STATE, {})
         state['facts'] = run_facts(runner)
         state['optimizer'] = optimizer_facts(runner.optim_wrapper)
+        state['early_stopping'] = early_stopping_facts(runner)
