@@ -13,6 +13,7 @@ import huggingface_hub
 from mmengine.logging import print_log
 
 from fsfm_mm.files import download, sha256_of
+from fsfm_mm.files.download import cache_folder
 
 #: Address of a mirror with the hub repository's folders, instead of the hub.
 MIRROR_VARIABLE = 'FSFM_MM_ZOO_URL'
@@ -44,9 +45,9 @@ def zoo_entry(name: str) -> dict[str, Any]:
 
 
 def zoo_folder() -> Path:
-    """``$FSFM_MM_ZOO_DIR``, or fsfm_mm/zoo in the user's cache folder."""
-    cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(os.environ.get(FOLDER_VARIABLE) or f'{cache}/fsfm_mm/zoo').expanduser()
+    """``$FSFM_MM_ZOO_DIR``, or the folder zoo in :func:`~fsfm_mm.files.download.cache_folder`."""
+    own = os.environ.get(FOLDER_VARIABLE)
+    return Path(own).expanduser() if own else cache_folder() / 'zoo'
 
 
 def fetch(name: str, part: str = 'online') -> Path:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import os
 import subprocess
+import time
 
 import torch.distributed as torch_dist
 from mmengine.config import Config
+
+#: Seconds before a process ends, in which gloo's threads let go of the last collective. One that still holds it
+#: when the interpreter shuts down aborts the process (exit code -6), however well its run went.
+_GLOO_GRACE = 0.5
 
 
 def slurm_environment() -> None:
@@ -56,6 +62,7 @@ def join_with_gloo(cfg: Config) -> None:
         slurm_environment()
     elif cfg.launcher != 'pytorch':
         raise ValueError(f"without a GPU the launcher must be 'pytorch' or 'slurm', found {cfg.launcher!r}")
+    atexit.register(time.sleep, _GLOO_GRACE)
     seconds = (cfg.get('env_cfg', {}).get('dist_cfg') or {}).get('timeout')
     if seconds is None:
         torch_dist.init_process_group('gloo')
@@ -66,7 +73,7 @@ def join_with_gloo(cfg: Config) -> None:
 
 
 def leave_processes() -> None:
-    """Wait for the other processes and leave the group: one that ends first takes threads away from the others."""
+    """Wait for the other processes, which may need the first one's store, and leave the group."""
     if torch_dist.is_available() and torch_dist.is_initialized():
         torch_dist.barrier()
         torch_dist.destroy_process_group()

@@ -51,7 +51,8 @@ def put_early_stopping_first(runner: Any) -> None:
 def early_stopping_facts(runner: Any) -> list[dict[str, Any]]:
     """What mmengine's early stopping has counted, in the order of its hooks."""
     return [
-        {'best_score': float(hook.best_score), 'wait_count': hook.wait_count} for hook in _early_stoppers(runner)
+        {'best_score': float(hook.best_score), 'wait_count': hook.wait_count}
+        for hook in _early_stoppers(runner)
     ]
 
 

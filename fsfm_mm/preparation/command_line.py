@@ -232,7 +232,9 @@ def guarded(name: str, body: Callable[[], int]) -> int:
     except (ValueError, ConnectionError) as error:
         sys.stderr.write(f'{name}: {error}\n')
     except StoppedError as error:
-        sys.stderr.write(f'{name}: stopped: {error}. {GOES_ON}\n')
+        sys.stderr.write(
+            f'{name}: stopped: {error}. Once that is mended the same command goes on where it stopped.\n'
+        )
     except KeyboardInterrupt:
         sys.stderr.write(f'\ninterrupted. {GOES_ON}\n')
         return 130

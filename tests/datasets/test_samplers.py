@@ -149,11 +149,13 @@ def test_built_from_a_config_over_concatenated_sets_without_drawing(monkeypatch)
 RANK = """
 import json, sys, torch
 torch.set_num_threads(1)
+from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.dataset import ConcatDataset, pseudo_collate
 from torch.utils.data import DataLoader
 from fsfm_mm.datasets import DomainBalancedSampler, GeneratedForgeries
-torch.distributed.init_process_group('gloo')
+from fsfm_mm.engine.processes import join_with_gloo
+join_with_gloo(Config(dict(launcher='pytorch')))
 keys = ('img_path', 'domain', 'class_name')
 pipeline = [dict(type='PackInputs', meta_keys=keys)]
 data = ConcatDataset([GeneratedForgeries(24, 32, domain=d, frames_per_video=2, pipeline=pipeline) for d in 'ab'])

@@ -270,9 +270,9 @@ def test_early_stopping_goes_on_counting(lab, tmp_path):
     stopper = dict(type='EarlyStoppingHook', monitor='frame/AUC', rule='greater', min_delta=1.0, patience=2)
     config = finetuning(tmp_path, **{'custom_hooks': [stopper], 'train_cfg.max_epochs': 5})
     assert lab.train(config, tmp_path / 'whole') == 0
-    name, state = last_state(tmp_path / 'whole')
-    epochs = state['meta']['epoch']
-    assert epochs == 3  # the first AUC beats none, and no later one is larger by 1
+    assert (
+        last_state(tmp_path / 'whole')[1]['meta']['epoch'] == 3
+    )  # the first AUC beats none, and no later one is larger by 1
     for place in (f'before_train_iter {n}' for n in (5, 9)):
         assert lab.train(config, tmp_path / 'killed', '--resume', at=f'KILL {place}') == -9
     for _ in range(2):

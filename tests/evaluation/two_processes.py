@@ -11,14 +11,17 @@ import sys
 from pathlib import Path
 
 import torch.distributed as torch_dist
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmpretrain.registry import METRICS
 from test_metrics import META, case  # registers everything
 from torch.utils.data import DistributedSampler
 
+from fsfm_mm.engine.processes import join_with_gloo
+
 
 def main(folder: Path, wrong: str, device: str) -> None:
-    torch_dist.init_process_group('gloo')
+    join_with_gloo(Config(dict(launcher='pytorch')))
     rank, world = torch_dist.get_rank(), torch_dist.get_world_size()
     how = {} if device == 'default' else dict(collect_device=device)
     if device == 'default':  # as on two hosts
