@@ -1,6 +1,7 @@
 """What goes wrong around a run: it stops in bounded time with one sentence, or goes on and says so."""
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -48,6 +49,7 @@ class TroubledFaces(GeneratedFaces):
                     time.sleep(600)
                 elif self.trouble == 'raise':
                     raise RuntimeError('the detector is on fire')
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core file where the tests run
                 os.kill(os.getpid(), getattr(signal, self.trouble))
         return super().get_data_info(idx)
 
