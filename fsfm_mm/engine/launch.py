@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +25,20 @@ from fsfm_mm.engine.loops import check_sampler, exact_loop
 from fsfm_mm.engine.processes import join_with_gloo
 from fsfm_mm.engine.remote import refuse_remote_checkpoints
 from fsfm_mm.engine.saving import save_atomically
+
+_numbers = itertools.count(1)
+
+
+def _name_apart(cfg: Config) -> None:
+    """Give a further run of this process a name of its own.
+
+    mmengine keeps logs, pictures and the state that checkpoints hold by the name of a run and the second of its
+    start: two within a second would share them.
+    """
+    number = next(_numbers)
+    if number > 1:
+        name = cfg.get('experiment_name') or Path(cfg.filename or 'run').stem
+        cfg.experiment_name = f'{name}_run{number}'
 
 
 def scale_for_accumulation(cfg: Config) -> None:
@@ -80,6 +96,7 @@ def build_runner(cfg: Config) -> Runner:
         ValueError: When the data cannot be used, are fewer than one batch, or never end although the run goes
             by epochs.
     """
+    _name_apart(cfg)
     scale_for_accumulation(cfg)
     init_cpu_processes(cfg)
     save_atomically()

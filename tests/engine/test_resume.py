@@ -115,7 +115,7 @@ def test_every_epoch_has_its_own_random_numbers(tmp_path):
     """The same indices, the same faces, other crops and masks: the key is the run's iteration, not the epoch's."""
     config = Config.fromfile(pretraining(tmp_path))
     config.train_dataloader.sampler.shuffle = False
-    config.update(work_dir=str(tmp_path / 'work'), experiment_name='own_numbers')
+    config.update(work_dir=str(tmp_path / 'work'))
     runner = build_runner(config)
     masks = []
     runner.register_hook(Collector(masks))
@@ -181,7 +181,7 @@ def test_epochs_begin_at_the_right_batch(tmp_path):
     config.train_dataloader.dataset.type = Reads
     reads = []
     for resume in (False, True):
-        config.update(work_dir=str(tmp_path / 'work'), resume=resume, experiment_name=f'reads_{resume}')
+        config.update(work_dir=str(tmp_path / 'work'), resume=resume)
         if resume:
             config.load_from = str(tmp_path / 'work/iter_7.pth')
         runner = build_runner(config)
@@ -301,7 +301,7 @@ def test_a_finished_run_is_made_longer(lab, tmp_path, by_epoch):
 
 def test_what_cannot_be_resumed_says_so(tmp_path):
     config = Config.fromfile(pretraining(tmp_path))
-    config.update(work_dir=str(tmp_path / 'work'), experiment_name='weights_only', resume=True)
+    config.update(work_dir=str(tmp_path / 'work'), resume=True)
     runner = build_runner(config)
     torch.save(
         {'state_dict': runner.model.state_dict(), 'meta': {}, 'message_hub': {}}, tmp_path / 'weights.pth'

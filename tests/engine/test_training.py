@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 
 import cv2
 import numpy as np
@@ -198,3 +199,11 @@ def test_only_training_scalars_are_read(tmp_path):
     lines = [dict(step=2, loss=1.0), dict(step=2, val=3.0), dict(step=4, loss=0.5)]
     (folder / 'scalars.json').write_text('\n'.join(json.dumps(line) for line in lines))
     assert [entry['loss'] for entry in read_scalars(tmp_path)] == [1.0, 0.5]
+
+
+def test_runs_that_start_in_one_second_share_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, 'time', lambda: 1e9)
+    one, other = tiny_runner(tmp_path / 'one'), tiny_runner(tmp_path / 'other')
+    assert one.timestamp == other.timestamp
+    assert one.message_hub is not other.message_hub and one.visualizer is not other.visualizer
+    assert one.logger is not other.logger

@@ -22,7 +22,6 @@ def tiny_config(work_dir, max_iters=4, batch_size=4, hooks=None, optim=None, mod
     config = dict(
         default_scope='mmpretrain',
         work_dir=str(work_dir),
-        experiment_name=f'tiny_{work_dir.name}',
         model=fsfm_config(meta, **(model or {})),
         train_dataloader=dict(
             batch_size=batch_size,
