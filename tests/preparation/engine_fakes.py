@@ -6,6 +6,7 @@ Worker processes import this module by name (``Execution.imports``), so it regis
 import hashlib
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -48,6 +49,7 @@ class MarkedDetector(FaceDetector):
         if mark == MARKS['exit']:
             os._exit(7)
         if mark == MARKS['segv']:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core file where the tests run
             os.kill(os.getpid(), signal.SIGSEGV)
         if mark == MARKS['hang']:
             time.sleep(600)
