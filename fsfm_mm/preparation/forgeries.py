@@ -28,7 +28,7 @@ class ForgerySource:
         crops: Whether its pictures are face crops already.
         real_factor: Function of the options -> frames of a real video for each of a fake one.
         videos: Whether the set has videos; its rule then takes ``find``.
-        below: Leading folders of a path that the name leaves out; None for all of them.
+        below: Number of leading folders of a path that the name leaves out; None for all of them.
     """
 
     splits: tuple[str, ...]
@@ -71,7 +71,8 @@ FORGERY_SOURCES: dict[str, ForgerySource] = {
     'celebdf_pp': _CELEB,
     'dfdc': ForgerySource(('test',)),
     'dfdc_preview': ForgerySource(('train', 'test')),
-    'wilddeepfake': ForgerySource(('train', 'test'), crops=True, videos=False),
+    # real_test/TAR/real/VIDEO: the same number of a video in two tars is not the same video
+    'wilddeepfake': ForgerySource(('train', 'test'), crops=True, videos=False, below=1),
     'diff': ForgerySource(('val', 'test'), _diff_folder, videos=False, below=2),
 }
 

@@ -165,6 +165,13 @@ def test_sets_of_pictures(tmp_path):
     ]
 
 
+def test_wilddeepfake_keeps_videos_of_one_number_apart(tmp_path):
+    files = [f'{c}_test/{tar}/{c}/14/{100 * tar}.png' for c in ('real', 'fake') for tar in (0, 1)]
+    plan = forgery_plan('wilddeepfake', touch(tmp_path, *files), ['test'])
+    assert keys(plan) == [f'test/{c}/{tar}/{c}/14_frame_{100 * tar}' for c in ('fake', 'real') for tar in (0, 1)]
+    assert plan.videos[('test', 'real')] == 2
+
+
 def test_own_folders(tmp_path):
     root = touch(tmp_path / 'a', 'real/x.mp4', 'real/sub/y.jpg', 'fake_swap/x.mp4')
     plan = folder_plan(root, 'val', FrameChoice('count', 4))
