@@ -148,6 +148,11 @@ def test_two_domains_of_a_protocol(command, tmp_path):
             ('dfdc', '{tmp}', '/x', '--manipulations', 'FaceSwap'),
             "has no option 'manipulations'",
         ),
+        (
+            'prepare_deepfake',
+            ('folders', '{tmp}', '/x', '--youtube-real', '--compression', 'c40'),
+            'folders: --compression, --youtube-real belongs to a published set',
+        ),
         ('prepare_deepfake', ('wild', '{tmp}', '/x'), 'invalid choice'),
         ('prepare_antispoof', ('casia', '{tmp}/none', '/x'), 'no such folder'),
         (

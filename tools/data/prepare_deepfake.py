@@ -51,7 +51,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('source', metavar='SOURCE', help='folder of the set as it was downloaded')
     parser.add_argument('out', metavar='OUT', help='folder of the result, e.g. data/ffpp_c23')
     what = parser.add_argument_group('what to take')
-    what.add_argument('--splits', nargs='+', choices=SPLITS, help='which splits [all that the set has]')
+    what.add_argument(
+        '--splits',
+        nargs='+',
+        choices=SPLITS,
+        help='which splits [all; of folders without train, val, test: test]',
+    )
     what.add_argument('--compression', choices=['raw', 'c0', 'c23', 'c40'], help='ffpp, dfd [c23]')
     what.add_argument(
         '--manipulations', nargs='+', choices=MANIPULATIONS, metavar='NAME', help='ffpp: which [all four]'
@@ -88,10 +93,6 @@ def plan_of(args: argparse.Namespace) -> Plan:
     Raises:
         ValueError: The source is not as expected, or an option does not belong to the set.
     """
-    if args.set == 'folders':
-        if len(args.splits or ()) > 1:
-            raise ValueError('folders: --splits names the one split of a source without train, val and test.')
-        return folder_plan(args.source, (args.splits or ['test'])[0], args.frames)
     options: dict[str, Any] = {
         name: value
         for name in ('compression', 'manipulations', 'subsets')
@@ -99,6 +100,11 @@ def plan_of(args: argparse.Namespace) -> Plan:
     }
     if args.youtube_real:
         options['youtube_real'] = True
+    if args.set == 'folders':
+        if options:
+            named = ', '.join(f'--{name.replace("_", "-")}' for name in options)
+            raise ValueError(f'folders: {named} belongs to a published set.')
+        return folder_plan(args.source, args.splits or (), args.frames, args.real_frames)
     return forgery_plan(args.set, args.source, args.splits, args.frames, args.real_frames, options)
 
 
