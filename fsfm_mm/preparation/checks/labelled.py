@@ -133,6 +133,13 @@ def compare_counts(report: Report, listed: Splits, expected: Expected) -> None:
                         'published: results do not compare with published ones; look for what is missing or too much.'
                     )
                     report.add('error', 'counts', message)
+            absent = [name for name in expected.groups() if not any(name in group for group in groups)]
+            if absent:
+                message = (
+                    f"'{split}' has no {few(absent)}: forgotten, or a set of some manipulations only, "
+                    'whose results do not compare with those of all.'
+                )
+                report.add('warning', 'counts', message)
         _compare_frames(report, split, videos, expected)
 
 
