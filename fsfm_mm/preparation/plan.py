@@ -181,6 +181,8 @@ def check_place(out: Path, plan: Plan) -> None:
     Raises:
         ValueError: The folder holds something else, or another run.
     """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f'the output {out} is a file: name a new or an empty folder.')
     for file in (out / SUMMARY_FILE, _plan_file(out)):
         if file.is_file():
             _compare(out, _read(file), plan.about)
