@@ -141,6 +141,29 @@ def test_patterns_of_the_published_names():
     assert guess_identity(['real/id1_0001', 'fake/id1_id2_0001']) == expected_set('celebdf-v1').identity
 
 
+def test_an_unfinished_preparation(tmp_path):
+    labelled_set(tmp_path, CLEAN)
+    (tmp_path / '.prepare').mkdir()
+    assert set(found(check(tmp_path))) == {('warning', 'unfinished')}
+    (tmp_path / 'prepare.json').write_text('{}')
+    assert found(check(tmp_path)) == {}
+
+
+def test_an_unfinished_preparation_of_a_domain(tmp_path):
+    folders = [f'frame/casia/{s}/{c}' for s in ('train', 'test') for c in ('real', 'fake')]
+    for number, folder in enumerate(folders):
+        for frame in range(2):
+            write_picture(tmp_path / folder / f'v_frame{frame}.png', drawn(2 * number + frame)[0])
+    for domain in ('casia', 'msu'):  # of msu only the beginning: no lists, nothing listed
+        (tmp_path / f'frame/{domain}/.prepare').mkdir(parents=True)
+    (tmp_path / 'txt').mkdir()
+    for s, c in itertools.product(('train', 'test'), ('real', 'fake')):
+        (tmp_path / f'txt/casia_{c}_{s}.txt').write_text(f'casia/{s}/{c}/v_frame0.png\n')
+    report = check(tmp_path, 'antispoof', protocol='MCIO')
+    told = messages(report, 'unfinished')
+    assert ['frame/casia is not' in told[0], 'frame/msu is not' in told[1]] == [True, True]
+
+
 def test_published_counts(tmp_path):
     labelled_set(tmp_path, {'test/real_youtube': ['001', '002'], 'test/fake_FaceSwap': ['001_002']}, frames=2)
     report = check(tmp_path, expected=expected_set('ffpp-c23'))

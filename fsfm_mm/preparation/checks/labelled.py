@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 
 from fsfm_mm.preparation.checks.expected import Expected, check_pattern, guess_identity, people_of
 from fsfm_mm.preparation.checks.listing import CLASSES, POSITIVE, list_splits
-from fsfm_mm.preparation.checks.manifest import MANIFEST, check_manifest
+from fsfm_mm.preparation.checks.manifest import MANIFEST, check_finished, check_manifest
 from fsfm_mm.preparation.checks.pretraining import (
     Owners,
     check_collisions,
@@ -76,6 +77,9 @@ def check_labelled(
     if identity:
         check_pattern(identity)
         check_people(report, listed, identity, 'error' if certain else 'warning')
+    # also of domains that have no lists yet
+    for place in (root, *sorted(glob.glob(os.path.join(glob.escape(root), 'frame', '*')))):
+        check_finished(report, place)
     source = _check_files(report, root, listed, workers, samples, progress)
     return report, source
 

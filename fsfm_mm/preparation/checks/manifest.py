@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fsfm_mm.preparation.checks.report import Report, Table, number_of
 from fsfm_mm.preparation.records import FAILURES, STATUSES, FaceRecord
+from fsfm_mm.preparation.sources import SUMMARY_FILE, WORK_FOLDER
 
 MANIFEST = 'manifest.jsonl'
 
@@ -89,6 +90,17 @@ def check_stored_manifest(report: Report, root: str, count: int) -> dict[int, st
         report.add('error', 'lost picture', message)
         return {}
     return {number: record.sha256 for number, record in enumerate(written) if record.sha256}
+
+
+def check_finished(report: Report, root: str) -> None:
+    """Warn of a preparation that was begun below a folder and not ended: much may be missing."""
+    if os.path.isdir(os.path.join(root, WORK_FOLDER)) and not os.path.isfile(
+        os.path.join(root, SUMMARY_FILE)
+    ):
+        message = (
+            f'the preparation of {root} is not finished: run its command again, it goes on where it stopped.'
+        )
+        report.add('warning', 'unfinished', message)
 
 
 def _report_statuses(report: Report, records: Sequence[Line]) -> None:
