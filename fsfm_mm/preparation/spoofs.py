@@ -185,7 +185,8 @@ def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> P
                 path = inside(root, line.lstrip('/'), f'{file}:{number}')
                 stem, ending = os.path.splitext(path)
                 video = _video_of_frame(stem, protocol, f'{file}:{number}')
-                for frame in names.frames:
+                # of a shot only the picture itself is used
+                for frame in [stem.removeprefix(video)] if split == 'shot' else names.frames:
                     _add_listed(plan, root, domain, f'{video}{frame}', ending, seen)
                 plan.videos[split, name] = plan.videos.get((split, name), 0) + 1
     if not plan.videos:

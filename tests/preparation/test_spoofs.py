@@ -120,6 +120,7 @@ def test_lists_of_jpegs_and_of_shots_name_what_is_written(tmp_path):
     for name, path in listed.items():
         (tmp_path / f'txt/casia_{name}.txt').write_text(f'{path}\n')
     plan = listed_plan(str(root), str(tmp_path / 'txt'), 'casia')
+    assert plan.missing == [f'casia/train/{c}/train_frame1.jpg' for c in ('fake', 'real')]
     touch(out / 'frame/casia', *(f'{key}.png' for key in keys(plan)))
     assert len(copy_lists(out, str(tmp_path / 'txt'), 'casia')) == 4
     for split in ('train', 'shot'):

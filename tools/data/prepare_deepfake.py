@@ -121,8 +121,8 @@ def tell_plan(args: argparse.Namespace, plan: Plan) -> None:
         print(f'not there: {len(plan.missing)} listed videos, such as {", ".join(plan.missing[:3])}')
 
 
-def run(args: argparse.Namespace) -> Outcome:
-    """Do what the command line says."""
+def run(args: argparse.Namespace) -> tuple[Outcome, int]:
+    """Do what the command line says; returns what came of it, and how many listed sources are not there."""
     check_places([args.source], args.out)
     plan = plan_of(args)
     tell_plan(args, plan)
@@ -131,16 +131,17 @@ def run(args: argparse.Namespace) -> Outcome:
     form = dict(type='folders', image_folder='')
     settings = Settings(detector, None, form, 'largest', args.margin, args.size, args.min_face, 64)
     about = {'set': args.set, 'sources': [args.source], 'frames': asdict(args.frames)}
-    return prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
+    outcome = prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
+    return outcome, len(plan.missing)
 
 
 def command(args: argparse.Namespace) -> int:
     """Run it and tell the outcome; returns the exit code."""
-    outcome = run(args)
+    outcome, missing = run(args)
     tell_outcome(args.out, outcome)
     if outcome.complete and outcome.tally.statuses['ok']:
         print(f'next: python tools/data/check.py {args.out}')
-    return exit_code(outcome, args.strict)
+    return exit_code(outcome, args.strict, missing)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
