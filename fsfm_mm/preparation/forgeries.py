@@ -51,6 +51,11 @@ def _celeb_folder(path: str, name: str) -> str:
     return '_'.join([name, *parts[1:-1]]) if name == 'fake' else name
 
 
+def _preview_folder(path: str, name: str) -> str:
+    # method_A and method_B may have swapped the same two people under one name
+    return f'fake_{path.split("/")[0]}' if name == 'fake' and '/' in path else name
+
+
 def _diff_folder(path: str, name: str) -> str:
     return 'real' if name == 'real' else f'fake_{path.split("/")[1]}'
 
@@ -70,7 +75,7 @@ FORGERY_SOURCES: dict[str, ForgerySource] = {
     'celebdf_v2': _CELEB,
     'celebdf_pp': _CELEB,
     'dfdc': ForgerySource(('test',)),
-    'dfdc_preview': ForgerySource(('train', 'test')),
+    'dfdc_preview': ForgerySource(('train', 'test'), _preview_folder),
     # real_test/TAR/real/VIDEO: the same number of a video in two tars is not the same video
     'wilddeepfake': ForgerySource(('train', 'test'), crops=True, videos=False, below=1),
     'diff': ForgerySource(('val', 'test'), _diff_folder, videos=False, below=2),

@@ -136,13 +136,18 @@ def test_dfd_and_dfdc(tmp_path):
     (tmp_path / 'dfdc/labels.csv').write_text('filename,label\naa.mp4,1\nbb.mp4,0\ncc.mp4,0\n')
     plan = forgery_plan('dfdc', dfdc)
     assert keys(plan) == ['test/fake/aa', 'test/real/bb'] and plan.missing == ['test/cc']
-    preview = touch(tmp_path / 'dfdcp', 'method_A/1/x.mp4', 'original_videos/2/y.mp4')
+    preview = touch(tmp_path / 'dfdcp', 'method_A/1/x.mp4', 'method_B/1/x.mp4', 'original_videos/2/y.mp4')
     table = {
         'method_A/1/x.mp4': {'label': 'fake', 'set': 'test'},
+        'method_B/1/x.mp4': {'label': 'fake', 'set': 'test'},
         'original_videos/2/y.mp4': {'label': 'real', 'set': 'train'},
     }
     (tmp_path / 'dfdcp/dataset.json').write_text(json.dumps(table))
-    assert keys(forgery_plan('dfdc_preview', preview)) == ['train/real/y', 'test/fake/x']
+    assert keys(forgery_plan('dfdc_preview', preview)) == [
+        'train/real/y',
+        'test/fake_method_A/x',
+        'test/fake_method_B/x',
+    ]
 
 
 def test_sets_of_pictures(tmp_path):
