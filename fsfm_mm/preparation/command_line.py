@@ -24,7 +24,8 @@ WITHOUT_WEIGHTS = ('NoDetector', 'TemplateParser', 'DlibFrontal')
 GOES_ON = 'The same command goes on where it stopped.'
 EXIT_CODES = """\
 Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1 stopped or wrong arguments;
-2 done, but files could not be read or crashed (with --strict also: a source or a frame of a video gave no face);
+2 done, but files could not be read or crashed (with --strict also: a listed source is not there, or a source or a
+frame of a video gave no face);
 130 Ctrl-C; 143 terminated. Shares that end before others, and ranks of torchrun or srun, say 0 instead of 2.
 """
 
@@ -126,7 +127,7 @@ def add_execution_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         '--strict',
         action='store_true',
-        help='exit code 2 also where a source or a frame of a video gave no face',
+        help='exit code 2 also where a source or a frame of a video gave no face, or a listed one is not there',
     )
 
 
@@ -201,8 +202,10 @@ def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
         )
 
 
-def exit_code(outcome: Outcome, strict: bool) -> int:
+def exit_code(outcome: Outcome, strict: bool, missing: int = 0) -> int:
     """2 where files failed, nothing came out, or (strict) a source or a frame of a video gave no face; else 0.
+
+    Strict counts sources that a set's lists name and that are ``missing`` as well.
 
     A share says 0 as long as others are at work, and a rank always: a launcher that sees another code ends the
     other ranks, so one unreadable file would stop the run whenever it is started.
@@ -211,7 +214,7 @@ def exit_code(outcome: Outcome, strict: bool) -> int:
         return 0
     faces = outcome.tally.statuses['ok']
     barren = sum(count for status, count in outcome.tally.statuses.items() if status != 'ok')
-    failed = outcome.tally.failures or (outcome.complete and not faces) or (strict and barren)
+    failed = outcome.tally.failures or not faces or (strict and (barren or missing))
     return 2 if failed else 0
 
 

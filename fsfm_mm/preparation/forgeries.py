@@ -28,7 +28,7 @@ class ForgerySource:
         crops: Whether its pictures are face crops already.
         real_factor: Function of the options -> frames of a real video for each of a fake one.
         videos: Whether the set has videos; its rule then takes ``find``.
-        below: Leading folders of a path that the name leaves out; None for all of them.
+        below: Number of leading folders of a path that the name leaves out; None for all of them.
     """
 
     splits: tuple[str, ...]
@@ -51,6 +51,11 @@ def _celeb_folder(path: str, name: str) -> str:
     return '_'.join([name, *parts[1:-1]]) if name == 'fake' else name
 
 
+def _preview_folder(path: str, name: str) -> str:
+    # method_A and method_B may have swapped the same two people under one name
+    return f'fake_{path.split("/")[0]}' if name == 'fake' and '/' in path else name
+
+
 def _diff_folder(path: str, name: str) -> str:
     return 'real' if name == 'real' else f'fake_{path.split("/")[1]}'
 
@@ -70,8 +75,9 @@ FORGERY_SOURCES: dict[str, ForgerySource] = {
     'celebdf_v2': _CELEB,
     'celebdf_pp': _CELEB,
     'dfdc': ForgerySource(('test',)),
-    'dfdc_preview': ForgerySource(('train', 'test')),
-    'wilddeepfake': ForgerySource(('train', 'test'), crops=True, videos=False),
+    'dfdc_preview': ForgerySource(('train', 'test'), _preview_folder),
+    # real_test/TAR/real/VIDEO: the same number of a video in two tars is not the same video
+    'wilddeepfake': ForgerySource(('train', 'test'), crops=True, videos=False, below=1),
     'diff': ForgerySource(('val', 'test'), _diff_folder, videos=False, below=2),
 }
 
@@ -119,11 +125,14 @@ def forgery_plan(
         options: Options of the set's rule, see :mod:`fsfm_mm.datasets.named_rules`.
 
     Raises:
-        ValueError: The set, a split or an option is unknown, or the source is not as the set's rule says.
+        ValueError: The set, a split or an option is unknown, frames are asked of a set of pictures, or the source
+            is not as the set's rule says.
     """
     one_of('the set', name, tuple(FORGERY_SOURCES))
     source, named = FORGERY_SOURCES[name], NAMED_SETS[name]
     check_options(name, options or {})
+    if not source.videos and (frames != ALL_OVER or real_frames is not None):
+        raise ValueError(f'{name} has pictures, no videos: leave out --frames and --real-frames.')
     find = {'find': find_originals} if source.videos else {}
     real = _real_frames(source, frames, real_frames, options or {})
     plan = Plan()
@@ -148,6 +157,8 @@ def _real_frames(
     source: ForgerySource, frames: FrameChoice, real_frames: int | None, options: Mapping[str, Any]
 ) -> FrameChoice:
     if frames.mode != 'count':
+        if real_frames is not None:
+            raise ValueError('--real-frames goes with a number of --frames, not with every:N or all.')
         return frames
     count = frames.value * source.real_factor(options) if real_frames is None else real_frames
     return FrameChoice('count', count)
@@ -190,13 +201,17 @@ def refuse_same_keys(items: Sequence[Item]) -> None:
             )
 
 
-def folder_plan(root: str, split: str = 'test', frames: FrameChoice = ALL_OVER) -> Plan:
+def folder_plan(
+    root: str, wanted: Sequence[str] = (), frames: FrameChoice = ALL_OVER, real_frames: int | None = None
+) -> Plan:
     """List the work on own videos and pictures in ``real*`` and ``fake*`` folders.
 
     Args:
         root: Folder with ``real*`` and ``fake*`` in it, or with ``train``, ``val``, ``test`` and these in each.
-        split: Split for the first kind.
+        wanted: Of the first kind the one split that it is, by default 'test'; of the second the splits to take,
+            by default all.
         frames: Frames of a video.
+        real_frames: Frames of a real one; None for as many.
 
     Returns:
         Results are named ``{split}/{class folder}/{path without extension}[_frame_{index}]``.
@@ -207,8 +222,15 @@ def folder_plan(root: str, split: str = 'test', frames: FrameChoice = ALL_OVER) 
     if not os.path.isdir(root):
         raise ValueError(f'{root}: no such folder.')
     splits = [name for name in SPLITS if os.path.isdir(os.path.join(root, name))]
+    if not splits and len(wanted) > 1:
+        raise ValueError(f'{root} has no folders train, val, test: --splits names the one split that it is.')
+    gone = [name for name in wanted if splits and name not in splits]
+    if gone:
+        raise ValueError(f'{root}: no folder {quoted(gone)}; the splits there are {quoted(splits)}.')
+    real = frames if real_frames is None else _real_frames(ForgerySource(SPLITS), frames, real_frames, {})
     plan = Plan()
-    for name, base in [(s, os.path.join(root, s)) for s in splits] or [(split, root)]:
+    places = [(s, os.path.join(root, s)) for s in splits if not wanted or s in wanted]
+    for name, base in places or [((*wanted, 'test')[0], root)]:
         folders = [f for f in sorted(os.listdir(base)) if os.path.isdir(os.path.join(base, f))]
         known = [f for f in folders if class_of_folder(f, CLASSES)]
         if len(known) < len(folders) or len({class_of_folder(f, CLASSES) for f in known}) < len(CLASSES):
@@ -217,11 +239,12 @@ def folder_plan(root: str, split: str = 'test', frames: FrameChoice = ALL_OVER) 
                 f'(or train, val, test with such folders), found {quoted(folders) or "none"}.'
             )
         for folder in known:
+            of_video = real if class_of_folder(folder, CLASSES) == 'real' else frames
             for path in list_files(os.path.join(base, folder), IMAGE_EXTENSIONS + VIDEO_EXTENSIONS):
                 is_video = path.lower().endswith(VIDEO_EXTENSIONS)
                 source = os.path.relpath(os.path.join(base, folder, path), root).replace(os.sep, '/')
                 key = f'{name}/{folder}/{os.path.splitext(path)[0]}'
-                item = Item(os.path.join(base, folder, path), source, 0, key, frames if is_video else None)
+                item = Item(os.path.join(base, folder, path), source, 0, key, of_video if is_video else None)
                 plan.add(item, name, folder)
     if not plan.items:
         raise ValueError(f'{root}: no videos or pictures in its class folders.')

@@ -14,12 +14,17 @@ from typing import Any
 from fsfm_mm.files import write_atomically
 from fsfm_mm.preparation.items import Item
 from fsfm_mm.preparation.settings import Settings, versions
-from fsfm_mm.preparation.sources import FACE_TAIL, FRAME_TAIL, SUMMARY_FILE, printable
+from fsfm_mm.preparation.sources import (
+    FACE_TAIL,
+    FRAME_TAIL,
+    PLAN_FILE,
+    SUMMARY_FILE,
+    WORK_FOLDER,
+    printable,
+)
 
 #: Frames that a video is taken for where their number is not known from the settings.
 UNKNOWN_FRAMES = 32
-#: Folder for what is needed until a run is complete.
-WORK_FOLDER = '.prepare'
 #: Of a plan that chooses for itself: about so many chunks, each within these bounds.
 _CHUNKS, _LEAST_CHUNK, _LARGEST_CHUNK = 64, 16, 256
 _NOT_COMPARED = ('sources', 'versions')
@@ -176,6 +181,8 @@ def check_place(out: Path, plan: Plan) -> None:
     Raises:
         ValueError: The folder holds something else, or another run.
     """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f'the output {out} is a file: name a new or an empty folder.')
     for file in (out / SUMMARY_FILE, _plan_file(out)):
         if file.is_file():
             _compare(out, _read(file), plan.about)
@@ -214,7 +221,7 @@ def begin(out: Path, plan: Plan) -> None:
 
 
 def _plan_file(out: Path) -> Path:
-    return out / WORK_FOLDER / 'plan.json'
+    return out / WORK_FOLDER / PLAN_FILE
 
 
 def _read(file: Path) -> dict[str, Any]:

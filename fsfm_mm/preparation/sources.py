@@ -20,6 +20,8 @@ PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif',
 _EXTENSIONS = PICTURE_EXTENSIONS + VIDEO_EXTENSIONS
 #: Written last of all by a run: the folder that holds it is a complete result.
 SUMMARY_FILE = 'prepare.json'
+#: Written first of all by a run, removed at its end: the folder that holds it is a result that was interrupted.
+WORK_FOLDER, PLAN_FILE = '.prepare', 'plan.json'
 #: Endings of files passed over that are named; the rest is counted.
 _NAMED_ENDINGS = 5
 #: Longest part of a key between two '/', in bytes of UTF-8: file systems end at 255, and a track, a frame number,
@@ -44,7 +46,7 @@ def find_items(
     """List pictures and videos, by their extensions.
 
     Folders are searched through, symbolic links to folders included; names that begin with a dot are left out,
-    and so are folders inside a source that hold the result of an earlier run (its ``prepare.json``).
+    and so are folders inside a source that hold the result of an earlier run, finished or not.
     The order is that of the sources, and the order of the names inside each.
 
     The key of an item is its path in the source without the extension, after the folder's name where there are
@@ -146,21 +148,26 @@ def _files(root: str, exclude: str | Path | None, say: Callable[[str], None]) ->
 
 def _without_results(root: str, files: list[str], say: Callable[[str], None]) -> list[str]:
     """Leave out folders with the result of an earlier run: its crops would become sources. Not the root itself."""
-    ending = f'/{SUMMARY_FILE}'
-    results = [file[: -len(SUMMARY_FILE)] for file in files if file.endswith(ending)]
-    results = [folder for folder in results if _is_result(os.path.join(root, folder, SUMMARY_FILE))]
+    above: set[str] = set()
+    for file in files:
+        while (file := file.rpartition('/')[0]) and f'{file}/' not in above:
+            above.add(f'{file}/')
+    results = [folder for folder in sorted(above) if _is_result(os.path.join(root, folder))]
     for folder in results:
         say(f'passed over: {printable(os.path.join(root, folder))}, the result of an earlier run.')
     return [file for file in files if not file.startswith(tuple(results))]
 
 
-def _is_result(file: str) -> bool:
-    try:
-        with open(file, encoding='utf-8') as stream:
-            content = json.load(stream)
-    except (OSError, ValueError):  # of somebody else
-        return False
-    return isinstance(content, dict) and 'listing' in content
+def _is_result(folder: str) -> bool:
+    for name in (SUMMARY_FILE, os.path.join(WORK_FOLDER, PLAN_FILE)):
+        try:
+            with open(os.path.join(folder, name), encoding='utf-8') as stream:
+                content = json.load(stream)
+        except (OSError, ValueError):  # not there, or of somebody else
+            continue
+        if isinstance(content, dict) and 'listing' in content:
+            return True
+    return False
 
 
 def _wanted(root: str, files: list[str], say: Callable[[str], None]) -> list[str]:

@@ -22,6 +22,8 @@ SPOOF_MARGIN = 1.37
 #: Protocol -> end of a frame's name after the video's; the frames are the middles of equal parts of the video.
 FRAME_NAMES = {'MCIO': '_frame{number}', 'WCS': '_{number:02d}'}
 SPLITS = ('train', 'test')
+#: Of a protocol's own lists.
+_LISTED = (*SPLITS, 'shot')
 
 #: Place of a video in a set: split and class, or None for a file that is not of the protocol.
 Rule = Callable[[str, str], 'tuple[str, str] | None']
@@ -162,7 +164,7 @@ def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> P
 
     Args:
         root: Folder of the frames, cut out or not, to which the lists' paths are relative.
-        lists: Folder with ``<domain>_{real,fake}_{train,test}.txt``.
+        lists: Folder with ``<domain>_{real,fake}_{train,test,shot}.txt``.
         domain: Name of the set in the lists.
         protocol: 'MCIO' or 'WCS'.
 
@@ -176,18 +178,21 @@ def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> P
     names = PROTOCOLS[protocol]
     plan = Plan()
     seen: set[str] = set()
-    for split in SPLITS:
+    for split in _LISTED:
         for name in CLASSES:
             file = os.path.join(lists, f'{domain}_{name}_{split}.txt')
             for number, line in read_lines(file) if os.path.isfile(file) else []:
                 path = inside(root, line.lstrip('/'), f'{file}:{number}')
                 stem, ending = os.path.splitext(path)
                 video = _video_of_frame(stem, protocol, f'{file}:{number}')
-                for frame in names.frames:
+                # of a shot only the picture itself is used
+                for frame in [stem.removeprefix(video)] if split == 'shot' else names.frames:
                     _add_listed(plan, root, domain, f'{video}{frame}', ending, seen)
                 plan.videos[split, name] = plan.videos.get((split, name), 0) + 1
     if not plan.videos:
-        raise ValueError(f'{lists}: no lists {domain}_{{real,fake}}_{{train,test}}.txt with a line in them.')
+        raise ValueError(
+            f'{lists}: no lists {domain}_{{real,fake}}_{{train,test,shot}}.txt with a line in them.'
+        )
     if not plan.items:
         raise ValueError(
             f'{root}: none of the {len(plan.missing)} listed pictures is there, such as {plan.missing[0]}.'
@@ -242,10 +247,10 @@ def write_lists(
 
 
 def copy_lists(out: str | os.PathLike, lists: str, domain: str) -> Sequence[str]:
-    """Copy a protocol's own lists of one set to ``txt``; returns their names."""
-    files = sorted(
-        file for file in os.listdir(lists) if re.match(rf'{re.escape(domain)}_(real|fake)_\w+\.txt$', file)
-    )
+    """Copy a protocol's own lists of one set to ``txt``, naming the PNGs that were written; returns their names."""
+    names = [f'{domain}_{name}_{split}.txt' for name in CLASSES for split in _LISTED]
+    files = sorted(file for file in names if os.path.isfile(os.path.join(lists, file)))
     for file in files:
-        write_atomically(Path(out) / 'txt' / file, (Path(lists) / file).read_bytes())
+        lines = [f'{os.path.splitext(line)[0]}.png\n' for _, line in read_lines(os.path.join(lists, file))]
+        write_atomically(Path(out) / 'txt' / file, ''.join(lines))
     return files

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from checked_sets import drawn, pretraining_set, write_map, write_picture
 
 from fsfm_mm.preparation.checks import Report, check_pretraining, report_page
+from fsfm_mm.preparation.checks.manifest import read_manifest
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.regions import LABEL_NAMES
 
@@ -160,6 +162,24 @@ def test_manifest_of_a_clean_set(data):
     report = check(data)
     assert found(report) == {('note', 'approximate maps'): []}
     assert table(report, 'manifest').rows == (('ok', 6, 'written'),)
+
+
+def test_a_long_manifest_takes_little_memory(tmp_path):
+    labels = dict.fromkeys(LABEL_NAMES, 0.1234)
+    with (tmp_path / 'manifest.jsonl').open('w') as file:
+        for number in range(2000):
+            name, points = f'person{number:06d}/face', [[1.5 * number, 2.5]] * 5
+            record = FaceRecord(f'{name}.jpg', box=[number + 0.5] * 4, landmarks=points, labels=labels)
+            record.file, record.map = f'images/{name}.png', f'parsing_maps/{name}.npy'
+            record.sha256 = f'{number:064d}'
+            file.write(record.to_json() + '\n')
+    tracemalloc.start()
+    try:
+        lines = read_manifest(Report('', 'pretrain'), str(tmp_path))
+        taken = tracemalloc.get_traced_memory()[0] / len(lines)
+    finally:
+        tracemalloc.stop()
+    assert lines[-1].sha256 == f'{1999:064d}' and taken < 600
 
 
 def test_manifest_that_does_not_fit(data):

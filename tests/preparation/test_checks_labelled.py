@@ -2,10 +2,12 @@
 
 import itertools
 import json
+import shutil
 
 import pytest
 from checked_sets import drawn, labelled_set, write_picture
 
+from fsfm_mm.datasets.named_rules import MANIPULATIONS
 from fsfm_mm.preparation.checks import Report, check_labelled, expected_set, expected_sets, kind_of
 from fsfm_mm.preparation.checks.expected import guess_identity, people_of
 from fsfm_mm.preparation.checks.labelled import check_videos
@@ -139,13 +141,37 @@ def test_patterns_of_the_published_names():
     assert guess_identity(['real/id1_0001', 'fake/id1_id2_0001']) == expected_set('celebdf-v1').identity
 
 
+def test_an_unfinished_preparation(tmp_path):
+    labelled_set(tmp_path, CLEAN)
+    (tmp_path / '.prepare').mkdir()
+    assert set(found(check(tmp_path))) == {('warning', 'unfinished')}
+    (tmp_path / 'prepare.json').write_text('{}')
+    assert found(check(tmp_path)) == {}
+
+
+def test_an_unfinished_preparation_of_a_domain(tmp_path):
+    folders = [f'frame/casia/{s}/{c}' for s in ('train', 'test') for c in ('real', 'fake')]
+    for number, folder in enumerate(folders):
+        for frame in range(2):
+            write_picture(tmp_path / folder / f'v_frame{frame}.png', drawn(2 * number + frame)[0])
+    for domain in ('casia', 'msu'):  # of msu only the beginning: no lists, nothing listed
+        (tmp_path / f'frame/{domain}/.prepare').mkdir(parents=True)
+    (tmp_path / 'txt').mkdir()
+    for s, c in itertools.product(('train', 'test'), ('real', 'fake')):
+        (tmp_path / f'txt/casia_{c}_{s}.txt').write_text(f'casia/{s}/{c}/v_frame0.png\n')
+    report = check(tmp_path, 'antispoof', protocol='MCIO')
+    told = messages(report, 'unfinished')
+    assert ['frame/casia is not' in told[0], 'frame/msu is not' in told[1]] == [True, True]
+
+
 def test_published_counts(tmp_path):
     labelled_set(tmp_path, {'test/real_youtube': ['001', '002'], 'test/fake_FaceSwap': ['001_002']}, frames=2)
     report = check(tmp_path, expected=expected_set('ffpp-c23'))
     counts = messages(report, 'counts')
-    assert len(counts) == 2
+    assert len(counts) == 3
     assert "1 videos in fake_FaceSwap of 'test', but 140 are published" in counts[0]
     assert "2 videos in real_youtube of 'test', but 140 are published" in counts[1]
+    assert counts[2].startswith("'test' has no Deepfakes, Face2Face, NeuralTextures: ")
     frames = messages(report, 'frames')
     assert '1 of 1 fake videos' in frames[0] and 'other than 32 frames' in frames[0]
     assert '2 of 2 real videos' in frames[1] and 'other than 128 frames' in frames[1]
@@ -159,10 +185,14 @@ def test_published_counts_are_met(tmp_path, monkeypatch):
     monkeypatch.setattr(module.Expected, 'frames', lambda self, class_name: 3)
     labelled_set(
         tmp_path,
-        {'test/real_youtube': ['001', '002'], 'test/fake_FaceSwap': ['001_002', '002_001']},
+        {'test/real_youtube': ['001', '002']}
+        | {f'test/fake_{name}': ['001_002', '002_001'] for name in MANIPULATIONS},
         frames=3,
     )
-    assert found(check(tmp_path, expected=expected_set('ffpp-c23'))) == {}
+    assert messages(check(tmp_path, expected=expected_set('ffpp-c23')), 'counts') == []
+    shutil.rmtree(tmp_path / 'test/fake_NeuralTextures')
+    (message,) = messages(check(tmp_path, expected=expected_set('ffpp-c23')), 'counts')
+    assert message.startswith("'test' has no NeuralTextures: ")
 
 
 def test_what_is_expected_of_the_published_sets():

@@ -136,13 +136,18 @@ def test_dfd_and_dfdc(tmp_path):
     (tmp_path / 'dfdc/labels.csv').write_text('filename,label\naa.mp4,1\nbb.mp4,0\ncc.mp4,0\n')
     plan = forgery_plan('dfdc', dfdc)
     assert keys(plan) == ['test/fake/aa', 'test/real/bb'] and plan.missing == ['test/cc']
-    preview = touch(tmp_path / 'dfdcp', 'method_A/1/x.mp4', 'original_videos/2/y.mp4')
+    preview = touch(tmp_path / 'dfdcp', 'method_A/1/x.mp4', 'method_B/1/x.mp4', 'original_videos/2/y.mp4')
     table = {
         'method_A/1/x.mp4': {'label': 'fake', 'set': 'test'},
+        'method_B/1/x.mp4': {'label': 'fake', 'set': 'test'},
         'original_videos/2/y.mp4': {'label': 'real', 'set': 'train'},
     }
     (tmp_path / 'dfdcp/dataset.json').write_text(json.dumps(table))
-    assert keys(forgery_plan('dfdc_preview', preview)) == ['train/real/y', 'test/fake/x']
+    assert keys(forgery_plan('dfdc_preview', preview)) == [
+        'train/real/y',
+        'test/fake_method_A/x',
+        'test/fake_method_B/x',
+    ]
 
 
 def test_sets_of_pictures(tmp_path):
@@ -165,13 +170,42 @@ def test_sets_of_pictures(tmp_path):
     ]
 
 
+def test_wilddeepfake_keeps_videos_of_one_number_apart(tmp_path):
+    files = [f'{c}_test/{tar}/{c}/14/{100 * tar}.png' for c in ('real', 'fake') for tar in (0, 1)]
+    plan = forgery_plan('wilddeepfake', touch(tmp_path, *files), ['test'])
+    assert keys(plan) == [
+        f'test/{c}/{tar}/{c}/14_frame_{100 * tar}' for c in ('fake', 'real') for tar in (0, 1)
+    ]
+    assert plan.videos[('test', 'real')] == 2
+
+
 def test_own_folders(tmp_path):
     root = touch(tmp_path / 'a', 'real/x.mp4', 'real/sub/y.jpg', 'fake_swap/x.mp4')
-    plan = folder_plan(root, 'val', FrameChoice('count', 4))
+    plan = folder_plan(root, ['val'], FrameChoice('count', 4))
     assert keys(plan) == ['val/fake_swap/x', 'val/real/sub/y', 'val/real/x']
     assert [item.frames and item.frames.value for item in plan.items] == [4, None, 4]
     split = touch(tmp_path / 'b', *(f'{s}/{c}/{s}.avi' for s in ('train', 'test') for c in ('real', 'fake')))
     assert folder_plan(split).videos == {(s, c): 1 for s in ('train', 'test') for c in ('fake', 'real')}
+
+
+def test_own_folders_take_splits_and_frames_as_asked(tmp_path):
+    root = touch(tmp_path, *(f'{s}/{c}/{s}.avi' for s in ('train', 'test') for c in ('real', 'fake')))
+    plan = folder_plan(root, ['test'], FrameChoice('count', 4), 8)
+    assert {item.key: item.frames.value for item in plan.items} == {'test/fake/test': 4, 'test/real/test': 8}
+    with pytest.raises(ValueError, match=r"no folder 'val'; the splits there are 'train', 'test'"):
+        folder_plan(root, ['val'])
+    own = touch(tmp_path / 'own', 'real/x.mp4', 'fake/x.mp4')
+    with pytest.raises(ValueError, match='--splits names the one split that it is'):
+        folder_plan(own, ['train', 'test'])
+    with pytest.raises(ValueError, match='--real-frames goes with a number of --frames'):
+        folder_plan(own, (), FrameChoice('all'), 8)
+
+
+@pytest.mark.parametrize('name', ['wilddeepfake', 'diff'])
+def test_sets_of_pictures_have_no_frames_to_choose(tmp_path, name):
+    for asked in (dict(frames=FrameChoice('count', 8)), dict(real_frames=8)):
+        with pytest.raises(ValueError, match=f'{name} has pictures, no videos'):
+            forgery_plan(name, str(tmp_path), **asked)
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,21 @@ def test_what_is_passed_over_is_told(tmp_path, capsys):
     assert heard[0].endswith('(.heic 2, .a 1, .b 1, .c 1, .d 1, ...).')
 
 
+def test_an_interrupted_result_of_an_earlier_run_is_no_source(tmp_path):
+    touch(
+        tmp_path,
+        'a.jpg',
+        'x/old/images/sub/a.png',
+        'x/old/images/b.png',
+        'x/c.jpg',
+        'x/old/.prepare/plan.json',
+    )
+    (tmp_path / 'x/old/.prepare/plan.json').write_text(json.dumps({'listing': {}}))
+    heard = []
+    assert keys(tmp_path, say=heard.append) == ['a', 'x/c']
+    assert heard == [f'passed over: {tmp_path}/x/old/, the result of an earlier run.']
+
+
 def test_the_result_of_an_earlier_run_is_no_source(tmp_path):
     touch(tmp_path, 'a.jpg', 'old/images/a.png', 'older.jpg', 'mine/b.jpg', 'mine/prepare.json')
     (tmp_path / 'old' / 'prepare.json').write_text(json.dumps({'listing': {}}))

@@ -110,6 +110,26 @@ def test_lists_of_the_protocol_name_the_pictures(tmp_path):
         listed_plan(root, str(lists), 'msu')
 
 
+def test_lists_of_jpegs_and_of_shots_name_what_is_written(tmp_path):
+    root, out = tmp_path / 'src', tmp_path / 'MCIO'
+    listed = {
+        f'{c}_{s}': f'casia/train/{c}/{s}_frame0.jpg' for c in ('real', 'fake') for s in ('train', 'shot')
+    }
+    touch(root, *listed.values())
+    touch(tmp_path / 'txt', *(f'casia_{name}.txt' for name in listed))
+    for name, path in listed.items():
+        (tmp_path / f'txt/casia_{name}.txt').write_text(f'{path}\n')
+    plan = listed_plan(str(root), str(tmp_path / 'txt'), 'casia')
+    assert plan.missing == [f'casia/train/{c}/train_frame1.jpg' for c in ('fake', 'real')]
+    touch(out / 'frame/casia', *(f'{key}.png' for key in keys(plan)))
+    assert len(copy_lists(out, str(tmp_path / 'txt'), 'casia')) == 4
+    for split in ('train', 'shot'):
+        data = AntiSpoofDataset(str(out), 'casia', split)
+        assert sorted(e['img_path'] for e in entries_of(data)) == [
+            f'{out}/frame/casia/train/{c}/{split}_frame0.png' for c in ('fake', 'real')
+        ]
+
+
 def test_written_lists_are_what_the_data_set_reads(tmp_path):
     root = tmp_path / 'MCIO'
     files = [f'frame/own/{s}/{c}/v{i}_frame{k}.png' for s in ('train', 'test') for c in ('real', 'fake')

@@ -64,6 +64,12 @@ def test_report_and_page_are_written(tool, data, tmp_path, capsys):
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['page.html', 'report.json']
 
 
+def test_the_report_is_told_where_it_cannot_be_written(tool, data, tmp_path, capsys):
+    assert run(tool, data, '--html', tmp_path) == 2
+    captured = capsys.readouterr()
+    assert '0 errors, 0 warnings' in captured.out and captured.err.startswith('error: ')
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [

@@ -138,6 +138,16 @@ def test_two_domains_of_a_protocol(command, tmp_path):
     assert record.frame == 8 and record.square == [0, 0, 96, 96]
 
 
+def test_listed_videos_that_are_not_there(command, tmp_path):
+    root = tmp_path / 'dfdc'
+    video(root / 'a.mp4', numbered())
+    (root / 'labels.csv').write_text('filename,label\na.mp4,0\ngone.mp4,1\n')
+    args = ('prepare_deepfake', 'dfdc', root, tmp_path / 'out', '--detector', 'none')
+    text, code = command(*args)
+    assert code == 0 and 'not there: 1 listed videos, such as test/gone' in text
+    assert command(*args, '--strict')[1] == 2
+
+
 @pytest.mark.parametrize(
     'tool, args, message',
     [
@@ -147,6 +157,11 @@ def test_two_domains_of_a_protocol(command, tmp_path):
             'prepare_deepfake',
             ('dfdc', '{tmp}', '/x', '--manipulations', 'FaceSwap'),
             "has no option 'manipulations'",
+        ),
+        (
+            'prepare_deepfake',
+            ('folders', '{tmp}', '/x', '--youtube-real', '--compression', 'c40'),
+            'folders: --compression, --youtube-real belongs to a published set',
         ),
         ('prepare_deepfake', ('wild', '{tmp}', '/x'), 'invalid choice'),
         ('prepare_antispoof', ('casia', '{tmp}/none', '/x'), 'no such folder'),

@@ -144,6 +144,7 @@ def test_the_mask_of_a_shipped_config(tool, tmp_path):
         (['--generated', '1', '--config', 'none.py'], 'no config file none.py'),
         (['--generated', '1', '--import', 'no_such_module_here'], 'no_such_module_here'),
         (['--generated', '1', '--num', '0'], '--num must be 1 or more'),
+        (['--generated', '1', '--out', __file__], 'is a file: name a folder'),
     ],
 )
 def test_wrong_use_is_one_sentence(tool, tmp_path, monkeypatch, arguments, message):

@@ -73,7 +73,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> Report:
-    """Check and write; raises ValueError for what the user can mend."""
+    """Check, print and write; raises ValueError for what the user can mend."""
     if args.sample < 0 or args.workers < 0:
         raise ValueError(f'--sample and --workers must be 0 or more, found {args.sample} and {args.workers}.')
     kind = kind_of(args.path, args.kind, args.expect)
@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> Report:
             args.extra_domains,
             **common,
         )
+    # first: a scan may have taken hours, and the writing may fail
+    print(report.to_text(), end='', flush=True)
     if args.json:
         write_atomically(args.json, report.to_json())
     if args.html:
@@ -106,7 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print(report.to_text(), end='')
     for written in filter(None, (args.html, args.json)):
         print(f'written: {written}')
     return int(report.failed(args.strict))

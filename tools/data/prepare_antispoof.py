@@ -85,8 +85,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     return spoof_plan(args.source, args.domain, args.protocol, args.rule)
 
 
-def run(args: argparse.Namespace) -> Outcome:
-    """Do what the command line says."""
+def run(args: argparse.Namespace) -> tuple[Outcome, int]:
+    """Do what the command line says; returns what came of it, and how many listed sources are not there."""
     check_places([args.source], args.out)
     if args.protocol is None:
         name = Path(args.out).resolve().name
@@ -102,7 +102,8 @@ def run(args: argparse.Namespace) -> Outcome:
     )  # fmt: skip
     about = {'set': args.domain, 'sources': [args.source], 'protocol': args.protocol}
     out = domain_folder(args)
-    return prepare(plan.items, out, settings, execution_of(args), about, share_of(args), args.engine)
+    outcome = prepare(plan.items, out, settings, execution_of(args), about, share_of(args), args.engine)
+    return outcome, len(plan.missing)
 
 
 def domain_folder(args: argparse.Namespace) -> Path:
@@ -112,12 +113,12 @@ def domain_folder(args: argparse.Namespace) -> Path:
 
 def command(args: argparse.Namespace) -> int:
     """Run it, write the lists and tell the outcome; returns the exit code."""
-    outcome = run(args)
+    outcome, missing = run(args)
     tell_outcome(str(domain_folder(args)), outcome)
     if outcome.complete:
         for file, count in lists(args).items():
             print(f'txt/{file}: {count} videos')
-    return exit_code(outcome, args.strict)
+    return exit_code(outcome, args.strict, missing)
 
 
 def lists(args: argparse.Namespace) -> dict[str, int]:

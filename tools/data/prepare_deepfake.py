@@ -51,7 +51,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('source', metavar='SOURCE', help='folder of the set as it was downloaded')
     parser.add_argument('out', metavar='OUT', help='folder of the result, e.g. data/ffpp_c23')
     what = parser.add_argument_group('what to take')
-    what.add_argument('--splits', nargs='+', choices=SPLITS, help='which splits [all that the set has]')
+    what.add_argument(
+        '--splits',
+        nargs='+',
+        choices=SPLITS,
+        help='which splits [all; of folders without train, val, test: test]',
+    )
     what.add_argument('--compression', choices=['raw', 'c0', 'c23', 'c40'], help='ffpp, dfd [c23]')
     what.add_argument(
         '--manipulations', nargs='+', choices=MANIPULATIONS, metavar='NAME', help='ffpp: which [all four]'
@@ -88,10 +93,6 @@ def plan_of(args: argparse.Namespace) -> Plan:
     Raises:
         ValueError: The source is not as expected, or an option does not belong to the set.
     """
-    if args.set == 'folders':
-        if len(args.splits or ()) > 1:
-            raise ValueError('folders: --splits names the one split of a source without train, val and test.')
-        return folder_plan(args.source, (args.splits or ['test'])[0], args.frames)
     options: dict[str, Any] = {
         name: value
         for name in ('compression', 'manipulations', 'subsets')
@@ -99,6 +100,11 @@ def plan_of(args: argparse.Namespace) -> Plan:
     }
     if args.youtube_real:
         options['youtube_real'] = True
+    if args.set == 'folders':
+        if options:
+            named = ', '.join(f'--{name.replace("_", "-")}' for name in options)
+            raise ValueError(f'folders: {named} belongs to a published set.')
+        return folder_plan(args.source, args.splits or (), args.frames, args.real_frames)
     return forgery_plan(args.set, args.source, args.splits, args.frames, args.real_frames, options)
 
 
@@ -115,8 +121,8 @@ def tell_plan(args: argparse.Namespace, plan: Plan) -> None:
         print(f'not there: {len(plan.missing)} listed videos, such as {", ".join(plan.missing[:3])}')
 
 
-def run(args: argparse.Namespace) -> Outcome:
-    """Do what the command line says."""
+def run(args: argparse.Namespace) -> tuple[Outcome, int]:
+    """Do what the command line says; returns what came of it, and how many listed sources are not there."""
     check_places([args.source], args.out)
     plan = plan_of(args)
     tell_plan(args, plan)
@@ -125,16 +131,17 @@ def run(args: argparse.Namespace) -> Outcome:
     form = dict(type='folders', image_folder='')
     settings = Settings(detector, None, form, 'largest', args.margin, args.size, args.min_face, 64)
     about = {'set': args.set, 'sources': [args.source], 'frames': asdict(args.frames)}
-    return prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
+    outcome = prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
+    return outcome, len(plan.missing)
 
 
 def command(args: argparse.Namespace) -> int:
     """Run it and tell the outcome; returns the exit code."""
-    outcome = run(args)
+    outcome, missing = run(args)
     tell_outcome(args.out, outcome)
     if outcome.complete and outcome.tally.statuses['ok']:
         print(f'next: python tools/data/check.py {args.out}')
-    return exit_code(outcome, args.strict)
+    return exit_code(outcome, args.strict, missing)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

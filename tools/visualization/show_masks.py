@@ -331,12 +331,14 @@ def run(args: argparse.Namespace) -> None:
     for name in ('num', 'draws'):
         if getattr(args, name) < 1:
             raise ValueError(f'--{name} must be 1 or more, found {getattr(args, name)}.')
+    out = Path(args.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f'--out {out} is a file: name a folder.')
     strategies = chosen_strategies(args)
     samples = load_faces(args.faces, args.generated, args.num, args.size, args.patch_size, args.seed)
     rows = rows_of(samples, strategies, args.seed)
     table = statistics(samples, strategies, args.seed, args.draws)
     columns, names = ['face', 'parsing map', *strategies], [sample['name'] for sample in samples]
-    out = Path(args.out)
     sheet = contact_sheet(rows, columns, names)
     write_atomically(out / 'masks.png', cv2.imencode('.png', sheet[..., ::-1])[1].tobytes())
     about = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsfm_mm.datasets.labelled_base import one_of
+from fsfm_mm.datasets.named_rules import MANIPULATIONS
 from fsfm_mm.datasets.named_sets import NAMED_SETS
 from fsfm_mm.preparation.forgeries import ALL_OVER, FORGERY_SOURCES
 
@@ -47,6 +48,10 @@ class Expected:
     def per_folder(self) -> bool:
         """Whether the number of videos is that of each class folder."""
         return NAMED_SETS[self.name].count_by > 0
+
+    def groups(self) -> tuple[str, ...]:
+        """Names that occur in the class folders of a whole set; empty where the folders are not compared."""
+        return MANIPULATIONS if self.per_folder else ()
 
     def frames(self, class_name: str) -> int | None:
         """Published number of frames of a video; None for a set of pictures."""

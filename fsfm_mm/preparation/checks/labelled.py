@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 
 from fsfm_mm.preparation.checks.expected import Expected, check_pattern, guess_identity, people_of
 from fsfm_mm.preparation.checks.listing import CLASSES, POSITIVE, list_splits
-from fsfm_mm.preparation.checks.manifest import MANIFEST, check_manifest
+from fsfm_mm.preparation.checks.manifest import MANIFEST, check_finished, check_manifest
 from fsfm_mm.preparation.checks.pretraining import (
     Owners,
     check_collisions,
@@ -76,6 +77,9 @@ def check_labelled(
     if identity:
         check_pattern(identity)
         check_people(report, listed, identity, 'error' if certain else 'warning')
+    # also of domains that have no lists yet
+    for place in (root, *sorted(glob.glob(os.path.join(glob.escape(root), 'frame', '*')))):
+        check_finished(report, place)
     source = _check_files(report, root, listed, workers, samples, progress)
     return report, source
 
@@ -133,6 +137,13 @@ def compare_counts(report: Report, listed: Splits, expected: Expected) -> None:
                         'published: results do not compare with published ones; look for what is missing or too much.'
                     )
                     report.add('error', 'counts', message)
+            absent = [name for name in expected.groups() if not any(name in group for group in groups)]
+            if absent:
+                message = (
+                    f"'{split}' has no {few(absent)}: forgotten, or a set of some manipulations only, "
+                    'whose results do not compare with those of all.'
+                )
+                report.add('warning', 'counts', message)
         _compare_frames(report, split, videos, expected)
 
 

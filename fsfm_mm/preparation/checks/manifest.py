@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from fsfm_mm.preparation.checks.report import Report, Table, number_of
 from fsfm_mm.preparation.records import FAILURES, STATUSES, FaceRecord
+from fsfm_mm.preparation.sources import SUMMARY_FILE, WORK_FOLDER
 
 MANIFEST = 'manifest.jsonl'
 
 
-def read_manifest(report: Report, root: str) -> list[FaceRecord]:
+class Line(NamedTuple):
+    """What the checks need of a record: a tenth of its size, for manifests of millions of lines."""
+
+    status: str
+    file: str | None
+    map: str | None
+    sha256: str | None
+    description: str  # of what is not 'ok'
+
+
+def read_manifest(report: Report, root: str) -> list[Line]:
     """Read ``root/manifest.jsonl``; lines that are no records become findings."""
     path = os.path.join(root, MANIFEST)
-    records, bad = [], []
+    lines, bad = [], []
     with open(path, encoding='utf-8', errors='surrogateescape') as file:
         for number, line in enumerate(file, 1):
             try:
-                records.append(FaceRecord.from_json(line, f'{path}:{number}'))
-            except ValueError as error:  # noqa: PERF203 - every line stands for itself
+                record = FaceRecord.from_json(line, f'{path}:{number}')
+            except ValueError as error:
                 bad.append(str(error))
+                continue
+            told = '' if record.status == 'ok' else _describe(record)
+            lines.append(Line(sys.intern(record.status), record.file, record.map, record.sha256, told))
     if bad:
         message = f'{number_of(len(bad), "line")} of {MANIFEST} cannot be read: prepare the set again.'
         report.add('error', 'manifest', message, bad)
-    return records
+    return lines
 
 
 def check_manifest(report: Report, root: str, files: Sequence[str]) -> dict[int, str]:
@@ -76,20 +92,31 @@ def check_stored_manifest(report: Report, root: str, count: int) -> dict[int, st
     return {number: record.sha256 for number, record in enumerate(written) if record.sha256}
 
 
-def _report_statuses(report: Report, records: Sequence[FaceRecord]) -> None:
+def check_finished(report: Report, root: str) -> None:
+    """Warn of a preparation that was begun below a folder and not ended: much may be missing."""
+    if os.path.isdir(os.path.join(root, WORK_FOLDER)) and not os.path.isfile(
+        os.path.join(root, SUMMARY_FILE)
+    ):
+        message = (
+            f'the preparation of {root} is not finished: run its command again, it goes on where it stopped.'
+        )
+        report.add('warning', 'unfinished', message)
+
+
+def _report_statuses(report: Report, records: Sequence[Line]) -> None:
     counts = Counter(record.status for record in records)
     rows = tuple((status, counts[status], STATUSES[status]) for status in STATUSES if counts[status])
     report.tables.append(Table(f'{MANIFEST} ({len(records)} lines)', ('status', 'count', 'meaning'), rows))
     failures = [record for record in records if record.status in FAILURES]
     if failures:
         message = f'the preparation failed {number_of(len(failures), "time")}: mend or remove these sources.'
-        report.add('warning', 'failed sources', message, [_describe(record) for record in failures])
+        report.add('warning', 'failed sources', message, [record.description for record in failures])
     rest = [record for record in records if record.status not in ('ok', *FAILURES)]
     if rest:
         message = (
             f'{number_of(len(rest), "source or frame", "sources or frames")} without a face; see the table.'
         )
-        report.add('note', 'no face', message, [_describe(record) for record in rest])
+        report.add('note', 'no face', message, [record.description for record in rest])
 
 
 def _describe(record: FaceRecord) -> str:

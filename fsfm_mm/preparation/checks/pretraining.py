@@ -12,11 +12,17 @@ import numpy as np
 from fsfm_mm.datasets.labelled_base import video_of
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
 from fsfm_mm.preparation.checks.lookalikes import FLAT
-from fsfm_mm.preparation.checks.manifest import MANIFEST, check_manifest, check_stored_manifest
+from fsfm_mm.preparation.checks.manifest import (
+    MANIFEST,
+    check_finished,
+    check_manifest,
+    check_stored_manifest,
+)
 from fsfm_mm.preparation.checks.report import Report, Sample, Table, number_of
 from fsfm_mm.preparation.checks.scanning import FileSource, Scan, Source, scan
 from fsfm_mm.preparation.checks.similar import report_lookalikes
 from fsfm_mm.preparation.checks.stored import open_stored, stored_formats
+from fsfm_mm.preparation.sources import SUMMARY_FILE
 from fsfm_mm.regions import FACIAL_REGIONS, LABEL_NAMES, REGION_ORDER
 
 _WHAT_TO_DO = {
@@ -239,12 +245,8 @@ def _check_side_files(report: Report, root: str) -> None:
     if not os.path.isfile(os.path.join(root, 'mean_std.json')):
         message = 'there is no mean_std.json: tools/data/compute_mean_std.py writes it for the normalisation.'
         report.add('note', 'no statistics', message)
-    path = os.path.join(root, 'prepare.json')
-    if os.path.isdir(os.path.join(root, '.prepare')) and not os.path.isfile(path):
-        message = (
-            'the preparation of this set is not finished: run its command again, it goes on where it stopped.'
-        )
-        report.add('warning', 'unfinished', message)
+    check_finished(report, root)
+    path = os.path.join(root, SUMMARY_FILE)
     if os.path.isfile(path):
         try:
             with open(path, encoding='utf-8') as file:
