@@ -20,6 +20,7 @@ from fsfm_mm.engine.data_faults import train
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.processes import leave_processes
 from fsfm_mm.engine.stopping import RunStoppedError, exiting_when_told
+from fsfm_mm.engine.work_dir import holding
 
 EPILOG = """\
 examples:
@@ -132,7 +133,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         with exiting_when_told():
             runner = build(args)
-            train(runner)
+            with holding(runner.work_dir):
+                train(runner)
         leave_processes()
     except RunStoppedError as stopped:
         print(f'train.py: {stopped}', file=sys.stderr)
