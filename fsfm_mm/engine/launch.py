@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -66,6 +70,29 @@ def _is_not_file_client_note(record: logging.LogRecord) -> bool:
     return not message.startswith(('"FileClient" will be deprecated', '"HardDiskBackend" is the alias'))
 
 
+_runs = itertools.count(1)
+
+
+@contextlib.contextmanager
+def _own_name(cfg: Config) -> Iterator[None]:
+    """Number the runs of one process after the first.
+
+    mmengine keeps logger, message hub and visualizer by experiment and second: a run that is built within a
+    second of another would write into that one's folder, and go on with its logged values.
+    """
+    number, before = next(_runs), cfg.get('experiment_name')
+    if number > 1:
+        name = before or (Path(cfg.filename).stem if cfg.filename else 'run')
+        cfg.experiment_name = f'{name}_run{number}'
+    try:
+        yield
+    finally:
+        if before is None:
+            cfg.pop('experiment_name', None)
+        else:
+            cfg.experiment_name = before
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build mmengine's Runner for a config, on GPUs or CPUs, in one process or many.
 
@@ -84,7 +111,8 @@ def build_runner(cfg: Config) -> Runner:
     init_cpu_processes(cfg)
     save_atomically()
     refuse_remote_checkpoints()
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with _own_name(cfg):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_not_file_client_note)
     if runner._train_dataloader is not None:
         _open_training_data(runner)

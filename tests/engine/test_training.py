@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 
 import cv2
 import numpy as np
@@ -35,6 +36,23 @@ class Recorder(Hook):
 def recorded(runner):
     runner.train()
     return next(hook for hook in runner.hooks if isinstance(hook, Recorder))
+
+
+def test_runs_of_one_second_have_nothing_in_common(tmp_path, monkeypatch):
+    """mmengine knows loggers, log buffers and visualizers by name and second."""
+    monkeypatch.setattr(time, 'time', lambda: 1.7e9)
+    config = tiny_config(tmp_path)
+    config.pop('experiment_name')
+    runners = []
+    for folder in ('a', 'b'):
+        config.work_dir = str(tmp_path / folder)
+        runners.append(build_runner(config))
+        runners[-1].train()
+    one, two = runners
+    assert one.timestamp == two.timestamp and 'experiment_name' not in config
+    assert one.logger is not two.logger
+    assert one.message_hub is not two.message_hub and one.visualizer is not two.visualizer
+    assert len(read_scalars(tmp_path / 'a')) == len(read_scalars(tmp_path / 'b')) == 2
 
 
 def test_target_follows_after_each_step(tmp_path):
