@@ -200,6 +200,25 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
         test.main([config, str(tmp_path / 'encoder.pth'), '--out', str(tmp_path / 'out')])
 
 
+@pytest.mark.parametrize(
+    'arguments, sentence',
+    [
+        (['--cfg-options', 'test_dataloder.batch_size=2'], "no effect (did you mean 'test_dataloader'?)"),
+        (['--cfg-options', 'test_dataloader.batchsize=2'], "unexpected keyword argument 'batchsize'"),
+        (['--cfg-options', 'test_dataloader.dataset.type=Nope'], 'Nope is not in the'),
+        (['--out', __file__], f'results cannot be written to {__file__}'),
+        (['--calibrate', f'{__file__}/new.pth'], f'results cannot be written to {__file__}'),
+    ],
+)
+def test_wrong_settings_are_one_sentence(detector, tmp_path, monkeypatch, arguments, sentence):
+    config, work = detector
+    if arguments[0] != '--cfg-options':  # said before hours are spent on scores
+        monkeypatch.setattr(test, 'score_set', None)
+    with pytest.raises(SystemExit) as stopped:
+        test.main([config, str(work / 'epoch_1.pth'), '--out', str(tmp_path / 'out'), *arguments])
+    assert str(stopped.value).startswith('test.py: ') and sentence in str(stopped.value)
+
+
 @pytest.mark.slow
 def test_two_processes_write_what_one_writes(detector, tmp_path):
     config, work = detector

@@ -169,15 +169,48 @@ def test_mae_on_plain_images(tmp_path):
             'no/data/images: no such folder',
         ),
         ([VIT_B, '--cfg-options', 'model.data_preprocessor.stats=nobody'], 'nobody'),
+        ([str(ROOT / 'README.md')], 'README.md cannot be read (Only py'),
+        ([DEMO, '--cfg-options', 'optim_wraper.optimizer.lr=1'], "no effect (did you mean 'optim_wrapper'?)"),
+        ([DEMO, '--cfg-options', 'train_dataloader.batchsize=4'], "unexpected keyword argument 'batchsize'"),
+        ([DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'], '--cfg-options does not fit the config'),
+        ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'CRFPMask is not in the'),
+        ([DEMO, '--cfg-options', 'train_cfg.val_interval=0'], 'val_interval must be 1 or more, found 0'),
+        ([DEMO, '--cfg-options', 'optim_wrapper.dtype=float16'], "found 'float16'"),
+        ([DEMO, '--cfg-options', 'optim_wrapper.optimizer.lr=fast'], "lr must be a number, found 'fast'"),
+        ([DEMO, '--cfg-options', 'optim_wrapper.accumulative_counts=0'], 'accumulative_counts'),
+        ([DEMO, '--cfg-options', 'param_scheduler.total=1'], 'the warm-up must be in'),
+        ([DEMO, '--work-dir', __file__], f'File exists: {__file__}'),
     ],
 )
 def test_wrong_input_is_one_sentence(tmp_path, arguments, sentence):
     with pytest.raises(SystemExit) as stopped:
-        train.main([*arguments, '--work-dir', str(tmp_path)])
+        train.main([arguments[0], '--work-dir', str(tmp_path), *arguments[1:]])
     message = str(stopped.value)
     assert message.startswith('train.py: ')
     assert sentence in message
     assert '\n' not in message
+
+
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        ('model = dict(\n', "is not valid Python ('(' was never closed, line 1)"),
+        ("_base_ = ['gone.py']\n", 'cannot be read (No such file or directory: '),
+        ('x = 1\n', 'has no model, train_dataloader, train_cfg, optim_wrapper'),
+    ],
+)
+def test_a_config_that_is_none_is_one_sentence(tmp_path, text, sentence):
+    (tmp_path / 'config.py').write_text(text)
+    with pytest.raises(SystemExit) as stopped:
+        train.main([str(tmp_path / 'config.py'), '--work-dir', str(tmp_path)])
+    assert str(stopped.value).startswith(f'train.py: the config {tmp_path}/config.py {sentence}')
+
+
+def test_an_option_without_a_value_is_explained(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train.main([DEMO, '--cfg-options', 'train_dataloader.batch_size'])
+    assert stopped.value.code == 2
+    assert "--cfg-options: expected KEY=VALUE, found 'train_dataloader.batch_size'" in capsys.readouterr().err
 
 
 def write_faces(root, count, size=64):
