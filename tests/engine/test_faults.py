@@ -71,7 +71,7 @@ def troubled(tmp_path, name, trouble, **loader):
             r'a data worker \(process \d+\) was killed or crashed: .* --resume',
         ),
         ('SIGSEGV', {}, r'a data worker \(process \d+\) was killed or crashed'),
-        ('hang', {'timeout': 3}, r'no data worker gave a batch within 3 seconds'),
+        ('hang', {'timeout': 15}, r'no data worker gave a batch within 15 seconds'),
     ],
 )
 def test_a_data_worker_that_dies_or_hangs_costs_one_interval(tmp_path, trouble, loader, message):

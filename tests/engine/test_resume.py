@@ -239,7 +239,7 @@ def test_killed_anywhere_with_two_processes(lab, tmp_path):
         codes = lab.train(
             config, tmp_path / 'killed', '--resume', at=f'KILL after_train_iter {place}', processes=2
         )
-        assert codes == [-9, -9]
+        assert codes[0] == -9 and codes[1] in (-9, 1)  # the second may see the connection close before it is killed
         if place == 1:
             assert not (tmp_path / 'killed/last_checkpoint').exists()
     assert lab.train(config, tmp_path / 'killed', '--resume', processes=2) == [0, 0]

@@ -12,6 +12,7 @@ import cv2
 import pytest
 import torch
 from mmengine.config import Config
+from ports import free_port
 
 from fsfm_mm.checkpoints import read_card
 from fsfm_mm.datasets.face_drawing import draw_face
@@ -226,13 +227,15 @@ def test_two_processes_write_what_one_writes(detector, tmp_path):
         **os.environ,
         'PYTHON': sys.executable,
         'OMP_NUM_THREADS': '1',
-        'PORT': str(20000 + os.getpid() % 20000),
     }
     checkpoints = [str(work / f'epoch_{n}.pth') for n in (1, 2)]
     for processes in ('1', '2'):
         command = [str(ROOT / 'tools/dist_test.sh'), config, processes, *checkpoints, '--bootstrap', '20']
         subprocess.run(
-            [*command, '--out', str(tmp_path / processes)], check=True, env=environment, timeout=300
+            [*command, '--out', str(tmp_path / processes)],
+            check=True,
+            env={**environment, 'PORT': free_port()},
+            timeout=300,
         )
     one, two = (sorted((tmp_path / n).glob('*.[cjm]*')) for n in '12')
     assert [path.name for path in one] == [path.name for path in two]

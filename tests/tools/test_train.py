@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
+from ports import free_port
 
 from fsfm_mm.datasets.face_drawing import draw_face
 from fsfm_mm.visualization import read_scalars
@@ -301,7 +302,6 @@ def test_two_processes_equal_one(tmp_path, accumulate, loss):
         'PYTHONPATH': str(tmp_path),
         'PYTHON': sys.executable,
         'OMP_NUM_THREADS': '1',
-        'PORT': str(20000 + os.getpid() % 20000),
     }
     states = []
     for processes in (1, 2):
@@ -309,7 +309,7 @@ def test_two_processes_equal_one(tmp_path, accumulate, loss):
         config.dump(tmp_path / 'config.py')
         work_dir = tmp_path / f'work{processes}'
         command = [str(ROOT / 'tools/dist_train.sh'), str(tmp_path / 'config.py'), str(processes)]
-        subprocess.run([*command, '--work-dir', str(work_dir)], check=True, env=environment, timeout=300)
+        subprocess.run([*command, '--work-dir', str(work_dir)], check=True, env={**environment, 'PORT': free_port()}, timeout=300)
         states.append(torch.load(work_dir / 'iter_4.pth', weights_only=False)['state_dict'])
     curves = [[entry['loss'] for entry in read_scalars(tmp_path / f'work{n}')] for n in (1, 2)]
     assert len(curves[0]) == 2
@@ -336,7 +336,7 @@ def test_slurm_environment_without_a_gpu(tmp_path):
         **os.environ,
         'PATH': f'{tmp_path}:{os.environ["PATH"]}',
         'PYTHON': sys.executable,
-        'MASTER_PORT': str(20000 + os.getpid() % 20000),
+        'MASTER_PORT': free_port(),
         'SLURM_PROCID': '0',
         'SLURM_LOCALID': '0',
         'SLURM_NTASKS': '1',
