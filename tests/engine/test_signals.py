@@ -1,6 +1,7 @@
 """Asked to stop, a run ends its update, saves, says so by its exit code, and goes on later as if nothing was."""
 
 import importlib.util
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from kill_lab import Lab
 from resume_cases import assert_same_run, pretraining
 from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from fsfm_mm.engine.data_workers import shield_workers
 from fsfm_mm.engine.hooks import StopSignalHook
@@ -96,6 +98,23 @@ def test_a_hung_worker_obeys_its_parent():
     worker.terminate()
     worker.join(30)
     assert worker.exitcode == 0
+
+
+def test_a_signal_to_the_group_while_workers_start_leaves_them_alone(monkeypatch):
+    """Torch's handler, which ends a worker, is there before ours is."""
+    parent, set_handlers = os.getpid(), signal_handling._set_worker_signal_handlers
+
+    def signalled(*args):
+        set_handlers(*args)
+        if os.getpid() != parent:  # by another process, as by a scheduler
+            subprocess.run(['kill', '-TERM', str(os.getpid())], check=True)
+
+    monkeypatch.setattr(signal_handling, '_set_worker_signal_handlers', signalled)
+    loader = DataLoader(range(4), num_workers=1, multiprocessing_context='fork')
+    shield_workers(loader)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert [int(number) for number in loader] == [0, 1, 2, 3]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
 
 
 def test_ctrl_c_twice_stops_at_once(monkeypatch, capfd):
