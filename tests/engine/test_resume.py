@@ -312,6 +312,18 @@ def test_what_cannot_be_resumed_says_so(tmp_path):
         runner.train()
 
 
+def test_a_sampler_keeps_the_seed_that_the_config_gives_it(lab, tmp_path):
+    """Where the run's seed is drawn, a resumed run has it from the checkpoint, the sampler its own from the config."""
+    config = pretraining(tmp_path)
+    own = {'train_dataloader.sampler.seed': 7}
+    first = changed(config, tmp_path, 'first', **own)  # the run's seed is 0
+    drawn = changed(config, tmp_path, 'drawn', **own, **{'randomness.seed': None})
+    assert lab.train(first, tmp_path / 'whole') == 0
+    assert lab.train(first, tmp_path / 'killed', at='KILL before_train_iter 7') == -9
+    assert lab.train(drawn, tmp_path / 'killed', '--resume') == 0
+    assert_same_run(tmp_path / 'whole', tmp_path / 'killed')
+
+
 def changed(config, folder, name, **settings):
     """Another config file in the folder."""
     config = Config.fromfile(config)
