@@ -110,7 +110,7 @@ def test_a_full_disk_stops_the_run(lab, finished, tmp_path):
     assert sentence.startswith(
         'train.py: stopped at iteration 11: a checkpoint could not be written (No space'
     )
-    assert f'the last good one is {work_dir}/epoch_1.pth: make room and go on with --resume.' in sentence
+    assert f'the last good checkpoint is {work_dir}/epoch_1.pth: make room and go on with --resume.' in sentence
     assert files(work_dir) == ['epoch_1.pth']
     assert not list(work_dir.glob('.*.part'))
     assert pointed_to(work_dir) == work_dir / 'epoch_1.pth'
