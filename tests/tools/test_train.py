@@ -1,7 +1,9 @@
 """tools/train.py as a user calls it: training, resuming, swapping pieces, wrong inputs, two processes."""
 
+import contextlib
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -173,7 +175,10 @@ def test_mae_on_plain_images(tmp_path):
         ([str(ROOT / 'README.md')], 'README.md cannot be read (Only py'),
         ([DEMO, '--cfg-options', 'optim_wraper.optimizer.lr=1'], "no effect (did you mean 'optim_wrapper'?)"),
         ([DEMO, '--cfg-options', 'train_dataloader.batchsize=4'], "unexpected keyword argument 'batchsize'"),
-        ([DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'], '--cfg-options does not fit the config'),
+        (
+            [DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'],
+            '--cfg-options does not fit the config',
+        ),
         ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'CRFPMask is not in the'),
         ([DEMO, '--cfg-options', 'train_cfg.val_interval=0'], 'val_interval must be 1 or more, found 0'),
         ([DEMO, '--cfg-options', 'optim_wrapper.dtype=float16'], "found 'float16'"),
@@ -309,7 +314,12 @@ def test_two_processes_equal_one(tmp_path, accumulate, loss):
         config.dump(tmp_path / 'config.py')
         work_dir = tmp_path / f'work{processes}'
         command = [str(ROOT / 'tools/dist_train.sh'), str(tmp_path / 'config.py'), str(processes)]
-        subprocess.run([*command, '--work-dir', str(work_dir)], check=True, env={**environment, 'PORT': free_port()}, timeout=300)
+        subprocess.run(
+            [*command, '--work-dir', str(work_dir)],
+            check=True,
+            env={**environment, 'PORT': free_port()},
+            timeout=300,
+        )
         states.append(torch.load(work_dir / 'iter_4.pth', weights_only=False)['state_dict'])
     curves = [[entry['loss'] for entry in read_scalars(tmp_path / f'work{n}')] for n in (1, 2)]
     assert len(curves[0]) == 2
@@ -351,6 +361,32 @@ def test_launchers_say_how_they_are_used(script):
     done = subprocess.run([str(ROOT / 'tools' / script)], capture_output=True, text=True)
     assert done.returncode == 2
     assert f'Usage: tools/{script}' in done.stderr
+
+
+@pytest.mark.parametrize('processes', ['--resume', '0', 'eight'])
+def test_a_number_of_processes_that_is_none_is_explained(processes):
+    command = [str(ROOT / 'tools/dist_train.sh'), DEMO, processes]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"expected a number of processes after the config, found '{processes}'\n"
+
+
+@pytest.mark.slow
+def test_a_second_job_on_a_machine_finds_a_port():
+    """Torchrun's own port is taken, by this test or by somebody else."""
+    environment = {k: v for k, v in os.environ.items() if k not in ('PORT', 'MASTER_PORT', 'NNODES')}
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):
+            other.bind(('', 29500))
+            other.listen()
+        done = subprocess.run(
+            [str(ROOT / 'tools/dist_train.sh'), 'missing.py', '1'],
+            env={**environment, 'PYTHON': sys.executable},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert 'train.py: there is no config file missing.py' in done.stderr, done.stderr
 
 
 def test_print_config(tmp_path, capsys):
