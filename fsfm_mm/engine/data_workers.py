@@ -26,7 +26,8 @@ def shield_workers(loader: DataLoader) -> None:
     """
     if loader.num_workers > 0:
         loader.worker_init_fn = functools.partial(_init_worker, loader.worker_init_fn)
-        loader._get_iterator = functools.partial(_with_signals_waiting, loader._get_iterator)
+        start = functools.partial(_with_signals_waiting, loader._get_iterator)
+        loader._get_iterator = start  # type: ignore[method-assign]
 
 
 def _with_signals_waiting(start: Callable[[], Any]) -> Any:

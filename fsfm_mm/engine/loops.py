@@ -128,7 +128,9 @@ class _Endless:
 def has_begun(runner: Any) -> bool:
     """Whether a run is past its preparations; of a loop of the user's own: whether that is built."""
     loop = runner._train_loop
-    return not isinstance(loop, dict) and getattr(loop, 'begun', not isinstance(loop, ExactEpochLoop | ExactIterLoop))
+    return not isinstance(loop, dict) and getattr(
+        loop, 'begun', not isinstance(loop, ExactEpochLoop | ExactIterLoop)
+    )
 
 
 #: mmengine's loops and ours in their place.

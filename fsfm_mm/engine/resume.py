@@ -102,11 +102,13 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
 
 
 def _refuse_another_model(runner: Any, checkpoint: dict) -> None:
-    """mmengine only logs what differs; an optimiser's state of other shapes then crashes the process."""
+    """Mmengine only logs what differs; an optimiser's state of other shapes then crashes the process."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     own = {key: value.shape for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     state = checkpoint.get('state_dict', {})
-    saved = {key.removeprefix('module.'): value.shape for key, value in state.items() if hasattr(value, 'shape')}
+    saved = {
+        key.removeprefix('module.'): value.shape for key, value in state.items() if hasattr(value, 'shape')
+    }
     kinds = {
         'missing': [key for key in own if key not in saved],
         'not in this model': [key for key in saved if key not in own],
@@ -126,8 +128,8 @@ def _refuse_an_end_that_is_past(runner: Any, meta: dict) -> None:
     if done > end:
         unit = 'epochs' if by_epoch else 'iters'
         raise ResumeError(
-            f'the checkpoint to resume has {done} {unit} behind it, but train_cfg.max_{unit} is {end}: give it a larger '
-            'value, or resume an earlier checkpoint.'
+            f'the checkpoint to resume has {done} {unit} behind it, but train_cfg.max_{unit} is {end}: give it a '
+            'larger value, or resume an earlier checkpoint.'
         )
 
 

@@ -15,7 +15,14 @@ from mmengine.runner import FlexibleRunner, Runner
 
 #: Top-level settings that the runners and tools read besides the runners' arguments.
 _READ = {
-    *('auto_scale_lr', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'),
+    *(
+        'auto_scale_lr',
+        'custom_imports',
+        'find_unused_parameters',
+        'model_wrapper_cfg',
+        'runner_type',
+        'sync_bn',
+    ),
     *('published_checkpoint', 'published_sets', 'test_sets'),
 }
 
@@ -48,7 +55,9 @@ def read_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
     try:
         cfg = Config.fromfile(path, **kwargs)
     except SyntaxError as error:
-        raise ValueError(f'the config {path} is not valid Python ({error.msg}, line {error.lineno})') from error
+        raise ValueError(
+            f'the config {path} is not valid Python ({error.msg}, line {error.lineno})'
+        ) from error
     except (OSError, KeyError) as error:  # another kind of file, a base that is not there, names twice
         raise ValueError(f'the config {path} cannot be read ({_message(error)})') from error
     _check_names(cfg, path, options or {})
@@ -67,7 +76,9 @@ def need(cfg: Config, *names: str) -> None:
 
 
 def _check_names(cfg: Config, path: Any, options: Mapping[str, Any]) -> None:
-    arguments = {name for kind in (Runner, FlexibleRunner) for name in inspect.signature(kind.__init__).parameters}
+    arguments = {
+        name for kind in (Runner, FlexibleRunner) for name in inspect.signature(kind.__init__).parameters
+    }
     known = {*cfg.keys(), *arguments, *_READ} - {'self', 'cfg'}
     for name in options:
         first = name.partition('.')[0]
@@ -98,6 +109,8 @@ def explain_setting(error: Exception) -> str | None:
         return message
     if isinstance(error, KeyError) and ' registry' in message:
         return f'a type in the config is not known: {message.split(". ")[0]}'
-    if isinstance(error, TypeError) and ('unexpected keyword argument' in message or 'required positional' in message):
+    if isinstance(error, TypeError) and (
+        'unexpected keyword argument' in message or 'required positional' in message
+    ):
         return f'a setting does not fit: {message}'
     return None

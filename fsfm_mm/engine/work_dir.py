@@ -42,8 +42,8 @@ def holding(work_dir: str | os.PathLike) -> Iterator[None]:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 file.seek(0)
                 raise RunStoppedError(
-                    f'{work_dir} is in use by another run ({file.read().strip()}): wait for it or stop it, or give this '
-                    'one a --work-dir of its own.'
+                    f'{work_dir} is in use by another run ({file.read().strip()}): wait for it or stop it, or give '
+                    'this one a --work-dir of its own.'
                 ) from error
             print_log(
                 f'{work_dir} cannot be locked ({error.strerror}): start no second run in it.',

@@ -172,7 +172,12 @@ if get_rank() == 0:
 
 @pytest.mark.slow
 def test_two_real_processes(tmp_path):
-    common = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port(), 'OMP_NUM_THREADS': '1'}
+    common = {
+        'WORLD_SIZE': '2',
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': free_port(),
+        'OMP_NUM_THREADS': '1',
+    }
     runs = [
         subprocess.Popen(
             [sys.executable, '-c', RANK, str(tmp_path / 'seen.json')],

@@ -22,7 +22,11 @@ class Lab:
     """The tests' side of the script."""
 
     def __init__(self):
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}'}
+        environment = {
+            **os.environ,
+            'OMP_NUM_THREADS': '1',
+            'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}',
+        }
         self.process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,

@@ -110,7 +110,9 @@ def test_a_full_disk_stops_the_run(lab, finished, tmp_path):
     assert sentence.startswith(
         'train.py: stopped at iteration 11: a checkpoint could not be written (No space'
     )
-    assert f'the last good checkpoint is {work_dir}/epoch_1.pth: make room and go on with --resume.' in sentence
+    assert (
+        f'the last good checkpoint is {work_dir}/epoch_1.pth: make room and go on with --resume.' in sentence
+    )
     assert files(work_dir) == ['epoch_1.pth']
     assert not list(work_dir.glob('.*.part'))
     assert pointed_to(work_dir) == work_dir / 'epoch_1.pth'
@@ -135,8 +137,8 @@ def test_two_runs_do_not_share_a_work_directory(lab, finished, tmp_path):
         log = tmp_path.with_name(f'{tmp_path.name}.log')
         assert lab.train(config, tmp_path) == 1
         assert log.read_text().splitlines()[-1] == (
-            f'train.py: {tmp_path} is in use by another run (process {os.getpid()} on {socket.gethostname()}): wait for '
-            'it or stop it, or give this one a --work-dir of its own.'
+            f'train.py: {tmp_path} is in use by another run (process {os.getpid()} on {socket.gethostname()}): wait '
+            'for it or stop it, or give this one a --work-dir of its own.'
         )
         assert (tmp_path / '.epoch_1.pth.1.part').exists() and not files(tmp_path)
     assert lab.train(config, tmp_path, at='KILL after_train_iter 12') == -9

@@ -239,7 +239,10 @@ def test_killed_anywhere_with_two_processes(lab, tmp_path):
         codes = lab.train(
             config, tmp_path / 'killed', '--resume', at=f'KILL after_train_iter {place}', processes=2
         )
-        assert codes[0] == -9 and codes[1] in (-9, 1)  # the second may see the connection close before it is killed
+        assert codes[0] == -9 and codes[1] in (
+            -9,
+            1,
+        )  # the second may see the connection close before it is killed
         if place == 1:
             assert not (tmp_path / 'killed/last_checkpoint').exists()
     assert lab.train(config, tmp_path / 'killed', '--resume', processes=2) == [0, 0]
@@ -333,16 +336,21 @@ def changed(config, folder, name, **settings):
 
 
 def test_a_checkpoint_of_another_run_is_refused(lab, tmp_path):
-    """Of the same tensors in other shapes (mmengine logs them, and the optimiser crashes), of another kind, too long."""
+    """Of the same tensors in other shapes (mmengine logs them, the optimiser crashes), of another kind, too long."""
     config = pretraining(tmp_path)
     assert lab.train(config, tmp_path / 'work') == 0
     (tmp_path / 'other').mkdir()
-    wider = changed(config, tmp_path, 'wider', **{'model.projector.hidden_dim': 128, 'model.predictor.hidden_dim': 128})
+    wider = changed(
+        config, tmp_path, 'wider', **{'model.projector.hidden_dim': 128, 'model.predictor.hidden_dim': 128}
+    )
     shorter = changed(config, tmp_path, 'shorter', **{'train_cfg.max_epochs': 2})
     last = ['--resume', str(tmp_path / 'work/epoch_3.pth')]
     for other, words in (
         (wider, r'another model than this config.s \(\d+ of another shape, e\.g\. '),
-        (finetuning(tmp_path / 'other'), r'another model than this config.s \(\d+ missing, e\.g\. .* not in this model'),
+        (
+            finetuning(tmp_path / 'other'),
+            r'another model than this config.s \(\d+ missing, e\.g\. .* not in this model',
+        ),
         (shorter, r'has 3 epochs behind it, but train_cfg.max_epochs is 2: '),
     ):
         assert lab.train(other, tmp_path / other.stem, *last) == 1, other

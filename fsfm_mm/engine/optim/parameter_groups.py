@@ -76,7 +76,9 @@ class MergedGroupsConstructor:
         if 'lr' not in self.optimizer_cfg:
             raise ValueError("optim_wrapper.optimizer needs an 'lr'")
         if not isinstance(self.optimizer_cfg['lr'], int | float):
-            raise ValueError(f'optim_wrapper.optimizer.lr must be a number, found {self.optimizer_cfg["lr"]!r}')
+            raise ValueError(
+                f'optim_wrapper.optimizer.lr must be a number, found {self.optimizer_cfg["lr"]!r}'
+            )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper for a model, which may be wrapped for distribution."""
