@@ -95,8 +95,11 @@ def test_a_hung_worker_obeys_its_parent():
     assert next(iterator) == 0
     subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)
     assert next(iterator) == 1  # another's signal means the run
-    worker.terminate()
-    worker.join(30)
+    for _ in range(30):  # while the other's signal waits to be looked at, the system drops a second one
+        worker.terminate()
+        worker.join(1)
+        if worker.exitcode is not None:
+            break
     assert worker.exitcode == 0
 
 
