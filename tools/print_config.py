@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from mmengine.config import Config, DictAction
+import fsfm_mm  # noqa: F401  (first: filters import noise)
+from fsfm_mm.engine.settings import SettingsAction, read_config
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -14,14 +14,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to apply'
+        '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='changes to apply'
     )
     args = parser.parse_args(argv)
-    if not Path(args.config).is_file():
-        sys.exit(f'print_config.py: there is no config file {args.config}')
-    cfg = Config.fromfile(args.config, import_custom_modules=False)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg = read_config(args.config, args.cfg_options, import_custom_modules=False)
+    except ValueError as error:
+        sys.exit(f'print_config.py: {error}')
     print(cfg.pretty_text)
 
 

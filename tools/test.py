@@ -11,7 +11,7 @@ from typing import Any
 # as in train.py: spinning threads slow down everything else on the machine
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import init_default_scope
 
@@ -23,6 +23,7 @@ from fsfm_mm.checkpoints.saving import save_checkpoint_file
 from fsfm_mm.datasets.named_sets import NAMED_SETS
 from fsfm_mm.engine.launch import start_processes
 from fsfm_mm.engine.processes import leave_processes
+from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config
 from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
 
 EPILOG = """\
@@ -76,7 +77,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--trust', action='store_true', help='allow the checkpoint file to run code (dangerous)'
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change settings'
+        '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='change settings'
     )
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher'
@@ -133,9 +134,8 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     for path in (args.config, *args.checkpoints):
         if not Path(path).is_file():
             raise ValueError(f'there is no file {path}')
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
+    need(cfg, 'model', 'test_dataloader', 'test_evaluator')
     cfg.launcher = args.launcher
     start_processes(cfg)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
@@ -169,6 +169,14 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     if args.protocol == 'both' and source is None:
         protocols = ['published']
     return evaluation, protocols
+
+
+def check_folder(folder: Path) -> None:
+    """Raise a ValueError where a folder for results cannot be written to or made."""
+    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = 'no permission' if above.is_dir() else 'not a folder'
+        raise ValueError(f'results cannot be written to {folder} ({above}: {reason})')
 
 
 def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
@@ -212,9 +220,14 @@ def main(argv: list[str] | None = None) -> None:
             raise ValueError(
                 '--calibrate needs the honest protocol and a held-out source set (val_dataloader)'
             )
+        for target in [folder, *([Path(args.calibrate).parent] if args.calibrate else [])]:
+            check_folder(target)  # now: the scores of hours would be lost
         results = {protocol: evaluation.run(protocol) for protocol in protocols}
-    except ValueError as error:  # wrong arguments, weights or data; nothing was written
-        sys.exit(f'test.py: {error}')
+    except Exception as error:  # wrong arguments, settings, weights or data; nothing was written
+        sentence = explain_setting(error)
+        if sentence is None:
+            raise
+        sys.exit(f'test.py: {sentence}')
     is_writer = is_main_process()
     leave_processes()
     if not is_writer:

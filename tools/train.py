@@ -11,15 +11,18 @@ from pathlib import Path
 # data workers or other processes need the cores, too.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
 from fsfm_mm.checkpoints import check_whole, last_whole_checkpoint, load_safely
 from fsfm_mm.engine.data_faults import train
 from fsfm_mm.engine.launch import build_runner
+from fsfm_mm.engine.loops import has_begun
 from fsfm_mm.engine.processes import leave_processes
+from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config
 from fsfm_mm.engine.stopping import RunStoppedError, exiting_when_told
+from fsfm_mm.engine.work_dir import holding
 
 EPILOG = """\
 examples:
@@ -63,7 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=SettingsAction,
         metavar='KEY=VALUE',
         help='change settings of the config, e.g. model.backbone.arch=large optim_wrapper.optimizer.lr=1e-3',
     )
@@ -78,16 +81,14 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the command line to it.
 
     Raises:
-        ValueError: When the config file does not exist, the checkpoint to resume from does not or is damaged,
-            or --amp or --auto-scale-lr does not fit the config.
+        ValueError: When the config file does not exist or cannot be read, the checkpoint to resume from does not
+            exist or is damaged, or an argument does not fit the config.
     """
-    if not Path(args.config).is_file():
-        raise ValueError(f'there is no config file {args.config}')
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config, args.cfg_options)
+    need(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    default = cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    cfg.work_dir = args.work_dir or default
     if args.amp:
         if cfg.optim_wrapper.type != 'AutocastOptimWrapper':
             raise ValueError(
@@ -121,8 +122,26 @@ def build(args: argparse.Namespace) -> Runner:
     """The run of the arguments; exits with one sentence where they, the settings or the data are wrong."""
     try:
         return build_runner(load_config(args))
-    except ValueError as error:
-        sys.exit(f'train.py: {error}')
+    except Exception as error:
+        exit_where_settings_are_wrong(error)
+        raise
+
+
+def exit_where_settings_are_wrong(error: Exception) -> None:
+    """Exit with one sentence, where there is one."""
+    sentence = None if isinstance(error, RunStoppedError) else explain_setting(error)
+    if sentence is not None:
+        sys.exit(f'train.py: {sentence}')
+
+
+def train_or_explain(runner: Runner) -> None:
+    """Train; optimiser, schedules and weights are built here, and what is wrong with them is one sentence, too."""
+    try:
+        train(runner)
+    except Exception as error:
+        if not has_begun(runner):
+            exit_where_settings_are_wrong(error)
+        raise
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -132,7 +151,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         with exiting_when_told():
             runner = build(args)
-            train(runner)
+            with holding(runner.work_dir):
+                train_or_explain(runner)
         leave_processes()
     except RunStoppedError as stopped:
         print(f'train.py: {stopped}', file=sys.stderr)

@@ -28,6 +28,8 @@ LEGACY_NUMBER = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 LEGACY_START = b'\x80\x02' + LEGACY_NUMBER
 #: What a reader of torch's formats meets where a file ends too early or has been damaged.
 BROKEN_ERRORS = (EOFError, IndexError, KeyError, TypeError, UnicodeDecodeError, RuntimeError, struct.error)
+#: The same where it is a zip archive: a damaged directory sends the reader to any place of the file.
+BROKEN_ZIP_ERRORS = (zipfile.BadZipFile, OSError, *BROKEN_ERRORS)
 NUMPY_MAKERS = ('_reconstruct', 'scalar')
 HISTORY_BUFFER = 'mmengine.logging.history_buffer.HistoryBuffer'
 
@@ -114,7 +116,7 @@ def check_whole(path: str | os.PathLike) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, *BROKEN_ERRORS) as error:
+    except BROKEN_ZIP_ERRORS as error:
         _cut_short(path, error, error)
     if damaged is not None:
         _cut_short(path, f'the checksum of {damaged} is wrong')
@@ -160,11 +162,15 @@ def _cut_short(path: Path, detail: object, cause: BaseException | None = None) -
 
 
 def _check_zip(path: Path) -> None:
-    if not zipfile.is_zipfile(path):
-        _cut_short(path, 'the directory at the end of the zip archive is missing')
-    with zipfile.ZipFile(path) as archive:
-        names = {name.rsplit('/', 1)[-1] for name in archive.namelist()}
-        packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    try:
+        if not zipfile.is_zipfile(path):
+            _cut_short(path, 'the directory at the end of the zip archive is missing')
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except BROKEN_ZIP_ERRORS as error:
+        _cut_short(path, error, error)
+    names = {entry.filename.rsplit('/', 1)[-1] for entry in entries}
+    packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
     if 'data.pkl' not in names:
         raise ValueError(f'{path} is not a checkpoint: it is a zip archive that torch.save did not write.')
     if 'constants.pkl' in names:
@@ -192,7 +198,7 @@ def _explain(path: Path, kind: str, trust: bool, error: pickle.UnpicklingError) 
     """Say whether a pickle was refused or is broken."""
     try:
         names = pickled_globals(_pickle_bytes(path, kind))
-    except PickleTruncatedError as broken:
+    except (PickleTruncatedError, *BROKEN_ZIP_ERRORS) as broken:
         _cut_short(path, broken, error)
     message = str(error)
     if trust:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.utils.data import dataloader
 
+from fsfm_mm.engine.saving import failed_to_write, is_full
 from fsfm_mm.engine.stopping import RunStoppedError
 
 #: Seconds that a batch may take before its workers count as hung, where a config does not say.
@@ -23,7 +24,7 @@ class DataWorkerError(RunStoppedError):
 
 
 def train(runner: Any) -> Any:
-    """``runner.train()``, with one sentence where a data worker died or hung.
+    """``runner.train()``, with one sentence where a data worker died or hung, or a log met a full disk.
 
     Torch tells the death of a worker by an error that is raised wherever the main process happens to be.
 
@@ -34,6 +35,7 @@ def train(runner: Any) -> Any:
         The trained model.
 
     Raises:
+        SavingError: The disk is full.
         DataWorkerError: A worker was killed, crashed, or gave no batch within the loader's timeout.
     """
     try:
@@ -44,6 +46,10 @@ def train(runner: Any) -> Any:
                 # A worker that dies while it hands over a batch closes its sockets a moment before it counts
                 # as dead: torch's error is raised into this sleep, not into the code that reports this one.
                 time.sleep(_DEATH_NOTICE)
+            elif isinstance(error, OSError) and is_full(
+                error
+            ):  # logged values come more often than checkpoints
+                raise failed_to_write(runner, 'a log or picture', error) from error
             raise
     except RunStoppedError:
         raise

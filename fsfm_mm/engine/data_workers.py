@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from torch.utils.data import DataLoader
 
@@ -25,6 +26,17 @@ def shield_workers(loader: DataLoader) -> None:
     """
     if loader.num_workers > 0:
         loader.worker_init_fn = functools.partial(_init_worker, loader.worker_init_fn)
+        start = functools.partial(_with_signals_waiting, loader._get_iterator)
+        loader._get_iterator = start  # type: ignore[method-assign]
+
+
+def _with_signals_waiting(start: Callable[[], Any]) -> Any:
+    """Start workers that are born with the signals blocked: torch's handlers are there before ``_init_worker`` is."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        return start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _init_worker(then: Callable[[int], None] | None, worker: int) -> None:

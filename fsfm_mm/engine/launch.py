@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +27,6 @@ from fsfm_mm.engine.loops import check_sampler, exact_loop
 from fsfm_mm.engine.processes import join_with_gloo
 from fsfm_mm.engine.remote import refuse_remote_checkpoints
 from fsfm_mm.engine.saving import save_atomically
-
-_numbers = itertools.count(1)
-
-
-def _name_apart(cfg: Config) -> None:
-    """Give a further run of this process a name of its own.
-
-    mmengine keeps logs, pictures and the state that checkpoints hold by the name of a run and the second of its
-    start: two within a second would share them.
-    """
-    number = next(_numbers)
-    if number > 1:
-        name = cfg.get('experiment_name') or Path(cfg.filename or 'run').stem
-        cfg.experiment_name = f'{name}_run{number}'
 
 
 def scale_for_accumulation(cfg: Config) -> None:
@@ -82,6 +70,29 @@ def _is_not_file_client_note(record: logging.LogRecord) -> bool:
     return not message.startswith(('"FileClient" will be deprecated', '"HardDiskBackend" is the alias'))
 
 
+_runs = itertools.count(1)
+
+
+@contextlib.contextmanager
+def _own_name(cfg: Config) -> Iterator[None]:
+    """Number the runs of one process after the first.
+
+    mmengine keeps logger, message hub and visualizer by experiment and second: a run that is built within a
+    second of another would write into that one's folder, and go on with its logged values.
+    """
+    number, before = next(_runs), cfg.get('experiment_name')
+    if number > 1:
+        name = before or (Path(cfg.filename).stem if cfg.filename else 'run')
+        cfg.experiment_name = f'{name}_run{number}'
+    try:
+        yield
+    finally:
+        if before is None:
+            cfg.pop('experiment_name', None)
+        else:
+            cfg.experiment_name = before
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build mmengine's Runner for a config, on GPUs or CPUs, in one process or many.
 
@@ -96,12 +107,12 @@ def build_runner(cfg: Config) -> Runner:
         ValueError: When the data cannot be used, are fewer than one batch, or never end although the run goes
             by epochs.
     """
-    _name_apart(cfg)
     scale_for_accumulation(cfg)
     init_cpu_processes(cfg)
     save_atomically()
     refuse_remote_checkpoints()
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with _own_name(cfg):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_not_file_client_note)
     if runner._train_dataloader is not None:
         _open_training_data(runner)

@@ -25,6 +25,7 @@ class ExactEpochLoop(EpochBasedTrainLoop):
     def run(self) -> Any:
         """Train from the current iteration to the end."""
         self.runner.call_hook('before_train')
+        self.begun = True
         if self._iter > 0:
             self._decide_current_val_interval()
             if self._iter == self._epoch * len(self.dataloader):
@@ -67,6 +68,7 @@ class ExactIterLoop(IterBasedTrainLoop):
     def run(self) -> Any:
         """Train from the current iteration to the end."""
         self.runner.call_hook('before_train')
+        self.begun = True
         self.runner.call_hook('before_train_epoch')
         if self._iter > 0:
             self._decide_current_val_interval()
@@ -123,16 +125,30 @@ class _Endless:
         return iter(loader)
 
 
+def has_begun(runner: Any) -> bool:
+    """Whether a run is past its preparations; of a loop of the user's own: whether that is built."""
+    loop = runner._train_loop
+    return not isinstance(loop, dict) and getattr(
+        loop, 'begun', not isinstance(loop, ExactEpochLoop | ExactIterLoop)
+    )
+
+
 #: mmengine's loops and ours in their place.
 EXACT_LOOPS = {'EpochBasedTrainLoop': 'ExactEpochLoop', 'IterBasedTrainLoop': 'ExactIterLoop'}
 
 
 def exact_loop(settings: dict) -> dict | None:
-    """``train_cfg`` with our loop in the place of mmengine's; None when it names one of the user's own."""
+    """``train_cfg`` with our loop in the place of mmengine's; None when it names one of the user's own.
+
+    Raises:
+        ValueError: For an interval of validations below 1.
+    """
     settings = dict(settings)
     by_epoch = settings.pop('by_epoch', True)
     kind = settings.pop('type', 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop')
     kind = EXACT_LOOPS.get(str(kind).rsplit('.', 1)[-1], kind)
+    if settings.get('val_interval', 1) < 1:
+        raise ValueError(f'train_cfg.val_interval must be 1 or more, found {settings["val_interval"]}')
     return {'type': kind, **settings} if kind in EXACT_LOOPS.values() else None
 
 

@@ -11,8 +11,10 @@ import inspect
 import itertools
 from typing import Any
 
+import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import EarlyStoppingHook
+from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
@@ -76,13 +78,15 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
     epoch goes on at the same share of it.
 
     Raises:
-        ResumeError: When the checkpoint holds weights only.
+        ResumeError: When the checkpoint holds weights only, is of another model, or is past the end of this run.
     """
     if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
         raise ResumeError(
             'the checkpoint to resume holds weights only, no optimiser state: resume epoch_N.pth or iter_N.pth, or '
             'start a new run from these weights with --cfg-options load_from=FILE.'
         )
+    _refuse_another_model(runner, checkpoint)
+    _refuse_an_end_that_is_past(runner, checkpoint['meta'])
     saved, now = checkpoint.get(RUN_STATE, {}).get('facts', {}), run_facts(runner)
     changed = [f'{key} {saved[key]} -> {now[key]}' for key in now if key in saved and saved[key] != now[key]]
     if changed:
@@ -95,6 +99,38 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
     for scheduler, state in _schedulers(runner, checkpoint):
         if isinstance(scheduler, WarmupCosineLR):
             _drop_settings(scheduler, state)
+
+
+def _refuse_another_model(runner: Any, checkpoint: dict) -> None:
+    """Mmengine only logs what differs; an optimiser's state of other shapes then crashes the process."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    own = {key: value.shape for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    state = checkpoint.get('state_dict', {})
+    saved = {
+        key.removeprefix('module.'): value.shape for key, value in state.items() if hasattr(value, 'shape')
+    }
+    kinds = {
+        'missing': [key for key in own if key not in saved],
+        'not in this model': [key for key in saved if key not in own],
+        'of another shape': [key for key in own if key in saved and own[key] != saved[key]],
+    }
+    found = [f'{len(keys)} {what}, e.g. {keys[0]}' for what, keys in kinds.items() if keys]
+    if found:
+        raise ResumeError(
+            f"the checkpoint to resume is of another model than this config's ({'; '.join(found)}): resume it with its "
+            'own config, or start a new run from its weights with --cfg-options load_from=FILE.'
+        )
+
+
+def _refuse_an_end_that_is_past(runner: Any, meta: dict) -> None:
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    done, end = (meta['epoch'], runner.max_epochs) if by_epoch else (meta['iter'], runner.max_iters)
+    if done > end:
+        unit = 'epochs' if by_epoch else 'iters'
+        raise ResumeError(
+            f'the checkpoint to resume has {done} {unit} behind it, but train_cfg.max_{unit} is {end}: give it a '
+            'larger value, or resume an earlier checkpoint.'
+        )
 
 
 def _schedulers(runner: Any, checkpoint: dict) -> list[tuple[Any, dict]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,10 +58,20 @@ def explaining_failed_saves(runner: Any) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        last = pointed_to(runner.work_dir)
-        raise SavingError(
-            f'stopped at iteration {runner.iter + 1}: a checkpoint could not be written '
-            f'({error.strerror or error}: {error.filename or runner.work_dir}); '
-            + (f'the last good one is {last}: ' if last else 'there is none yet: ')
-            + 'make room and go on with --resume.'
-        ) from error
+        raise failed_to_write(runner, 'a checkpoint', error) from error
+
+
+def failed_to_write(runner: Any, what: str, error: OSError) -> SavingError:
+    """The error that stops a run whose disk refuses; it names the checkpoint to go on from."""
+    last = pointed_to(runner.work_dir)
+    return SavingError(
+        f'stopped at iteration {runner.iter + 1}: {what} could not be written '
+        f'({error.strerror or error}: {error.filename or runner.work_dir}); '
+        + (f'the last good checkpoint is {last}: ' if last else 'there is none yet: ')
+        + 'make room and go on with --resume.'
+    )
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error means that a disk or a quota is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

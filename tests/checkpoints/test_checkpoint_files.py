@@ -12,7 +12,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
-from fsfm_mm.checkpoints import load_checkpoint_file, saving
+from fsfm_mm.checkpoints import check_whole, load_checkpoint_file, saving
 from fsfm_mm.checkpoints import save_checkpoint_file as save
 from fsfm_mm.checkpoints.pickles import pickled_globals
 from fsfm_mm.files import writing
@@ -136,6 +136,24 @@ def test_a_file_cut_anywhere_is_named_as_such(tmp_path, form):
         assert '\n' not in str(caught.value) and '--trust' not in str(caught.value), length
         with pytest.raises(ValueError, match=r'cut short|empty'):
             load_checkpoint_file(path, trust=True)
+
+
+def test_a_damaged_directory_of_the_archive_is_named_as_such(tmp_path):
+    """Any byte of it: the reader goes astray in many ways (BadZipFile, OSError, NotImplementedError, ...)."""
+    path = write({'model': TENSORS}, tmp_path / 'x.pth', ZIP)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        start = archive.start_dir
+    refused = 0
+    for place in range(start, len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        for read in (check_whole, load_checkpoint_file):
+            try:
+                read(path)
+            except ValueError as error:  # noqa: PERF203 - the loop is the test
+                refused += 1
+                assert str(path) in str(error) and '\n' not in str(error), place
+    assert refused > 400
 
 
 def npz():

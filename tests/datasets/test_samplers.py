@@ -1,7 +1,6 @@
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from labelled_files import Labelled
 from mmengine.dataset import ConcatDataset
+from ports import free_port
 from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets import DomainBalancedSampler, GeneratedForgeries, check_balanced_loader, samplers
@@ -172,10 +172,12 @@ if get_rank() == 0:
 
 @pytest.mark.slow
 def test_two_real_processes(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
-    common = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port, 'OMP_NUM_THREADS': '1'}
+    common = {
+        'WORLD_SIZE': '2',
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': free_port(),
+        'OMP_NUM_THREADS': '1',
+    }
     runs = [
         subprocess.Popen(
             [sys.executable, '-c', RANK, str(tmp_path / 'seen.json')],

@@ -9,10 +9,11 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +22,11 @@ class Lab:
     """The tests' side of the script."""
 
     def __init__(self):
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+        environment = {
+            **os.environ,
+            'OMP_NUM_THREADS': '1',
+            'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}',
+        }
         self.process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
@@ -147,9 +152,7 @@ def _serve():
     torch.set_num_threads(1)
     for line in sys.stdin:
         job = json.loads(line)
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            port = free.getsockname()[1]
+        port = free_port()
         waiting = {_fork(job, rank, port): rank for rank in range(job['processes'])}
         codes = {}
         while waiting:

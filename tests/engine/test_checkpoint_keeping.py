@@ -1,7 +1,9 @@
 """Checkpoints on the disk: always one that is whole, whatever happens and when."""
 
+import os
 import pickle
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from resume_cases import assert_same_run, finetuning, pretraining
 
 from fsfm_mm.checkpoints import check_whole, last_whole_checkpoint
 from fsfm_mm.engine.saving import AtomicLocalBackend, point_to, pointed_to
+from fsfm_mm.engine.work_dir import holding
 
 
 @pytest.fixture(scope='module')
@@ -107,7 +110,9 @@ def test_a_full_disk_stops_the_run(lab, finished, tmp_path):
     assert sentence.startswith(
         'train.py: stopped at iteration 11: a checkpoint could not be written (No space'
     )
-    assert f'the last good one is {work_dir}/epoch_1.pth: make room and go on with --resume.' in sentence
+    assert (
+        f'the last good checkpoint is {work_dir}/epoch_1.pth: make room and go on with --resume.' in sentence
+    )
     assert files(work_dir) == ['epoch_1.pth']
     assert not list(work_dir.glob('.*.part'))
     assert pointed_to(work_dir) == work_dir / 'epoch_1.pth'
@@ -122,6 +127,23 @@ def test_a_work_directory_may_move(lab, finished, tmp_path):
     assert pointed_to(tmp_path / 'there') == tmp_path / 'there/epoch_2.pth'
     assert lab.train(config, tmp_path / 'there', '--resume') == 0
     assert_same_run(whole, tmp_path / 'there')
+
+
+def test_two_runs_do_not_share_a_work_directory(lab, finished, tmp_path):
+    """The second stops before it touches anything; a killed one is out of the way at once."""
+    config, whole = finished
+    with holding(tmp_path):
+        (tmp_path / '.epoch_1.pth.1.part').touch()  # what the first is writing
+        log = tmp_path.with_name(f'{tmp_path.name}.log')
+        assert lab.train(config, tmp_path) == 1
+        assert log.read_text().splitlines()[-1] == (
+            f'train.py: {tmp_path} is in use by another run (process {os.getpid()} on {socket.gethostname()}): wait '
+            'for it or stop it, or give this one a --work-dir of its own.'
+        )
+        assert (tmp_path / '.epoch_1.pth.1.part').exists() and not files(tmp_path)
+    assert lab.train(config, tmp_path, at='KILL after_train_iter 12') == -9
+    assert lab.train(config, tmp_path, '--resume') == 0
+    assert_same_run(whole, tmp_path)
 
 
 def test_a_copied_work_directory_goes_on_from_its_own_files(tmp_path):

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from fsfm_mm.datasets import GeneratedFaces
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, DataWorkerError, train
 from fsfm_mm.engine.launch import build_runner
+from fsfm_mm.engine.stopping import SavingError
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.preparation.writers.shards import ShardsWriter
@@ -73,7 +74,7 @@ def troubled(tmp_path, name, trouble, **loader):
             r'a data worker \(process \d+\) was killed or crashed: .* --resume',
         ),
         ('SIGSEGV', {}, r'a data worker \(process \d+\) was killed or crashed'),
-        ('hang', {'timeout': 3}, r'no data worker gave a batch within 3 seconds'),
+        ('hang', {'timeout': 15}, r'no data worker gave a batch within 15 seconds'),
     ],
 )
 def test_a_data_worker_that_dies_or_hangs_costs_one_interval(tmp_path, trouble, loader, message):
@@ -135,6 +136,28 @@ class DamageShardHook(Hook):
         if runner.iter == self.at:
             # in place: the file stays open in the readers
             self.path.write_bytes(self.path.read_bytes()[: 700 if self.how == 'cut' else 0])
+
+
+@HOOKS.register_module()
+class FullDiskHook(Hook):
+    """Lets the file of logged values meet a full disk."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 4:
+            (path,) = Path(runner.work_dir).glob('*/vis_data/scalars.json')
+            path.unlink()
+            path.symlink_to('/dev/full')
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
+def test_a_disk_that_is_full_between_two_checkpoints_stops_the_run(tmp_path):
+    config = tiny_config(tmp_path, max_iters=8, hooks={**EXACT, 'full': dict(type='FullDiskHook')})
+    with pytest.raises(SavingError) as caught:
+        train(build_runner(config))
+    assert str(caught.value) == (
+        f'stopped at iteration 6: a log or picture could not be written (No space left on device: {tmp_path}); '
+        f'the last good checkpoint is {tmp_path}/iter_4.pth: make room and go on with --resume.'
+    )
 
 
 def shards(out):

@@ -1,7 +1,6 @@
 """Several hosts, SLURM, sharding from the command line, and processes that die or hang."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
+from ports import free_port
 from test_processes import SCRIPT, environment, launch
 
 from fsfm_mm.engine.launch import build_runner
@@ -37,12 +37,6 @@ default_hooks = dict(logger=dict(interval=1), pictures=dict(interval=2))
 env_cfg = dict(dist_cfg=dict(timeout=60))
 log_level = 'INFO'
 """
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return str(sock.getsockname()[1])
 
 
 def write_config(folder, *more):

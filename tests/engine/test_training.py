@@ -38,6 +38,22 @@ def recorded(runner):
     return next(hook for hook in runner.hooks if isinstance(hook, Recorder))
 
 
+def test_runs_of_one_second_have_nothing_in_common(tmp_path, monkeypatch):
+    """mmengine knows loggers, log buffers and visualizers by name and second."""
+    monkeypatch.setattr(time, 'time', lambda: 1.7e9)
+    config = tiny_config(tmp_path)
+    runners = []
+    for folder in ('a', 'b'):
+        config.work_dir = str(tmp_path / folder)
+        runners.append(build_runner(config))
+        runners[-1].train()
+    one, two = runners
+    assert one.timestamp == two.timestamp and 'experiment_name' not in config
+    assert one.logger is not two.logger
+    assert one.message_hub is not two.message_hub and one.visualizer is not two.visualizer
+    assert len(read_scalars(tmp_path / 'a')) == len(read_scalars(tmp_path / 'b')) == 2
+
+
 def test_target_follows_after_each_step(tmp_path):
     runner = tiny_runner(tmp_path, max_iters=4, custom_hooks=[dict(type='Recorder')])
     expected = runner.model.target.backbone.norm.bias.clone()
@@ -199,11 +215,3 @@ def test_only_training_scalars_are_read(tmp_path):
     lines = [dict(step=2, loss=1.0), dict(step=2, val=3.0), dict(step=4, loss=0.5)]
     (folder / 'scalars.json').write_text('\n'.join(json.dumps(line) for line in lines))
     assert [entry['loss'] for entry in read_scalars(tmp_path)] == [1.0, 0.5]
-
-
-def test_runs_that_start_in_one_second_share_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(time, 'time', lambda: 1e9)
-    one, other = tiny_runner(tmp_path / 'one'), tiny_runner(tmp_path / 'other')
-    assert one.timestamp == other.timestamp
-    assert one.message_hub is not other.message_hub and one.visualizer is not other.visualizer
-    assert one.logger is not other.logger

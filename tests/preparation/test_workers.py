@@ -63,10 +63,10 @@ def select(files, folder):
 
 def test_a_process_that_hangs_costs_one_source(tmp_path):
     items = write_pictures(tmp_path / 'photos', 3, hangs=MARKS['hang'])
-    outcome = prepare(items, tmp_path / 'out', settings(), execution(2, timeout=1.0))
+    outcome = prepare(items, tmp_path / 'out', settings(), execution(2, timeout=3.0))
     assert outcome.tally.statuses == {'ok': 3, 'crashed': 1}
     message = by_source(tmp_path / 'out')['hangs.png'].message
-    assert 'gave no sign of life for 1 seconds, 2 times' in message
+    assert 'gave no sign of life for 3 seconds, 2 times' in message
 
 
 def test_a_long_video_gives_signs_of_life(tmp_path):
@@ -77,7 +77,7 @@ def test_a_long_video_gives_signs_of_life(tmp_path):
 
     write_video(tmp_path / 'v.mp4', [picture(seed, 64) for seed in range(48)])
     items = [video_item(tmp_path / 'v.mp4', FrameChoice('all'))]
-    outcome = prepare(items, tmp_path / 'out', settings(seconds=0.05), execution(1, timeout=1.5))
+    outcome = prepare(items, tmp_path / 'out', settings(seconds=0.08), execution(1, timeout=3.0))
     assert outcome.tally.statuses == {'ok': 48}
 
 

@@ -12,6 +12,7 @@ import cv2
 import pytest
 import torch
 from mmengine.config import Config
+from ports import free_port
 
 from fsfm_mm.checkpoints import read_card
 from fsfm_mm.datasets.face_drawing import draw_face
@@ -200,6 +201,25 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
         test.main([config, str(tmp_path / 'encoder.pth'), '--out', str(tmp_path / 'out')])
 
 
+@pytest.mark.parametrize(
+    'arguments, sentence',
+    [
+        (['--cfg-options', 'test_dataloder.batch_size=2'], "no effect (did you mean 'test_dataloader'?)"),
+        (['--cfg-options', 'test_dataloader.batchsize=2'], "unexpected keyword argument 'batchsize'"),
+        (['--cfg-options', 'test_dataloader.dataset.type=Nope'], 'Nope is not in the'),
+        (['--out', __file__], f'results cannot be written to {__file__}'),
+        (['--calibrate', f'{__file__}/new.pth'], f'results cannot be written to {__file__}'),
+    ],
+)
+def test_wrong_settings_are_one_sentence(detector, tmp_path, monkeypatch, arguments, sentence):
+    config, work = detector
+    if arguments[0] != '--cfg-options':  # said before hours are spent on scores
+        monkeypatch.setattr(test, 'score_set', None)
+    with pytest.raises(SystemExit) as stopped:
+        test.main([config, str(work / 'epoch_1.pth'), '--out', str(tmp_path / 'out'), *arguments])
+    assert str(stopped.value).startswith('test.py: ') and sentence in str(stopped.value)
+
+
 @pytest.mark.slow
 def test_two_processes_write_what_one_writes(detector, tmp_path):
     config, work = detector
@@ -207,13 +227,15 @@ def test_two_processes_write_what_one_writes(detector, tmp_path):
         **os.environ,
         'PYTHON': sys.executable,
         'OMP_NUM_THREADS': '1',
-        'PORT': str(20000 + os.getpid() % 20000),
     }
     checkpoints = [str(work / f'epoch_{n}.pth') for n in (1, 2)]
     for processes in ('1', '2'):
         command = [str(ROOT / 'tools/dist_test.sh'), config, processes, *checkpoints, '--bootstrap', '20']
         subprocess.run(
-            [*command, '--out', str(tmp_path / processes)], check=True, env=environment, timeout=300
+            [*command, '--out', str(tmp_path / processes)],
+            check=True,
+            env={**environment, 'PORT': free_port()},
+            timeout=300,
         )
     one, two = (sorted((tmp_path / n).glob('*.[cjm]*')) for n in '12')
     assert [path.name for path in one] == [path.name for path in two]

@@ -1,7 +1,9 @@
 """tools/train.py as a user calls it: training, resuming, swapping pieces, wrong inputs, two processes."""
 
+import contextlib
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
+from ports import free_port
 
 from fsfm_mm.datasets.face_drawing import draw_face
 from fsfm_mm.visualization import read_scalars
@@ -169,15 +172,51 @@ def test_mae_on_plain_images(tmp_path):
             'no/data/images: no such folder',
         ),
         ([VIT_B, '--cfg-options', 'model.data_preprocessor.stats=nobody'], 'nobody'),
+        ([str(ROOT / 'README.md')], 'README.md cannot be read (Only py'),
+        ([DEMO, '--cfg-options', 'optim_wraper.optimizer.lr=1'], "no effect (did you mean 'optim_wrapper'?)"),
+        ([DEMO, '--cfg-options', 'train_dataloader.batchsize=4'], "unexpected keyword argument 'batchsize'"),
+        (
+            [DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'],
+            '--cfg-options does not fit the config',
+        ),
+        ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'CRFPMask is not in the'),
+        ([DEMO, '--cfg-options', 'train_cfg.val_interval=0'], 'val_interval must be 1 or more, found 0'),
+        ([DEMO, '--cfg-options', 'optim_wrapper.dtype=float16'], "found 'float16'"),
+        ([DEMO, '--cfg-options', 'optim_wrapper.optimizer.lr=fast'], "lr must be a number, found 'fast'"),
+        ([DEMO, '--cfg-options', 'optim_wrapper.accumulative_counts=0'], 'accumulative_counts'),
+        ([DEMO, '--cfg-options', 'param_scheduler.total=1'], 'the warm-up must be in'),
+        ([DEMO, '--work-dir', __file__], f'File exists: {__file__}'),
     ],
 )
 def test_wrong_input_is_one_sentence(tmp_path, arguments, sentence):
     with pytest.raises(SystemExit) as stopped:
-        train.main([*arguments, '--work-dir', str(tmp_path)])
+        train.main([arguments[0], '--work-dir', str(tmp_path), *arguments[1:]])
     message = str(stopped.value)
     assert message.startswith('train.py: ')
     assert sentence in message
     assert '\n' not in message
+
+
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        ('model = dict(\n', "is not valid Python ('(' was never closed, line 1)"),
+        ("_base_ = ['gone.py']\n", 'cannot be read (No such file or directory: '),
+        ('x = 1\n', 'has no model, train_dataloader, train_cfg, optim_wrapper'),
+    ],
+)
+def test_a_config_that_is_none_is_one_sentence(tmp_path, text, sentence):
+    (tmp_path / 'config.py').write_text(text)
+    with pytest.raises(SystemExit) as stopped:
+        train.main([str(tmp_path / 'config.py'), '--work-dir', str(tmp_path)])
+    assert str(stopped.value).startswith(f'train.py: the config {tmp_path}/config.py {sentence}')
+
+
+def test_an_option_without_a_value_is_explained(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train.main([DEMO, '--cfg-options', 'train_dataloader.batch_size'])
+    assert stopped.value.code == 2
+    assert "--cfg-options: expected KEY=VALUE, found 'train_dataloader.batch_size'" in capsys.readouterr().err
 
 
 def write_faces(root, count, size=64):
@@ -268,7 +307,6 @@ def test_two_processes_equal_one(tmp_path, accumulate, loss):
         'PYTHONPATH': str(tmp_path),
         'PYTHON': sys.executable,
         'OMP_NUM_THREADS': '1',
-        'PORT': str(20000 + os.getpid() % 20000),
     }
     states = []
     for processes in (1, 2):
@@ -276,7 +314,12 @@ def test_two_processes_equal_one(tmp_path, accumulate, loss):
         config.dump(tmp_path / 'config.py')
         work_dir = tmp_path / f'work{processes}'
         command = [str(ROOT / 'tools/dist_train.sh'), str(tmp_path / 'config.py'), str(processes)]
-        subprocess.run([*command, '--work-dir', str(work_dir)], check=True, env=environment, timeout=300)
+        subprocess.run(
+            [*command, '--work-dir', str(work_dir)],
+            check=True,
+            env={**environment, 'PORT': free_port()},
+            timeout=300,
+        )
         states.append(torch.load(work_dir / 'iter_4.pth', weights_only=False)['state_dict'])
     curves = [[entry['loss'] for entry in read_scalars(tmp_path / f'work{n}')] for n in (1, 2)]
     assert len(curves[0]) == 2
@@ -303,7 +346,7 @@ def test_slurm_environment_without_a_gpu(tmp_path):
         **os.environ,
         'PATH': f'{tmp_path}:{os.environ["PATH"]}',
         'PYTHON': sys.executable,
-        'MASTER_PORT': str(20000 + os.getpid() % 20000),
+        'MASTER_PORT': free_port(),
         'SLURM_PROCID': '0',
         'SLURM_LOCALID': '0',
         'SLURM_NTASKS': '1',
@@ -318,6 +361,32 @@ def test_launchers_say_how_they_are_used(script):
     done = subprocess.run([str(ROOT / 'tools' / script)], capture_output=True, text=True)
     assert done.returncode == 2
     assert f'Usage: tools/{script}' in done.stderr
+
+
+@pytest.mark.parametrize('processes', ['--resume', '0', 'eight'])
+def test_a_number_of_processes_that_is_none_is_explained(processes):
+    command = [str(ROOT / 'tools/dist_train.sh'), DEMO, processes]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"expected a number of processes after the config, found '{processes}'\n"
+
+
+@pytest.mark.slow
+def test_a_second_job_on_a_machine_finds_a_port():
+    """Torchrun's own port is taken, by this test or by somebody else."""
+    environment = {k: v for k, v in os.environ.items() if k not in ('PORT', 'MASTER_PORT', 'NNODES')}
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):
+            other.bind(('', 29500))
+            other.listen()
+        done = subprocess.run(
+            [str(ROOT / 'tools/dist_train.sh'), 'missing.py', '1'],
+            env={**environment, 'PYTHON': sys.executable},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert 'train.py: there is no config file missing.py' in done.stderr, done.stderr
 
 
 def test_print_config(tmp_path, capsys):

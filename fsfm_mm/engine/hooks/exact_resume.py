@@ -47,9 +47,11 @@ class ExactResumeHook(Hook):
         put_early_stopping_first(runner)
         batches = runner.train_dataloader.batch_sampler
         if isinstance(batches, SeededBatchSampler) and batches.seed != self._seed:
-            batches.seed = self._seed
-            if getattr(batches.sampler, 'seed', None) is not None:
+            if (
+                getattr(batches.sampler, 'seed', None) == batches.seed
+            ):  # not one that the config gives the sampler
                 batches.sampler.seed = self._seed
+            batches.seed = self._seed
         if self._restored is None:
             return
         device = next(runner.model.parameters()).device

@@ -63,7 +63,7 @@ class MergedGroupsConstructor:
         paramwise_cfg: ``dict(no_decay=(...), layer_decay=...)``, see :func:`parameter_groups`.
 
     Raises:
-        ValueError: For other keys in ``paramwise_cfg``, or without a learning rate.
+        ValueError: For other keys in ``paramwise_cfg``, or without a learning rate that is a number.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None):
@@ -75,6 +75,10 @@ class MergedGroupsConstructor:
             raise ValueError(f"paramwise_cfg takes 'no_decay' and 'layer_decay', found {sorted(unknown)}")
         if 'lr' not in self.optimizer_cfg:
             raise ValueError("optim_wrapper.optimizer needs an 'lr'")
+        if not isinstance(self.optimizer_cfg['lr'], int | float):
+            raise ValueError(
+                f'optim_wrapper.optimizer.lr must be a number, found {self.optimizer_cfg["lr"]!r}'
+            )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper for a model, which may be wrapped for distribution."""
