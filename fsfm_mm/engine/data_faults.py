@@ -46,9 +46,8 @@ def train(runner: Any) -> Any:
                 # A worker that dies while it hands over a batch closes its sockets a moment before it counts
                 # as dead: torch's error is raised into this sleep, not into the code that reports this one.
                 time.sleep(_DEATH_NOTICE)
-            elif isinstance(error, OSError) and is_full(
-                error
-            ):  # logged values come more often than checkpoints
+            elif isinstance(error, OSError) and is_full(error):
+                # logged values are written more often than checkpoints
                 raise failed_to_write(runner, 'a log or picture', error) from error
             raise
     except RunStoppedError:

@@ -47,9 +47,8 @@ class ExactResumeHook(Hook):
         put_early_stopping_first(runner)
         batches = runner.train_dataloader.batch_sampler
         if isinstance(batches, SeededBatchSampler) and batches.seed != self._seed:
-            if (
-                getattr(batches.sampler, 'seed', None) == batches.seed
-            ):  # not one that the config gives the sampler
+            # a seed that the config gives the sampler stays
+            if getattr(batches.sampler, 'seed', None) == batches.seed:
                 batches.sampler.seed = self._seed
             batches.seed = self._seed
         if self._restored is None:
