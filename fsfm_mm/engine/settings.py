@@ -15,15 +15,15 @@ from mmengine.runner import FlexibleRunner, Runner
 
 #: Top-level settings that the runners and tools read besides the runners' arguments.
 _READ = {
-    *(
-        'auto_scale_lr',
-        'custom_imports',
-        'find_unused_parameters',
-        'model_wrapper_cfg',
-        'runner_type',
-        'sync_bn',
-    ),
-    *('published_checkpoint', 'published_sets', 'test_sets'),
+    'auto_scale_lr',
+    'custom_imports',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'published_checkpoint',
+    'published_sets',
+    'runner_type',
+    'sync_bn',
+    'test_sets',
 }
 
 
