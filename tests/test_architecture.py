@@ -27,7 +27,7 @@ LEVEL = {component: level for level, row in enumerate(LAYERS) for component in r
 #: Pairs that do not know each other, although one stands above the other.
 STRANGERS = {('models', 'datasets')}
 #: Folders of the project that the package, once installed, cannot see.
-OUTSIDE = {'tools', 'tests', 'configs', 'docs', 'benchmarks'}
+OUTSIDE = {'tools', 'tests', 'configs', 'docs', 'benchmarks', 'bench', 'plain'}
 
 
 def component_of(file):
@@ -93,6 +93,7 @@ def test_no_file_is_too_long(file):
         ('checkpoints', 'from fsfm_mm.apis import testing', ['fsfm_mm.apis']),
         ('engine', "importlib.import_module('fsfm_mm.apis')", ['fsfm_mm.apis']),
         ('engine', 'from tools.train import main\nimport tests.golden', ['tools.train', 'tests.golden']),
+        ('apis', 'from bench import measure\nimport plain.model', ['bench', 'plain.model']),
         ('models', 'from fsfm_mm.models.layers import Block\nimport torch', []),
         ('models', 'from fsfm_mm.ops.patches import patchify\nfrom fsfm_mm import schedules', []),
     ],

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from mmengine.config import Config
 
-from fsfm_mm.apis.benchmark.timing import Row, measure
-from fsfm_mm.apis.benchmark.training_step import MOMENTUM, TrainingStep, attention_kernel, build_step
+from bench.timing import Row, measure
+from bench.training_step import MOMENTUM, TrainingStep, attention_kernel, build_step
 from fsfm_mm.structures import PretrainBatch
 
 #: A choice: its two arms by name, the library's first.
@@ -26,11 +26,11 @@ def choice_rows(
     """Time attention kernels, optimiser kernels, momentum updates and partial prediction.
 
     Args:
-        cfg: See :func:`~fsfm_mm.apis.benchmark.build_step`.
+        cfg: See :func:`~bench.build_step`.
         batch: Input of the model.
         device: Where the model runs.
-        repeats: See :func:`~fsfm_mm.apis.benchmark.measure`.
-        min_seconds: See :func:`~fsfm_mm.apis.benchmark.measure`.
+        repeats: See :func:`~bench.measure`.
+        min_seconds: See :func:`~bench.measure`.
         say: Takes progress lines.
 
     Returns:

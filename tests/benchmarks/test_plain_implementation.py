@@ -7,8 +7,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from fsfm_mm.apis.benchmark import build_step, face_maps, mask_transform, random_batch
-from fsfm_mm.apis.benchmark.reference_style import (
+from bench import build_step, face_maps, mask_transform, random_batch
+from bench.stored_pictures import store
+from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.ops.masks import crfr_p_masks
+from fsfm_mm.ops.region_tables import patch_labels
+from plain import (
     PlainCollate,
     PlainFaces,
     PlainFSFM,
@@ -16,10 +20,6 @@ from fsfm_mm.apis.benchmark.reference_style import (
     plain_crfr_p,
     plain_masks,
 )
-from fsfm_mm.apis.benchmark.stored_pictures import store
-from fsfm_mm.datasets.face_drawing import draw_face
-from fsfm_mm.ops.masks import crfr_p_masks
-from fsfm_mm.ops.region_tables import patch_labels
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'fsfm' / 'fsfm_demo.py'
 

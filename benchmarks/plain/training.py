@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from fsfm_mm.apis.benchmark.reference_style.model import PlainFSFM
+from plain.model import PlainFSFM
 
 
 class PlainTraining:

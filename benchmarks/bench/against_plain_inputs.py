@@ -13,16 +13,16 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
-from fsfm_mm.apis.benchmark.comparison import Comparison
-from fsfm_mm.apis.benchmark.inputs import drain, mask_transform, one_thread, square_size
-from fsfm_mm.apis.benchmark.reference_style import PlainCollate, PlainFaces, plain_masks
-from fsfm_mm.apis.benchmark.stored_pictures import read_faces, store
-from fsfm_mm.apis.benchmark.timing import measure
+from bench.comparison import Comparison
+from bench.inputs import drain, mask_transform, one_thread, square_size
+from bench.stored_pictures import read_faces, store
+from bench.timing import measure
 from fsfm_mm.datasets import dense_collate
 from fsfm_mm.datasets.transforms import CRFRPMask, PatchMask
 from fsfm_mm.ops.region_tables import num_masked, patch_labels
 from fsfm_mm.registry import DATASETS
 from fsfm_mm.statistics import resolve_stats
+from plain import PlainCollate, PlainFaces, plain_masks
 
 PLAIN = 'plain: PNG + .npy'
 DECODER = 'the JPEG decoder alone (quality 95, 4:4:4)'

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fsfm_mm.apis.benchmark.memory import allocations, saved_bytes
-from fsfm_mm.apis.benchmark.step import step_flops
-from fsfm_mm.apis.benchmark.training_step import TrainingStep
+from bench.memory import allocations, saved_bytes
+from bench.step import step_flops
+from bench.training_step import TrainingStep
 
 #: Operators for which the host waits until a GPU has computed a value. (Copies to the CPU are not seen here: on
 #: the CPU they are none. Torch's synchronisation debug mode counts them on a GPU.)

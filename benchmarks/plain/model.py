@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fsfm_mm.apis.benchmark.reference_style.modules import (
+from fsfm_mm.models.heads import ProjectionMLP
+from fsfm_mm.models.losses import SimSiamLoss
+from fsfm_mm.models.selfsup import FSFM
+from plain.modules import (
     PlainEncoder,
     PlainHead,
     PlainPixelDecoder,
     PlainRepDecoder,
 )
-from fsfm_mm.models.heads import ProjectionMLP
-from fsfm_mm.models.losses import SimSiamLoss
-from fsfm_mm.models.selfsup import FSFM
 
 
 class PlainTarget(nn.Module):

@@ -6,13 +6,13 @@ numpy, float transforms per image, masks in a Python loop, default collation wit
 convolution over all patches, gathers and un-shuffling, explicit softmax, every patch predicted, losses by
 multiplying with masks; default AdamW with a group per parameter, a momentum loop, and ``.item()`` at every step.
 
-It ships with the package because the benchmark does: a speed-up is only a number that others can repeat if both
-sides of it are at hand. It is registered nowhere, so no config can train with it.
+It lies beside the benchmark, because a speed-up is only a number that others can repeat if both sides of it are at
+hand. It is registered nowhere, so no config can train with it.
 """
 
-from fsfm_mm.apis.benchmark.reference_style.data import PlainCollate, PlainFaces
-from fsfm_mm.apis.benchmark.reference_style.masking import plain_crfr_p, plain_masks
-from fsfm_mm.apis.benchmark.reference_style.model import PlainFSFM
-from fsfm_mm.apis.benchmark.reference_style.training import PlainTraining
+from plain.data import PlainCollate, PlainFaces
+from plain.masking import plain_crfr_p, plain_masks
+from plain.model import PlainFSFM
+from plain.training import PlainTraining
 
 __all__ = ['PlainCollate', 'PlainFSFM', 'PlainFaces', 'PlainTraining', 'plain_crfr_p', 'plain_masks']

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import torch
 from mmengine.config import Config
 
-from fsfm_mm.apis.benchmark.reference_style import PlainFSFM, PlainTraining
-from fsfm_mm.apis.benchmark.training_step import MOMENTUM, TrainingStep, build_step
+from bench.training_step import MOMENTUM, TrainingStep, build_step
 from fsfm_mm.models.layers import Block
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.structures import PretrainBatch
+from plain import PlainFSFM, PlainTraining
 
 #: Functions by the implementation that they run.
 Arms = dict[str, Callable[[], object]]

@@ -1,24 +1,14 @@
-"""tools/analysis/profile_preparation.py on a photo: every stage is counted, and the page shows it."""
+"""benchmarks/profile_preparation.py on a photo: every stage is counted, and the page shows it."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
+import page
+import profile_preparation as tool
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / f'tools/analysis/{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_stages_and_page(tmp_path, monkeypatch, faces):
-    tool, page = load_tool('profile_preparation'), load_tool('benchmark_page')
     monkeypatch.setattr(tool, 'VIDEO_FRAMES', 6)
     monkeypatch.setattr(tool, 'setups', lambda photos, folder: [
         ('photos', photos, dict(type='TemplateParser')),
@@ -43,4 +33,4 @@ def test_stages_and_page(tmp_path, monkeypatch, faces):
 
 def test_no_photos(tmp_path):
     with pytest.raises(SystemExit, match='no photos there'):
-        load_tool('profile_preparation').main([str(tmp_path)])
+        tool.main([str(tmp_path)])

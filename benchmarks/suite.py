@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 TOOL = Path(__file__).with_name('benchmark.py')
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'fsfm'
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'fsfm'
 VIT_B = 'fsfm_vit-b_vggface2_400e.py'
 #: Options by device, for about ten minutes on two CPU cores.
 SIZES = {'cpu': ['--batch-size', '8', '--repeats', '3'], 'cuda': ['--batch-size', '256', '--repeats', '5']}
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     jobs = runs(args.device, has_bf16(args.device))
     wanted = args.only.split(',') if args.only else list(jobs)
     if not set(wanted) <= set(jobs):
-        sys.exit(f'benchmark_suite.py: --only takes {", ".join(jobs)} with commas, found {args.only!r}')
+        sys.exit(f'suite.py: --only takes {", ".join(jobs)} with commas, found {args.only!r}')
     # threads that wait must sleep: spinning ones take the cores from whatever else is measured
     env = {**os.environ, 'OMP_WAIT_POLICY': 'PASSIVE'}
     for name in wanted:

@@ -15,7 +15,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from torch.utils.data import DataLoader
 
-from fsfm_mm.apis.benchmark.timing import Row, measure
+from bench.timing import Row, measure
 from fsfm_mm.datasets import FaceDataset
 from fsfm_mm.datasets.face_drawing import draw_face
 from fsfm_mm.datasets.transforms import BuildPatchLabels, PatchMask

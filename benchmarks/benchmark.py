@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from fsfm_mm.apis.benchmark import (
+from bench import (
     PlainOptions,
     Row,
     choice_rows,
@@ -45,13 +45,13 @@ Random pixels under masks of generated faces, so no data is needed; gradients ar
 timed in turns after a warm-up, and the median of the repeats counts. Ratios within one run mean more than times.
 
 examples:
-  python tools/analysis/benchmark.py configs/fsfm/fsfm_demo.py
-  python tools/analysis/benchmark.py configs/fsfm/fsfm_vit-b_vggface2_400e.py --device cuda --batch-size 256 \\
+  python benchmarks/benchmark.py configs/fsfm/fsfm_demo.py
+  python benchmarks/benchmark.py configs/fsfm/fsfm_vit-b_vggface2_400e.py --device cuda --batch-size 256 \\
       --compile both
-  python tools/analysis/benchmark.py CONFIG --parts loader --data-root data/my_faces --workers 8
-  python tools/analysis/benchmark.py configs/mae/mae_vit-b_vggface2_400e.py --arch tiny --parts step --dtype float32
-  python tools/analysis/benchmark.py configs/fsfm/fsfm_vit-b_vggface2_400e.py --parts plain,scaling --batch-size 8
-All files of benchmarks/ for this machine: tools/analysis/benchmark_suite.py
+  python benchmarks/benchmark.py CONFIG --parts loader --data-root data/my_faces --workers 8
+  python benchmarks/benchmark.py configs/mae/mae_vit-b_vggface2_400e.py --arch tiny --parts step --dtype float32
+  python benchmarks/benchmark.py configs/fsfm/fsfm_vit-b_vggface2_400e.py --parts plain,scaling --batch-size 8
+All files of benchmarks/ for this machine: benchmarks/suite.py
 """
 
 
@@ -201,9 +201,9 @@ def run(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
 
     Returns:
         ``config`` (its name), ``machine``, ``options``, ``notes``, ``facts`` (of the step), ``rows`` (see
-        :class:`~fsfm_mm.apis.benchmark.Row`), ``comparisons`` (with the plain implementation, see
-        :class:`~fsfm_mm.apis.benchmark.Comparison`) and ``scaling`` (see
-        :class:`~fsfm_mm.apis.benchmark.Scale`).
+        :class:`~bench.Row`), ``comparisons`` (with the plain implementation, see
+        :class:`~bench.Comparison`) and ``scaling`` (see
+        :class:`~bench.Scale`).
     """
     say(f'drawing {args.mask_batch} faces')
     maps = face_maps(args.mask_batch, square_size(cfg)[0])

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from fsfm_mm.apis.benchmark.inputs import face_maps, mask_transform
-from fsfm_mm.apis.benchmark.memory import peak_bytes, tensor_bytes
-from fsfm_mm.apis.benchmark.timing import measure
-from fsfm_mm.apis.benchmark.training_step import build_step, random_batch
+from bench.inputs import face_maps, mask_transform
+from bench.memory import peak_bytes, tensor_bytes
+from bench.timing import measure
+from bench.training_step import build_step, random_batch
 from fsfm_mm.ops.precision import resolve_dtype
 
 #: Settings (arch, side in pixels, batch) that are measured by default, around ViT-S at 224 and batch 8.

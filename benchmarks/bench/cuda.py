@@ -12,12 +12,12 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper
 
-from fsfm_mm.apis.benchmark.against_plain_memory import memory_comparisons
-from fsfm_mm.apis.benchmark.comparison import Comparison
-from fsfm_mm.apis.benchmark.pair import Pair
-from fsfm_mm.apis.benchmark.step import matmul, step_flops
-from fsfm_mm.apis.benchmark.timing import measure
-from fsfm_mm.apis.benchmark.training_step import TrainingStep
+from bench.against_plain_memory import memory_comparisons
+from bench.comparison import Comparison
+from bench.pair import Pair
+from bench.step import matmul, step_flops
+from bench.timing import measure
+from bench.training_step import TrainingStep
 from fsfm_mm.models.layers import compile_blocks
 from fsfm_mm.structures import PretrainBatch
 

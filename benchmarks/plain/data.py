@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import Dataset, default_collate
 from torchvision import transforms
 
-from fsfm_mm.apis.benchmark.reference_style.masking import plain_masks
+from plain.masking import plain_masks
 
 
 class PlainFaces(Dataset):

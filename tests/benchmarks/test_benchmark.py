@@ -1,16 +1,18 @@
-import importlib.util
 import json
 import math
 import warnings
 from pathlib import Path
 
+import benchmark as tool
 import numpy as np
+import page
 import pytest
+import suite
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from fsfm_mm.apis.benchmark import (
+from bench import (
     Comparison,
     build_step,
     count_flops,
@@ -24,8 +26,8 @@ from fsfm_mm.apis.benchmark import (
     step_flops,
     verdict,
 )
-from fsfm_mm.apis.benchmark.cuda import count_synchronisations, data_wait_comparison, tf32
-from fsfm_mm.apis.benchmark.training_step import attention_kernel
+from bench.cuda import count_synchronisations, data_wait_comparison, tf32
+from bench.training_step import attention_kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / 'configs' / 'fsfm' / 'fsfm_demo.py'
@@ -34,28 +36,6 @@ TINY = [
     *('--batch-size', '2', '--repeats', '1', '--mask-batch', '4', '--loader-batches', '1'),
     *('--matmul-size', '64', '--min-seconds', '0', '--device', 'cpu'),
 ]
-
-
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f'{name}_tool', ROOT / 'tools' / 'analysis' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope='module')
-def tool():
-    return load_tool('benchmark')
-
-
-@pytest.fixture(scope='module')
-def page():
-    return load_tool('benchmark_page')
-
-
-@pytest.fixture(scope='module')
-def suite():
-    return load_tool('benchmark_suite')
 
 
 @pytest.fixture
@@ -82,7 +62,7 @@ def check_numbers(result):
 
 
 @pytest.mark.slow
-def test_demo_has_all_parts_and_json_is_what_is_printed(tool, tmp_path, capsys):
+def test_demo_has_all_parts_and_json_is_what_is_printed(tmp_path, capsys):
     out = tmp_path / 'new' / 'demo.json'
     result = tool.main([str(DEMO), *TINY, '--out', str(out)])
     check_numbers(result)
@@ -134,7 +114,7 @@ def test_demo_has_all_parts_and_json_is_what_is_printed(tool, tmp_path, capsys):
     assert str(ROOT) not in out.read_text() and str(tmp_path) not in out.read_text()
 
 
-def test_mae_config_has_no_target_and_missing_data_is_said(tool, tmp_path, capsys):
+def test_mae_config_has_no_target_and_missing_data_is_said(tmp_path, capsys):
     config = tmp_path / 'small_mae.py'
     config.write_text(
         f'_base_ = {str(MAE)!r}\n'
@@ -193,13 +173,13 @@ def test_mae_config_has_no_target_and_missing_data_is_said(tool, tmp_path, capsy
         ([str(ROOT / 'configs/_base_/models/mae_vit.py')], 'must be an AutocastOptimWrapper, found None'),
     ],
 )
-def test_bad_options_give_one_sentence(tool, options, message):
+def test_bad_options_give_one_sentence(options, message):
     with pytest.raises(SystemExit, match=f'^benchmark.py: .*{message}') as error:
         tool.main(options)
     assert '\n' not in str(error.value)
 
 
-def test_cuda_is_refused_where_there_is_none(tool, monkeypatch):
+def test_cuda_is_refused_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(SystemExit, match='--device cuda: torch finds no CUDA device'):
         tool.main([str(DEMO), '--device', 'cuda'])
@@ -280,7 +260,7 @@ def test_square_size_refuses_other_shapes():
 
 def test_measure_takes_turns_and_the_median(monkeypatch):
     clock = iter(np.cumsum([0, 9, 0, 9, *[0, 1, 0, 2] * 2, 0, 100, 0, 4]).tolist())
-    monkeypatch.setattr('fsfm_mm.apis.benchmark.timing.time.perf_counter', lambda: next(clock))
+    monkeypatch.setattr('bench.timing.time.perf_counter', lambda: next(clock))
     called = []
     times = measure({'a': lambda: called.append('a'), 'b': lambda: called.append('b')}, repeats=3)
     assert ''.join(called) == 'ab' + 'ab' * 3
@@ -289,7 +269,7 @@ def test_measure_takes_turns_and_the_median(monkeypatch):
 
 def test_measure_calls_short_functions_often(monkeypatch):
     clock = iter([0, 5, 5, 7, 10, 30])
-    monkeypatch.setattr('fsfm_mm.apis.benchmark.timing.time.perf_counter', lambda: next(clock))
+    monkeypatch.setattr('bench.timing.time.perf_counter', lambda: next(clock))
     called = []
     assert measure({'a': lambda: called.append(0)}, repeats=1, min_seconds=9) == {'a': 4}
     assert len(called) == 2 + math.ceil(9 / 2)
@@ -306,7 +286,7 @@ def test_machine_has_no_names_or_paths():
 
 
 @pytest.mark.slow
-def test_plain_has_a_line_for_every_optimisation(tool, tmp_path, capsys):
+def test_plain_has_a_line_for_every_optimisation(tmp_path, capsys):
     out = tmp_path / 'plain.json'
     options = ['--parts', 'plain', '--pictures', '4', '--dtype', 'float32', '--out', str(out)]
     result = tool.main([str(DEMO), *TINY, *options])
@@ -366,11 +346,11 @@ def test_scaling_tells_rate_memory_and_cost():
     assert small.as_dict()['hours_1m_images_100_epochs'] == small.hours
 
 
-def test_page_is_up_to_date(page):
+def test_page_is_up_to_date():
     page.main(['--check'])
 
 
-def test_page_shows_every_number_and_remark(page, tmp_path):
+def test_page_shows_every_number_and_remark(tmp_path):
     folder = tmp_path / 'benchmarks' / 'kind'
     folder.mkdir(parents=True)
     lines = [
@@ -411,14 +391,14 @@ def test_page_shows_every_number_and_remark(page, tmp_path):
     page.main(['--benchmarks', str(folder.parent), '--out', str(out), '--check'])
     result['options']['device'] = 'cuda'
     (folder / 'a.json').write_text(json.dumps(result))
-    with pytest.raises(SystemExit, match=r'is out of date: python tools/analysis/benchmark_page.py'):
+    with pytest.raises(SystemExit, match=r'is out of date: python benchmarks/page.py'):
         page.main(['--benchmarks', str(folder.parent), '--out', str(out), '--check'])
     assert 'Not measured: GPUs' not in page.page(folder.parent)
     with pytest.raises(SystemExit, match=r'no .*json there'):
         page.main(['--benchmarks', str(tmp_path / 'nothing'), '--out', str(out)])
 
 
-def test_suite_runs_commands_that_the_tool_takes(suite, tool, tmp_path, monkeypatch):
+def test_suite_runs_commands_that_the_tool_takes(tmp_path, monkeypatch):
     called = []
     monkeypatch.setattr(suite.subprocess, 'run', lambda command, env, check: called.append((command, env)))
     suite.main([str(tmp_path), '--data-root', 'faces'])
@@ -451,7 +431,7 @@ def test_data_wait_is_a_share_of_the_time(step, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'synchronize', lambda: None)
     # the clock ticks at the start, around each wait for a batch (2 s) and at the end of each step (8 s)
     ticks = iter(np.cumsum([0, *[0, 2] * 10, 0, *[8, 2] * 4, 8]).tolist())
-    monkeypatch.setattr('fsfm_mm.apis.benchmark.cuda.time.perf_counter', lambda: next(ticks))
+    monkeypatch.setattr('bench.cuda.time.perf_counter', lambda: next(ticks))
     line = data_wait_comparison([step.batch] * 14, step, steps=4)
     assert (line.ours, line.met) == (pytest.approx(100 * 8 / 48), False)
 
@@ -466,7 +446,7 @@ def test_tf32_is_set_for_a_while(enabled):
 
 @pytest.mark.gpu
 @pytest.mark.slow
-def test_plain_on_a_gpu(tool, tmp_path):
+def test_plain_on_a_gpu(tmp_path):
     options = ['--parts', 'plain', '--pictures', '4', '--workers', '2', '--out', str(tmp_path / 'gpu.json')]
     result = tool.main([str(DEMO), *TINY, '--device', 'cuda', *options])
     lines = {line['name']: line for line in result['comparisons'] if line['section'] == 'cuda'}

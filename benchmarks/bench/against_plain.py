@@ -12,15 +12,15 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from fsfm_mm.apis.benchmark.against_plain_inputs import loader_comparisons, mask_comparisons, our_dataset
-from fsfm_mm.apis.benchmark.against_plain_memory import memory_comparisons
-from fsfm_mm.apis.benchmark.against_plain_step import part_comparisons, step_comparisons, update_comparisons
-from fsfm_mm.apis.benchmark.comparison import Comparison
-from fsfm_mm.apis.benchmark.cuda import cuda_comparisons, data_wait_comparison
-from fsfm_mm.apis.benchmark.inputs import mask_transform, square_size
-from fsfm_mm.apis.benchmark.pair import Pair, torch_threads
-from fsfm_mm.apis.benchmark.stored_pictures import read_faces, store
-from fsfm_mm.apis.benchmark.training_step import build_step, random_batch
+from bench.against_plain_inputs import loader_comparisons, mask_comparisons, our_dataset
+from bench.against_plain_memory import memory_comparisons
+from bench.against_plain_step import part_comparisons, step_comparisons, update_comparisons
+from bench.comparison import Comparison
+from bench.cuda import cuda_comparisons, data_wait_comparison
+from bench.inputs import mask_transform, square_size
+from bench.pair import Pair, torch_threads
+from bench.stored_pictures import read_faces, store
+from bench.training_step import build_step, random_batch
 from fsfm_mm.datasets import dense_collate
 from fsfm_mm.datasets.transforms import CRFRPMask
 from fsfm_mm.ops.precision import has_bf16
@@ -36,8 +36,8 @@ class PlainOptions:
 
     Args:
         batch_size: Images of a step; two or more.
-        repeats: See :func:`~fsfm_mm.apis.benchmark.measure`.
-        min_seconds: See :func:`~fsfm_mm.apis.benchmark.measure`.
+        repeats: See :func:`~bench.measure`.
+        min_seconds: See :func:`~bench.measure`.
         matmul_size: Side of the matrices that measure the peak.
         pictures: Faces that the loaders read.
         loader_batch: Images a batch of the loaders, at most ``pictures``.

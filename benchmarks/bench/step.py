@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
-from fsfm_mm.apis.benchmark.timing import Row, measure
-from fsfm_mm.apis.benchmark.training_step import TrainingStep, attention_kernel, build_step
+from bench.timing import Row, measure
+from bench.training_step import TrainingStep, attention_kernel, build_step
 from fsfm_mm.models.layers import compile_blocks
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.structures import PretrainBatch

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import torch
 
-from fsfm_mm.apis.benchmark.comparison import Comparison
-from fsfm_mm.apis.benchmark.pair import Arms, Pair
-from fsfm_mm.apis.benchmark.reference_style import PlainFSFM
-from fsfm_mm.apis.benchmark.step import matmul, step_flops
-from fsfm_mm.apis.benchmark.timing import measure
+from bench.comparison import Comparison
+from bench.pair import Arms, Pair
+from bench.step import matmul, step_flops
+from bench.timing import measure
+from plain import PlainFSFM
 
 STEP_TARGET, UPDATE_TARGET, PEAK_SHARE_TARGET = 1.05, 3.0, 80.0
 

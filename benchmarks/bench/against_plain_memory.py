@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import torch
 
-from fsfm_mm.apis.benchmark.comparison import Comparison
-from fsfm_mm.apis.benchmark.memory import peak_bytes, saved_bytes, tensor_bytes
-from fsfm_mm.apis.benchmark.pair import Pair
+from bench.comparison import Comparison
+from bench.memory import peak_bytes, saved_bytes, tensor_bytes
+from bench.pair import Pair
 
 MEMORY_TARGET = 0.65
 
