@@ -16,7 +16,8 @@ from mmengine.registry import DefaultScope
 import fsfm_mm  # noqa: F401
 from fsfm_mm.apis.benchmark import build_step, count_operators, peak_bytes, saved_bytes, step_counts
 from fsfm_mm.apis.benchmark.memory import tensor_bytes
-from fsfm_mm.datasets import GeneratedFaces, dense_collate
+from fsfm_mm.datasets import dense_collate
+from fsfm_mm.drawn import GeneratedFaces
 
 ROOT = Path(__file__).resolve().parents[1]
 STORED = ROOT / 'tests' / 'data' / 'counts.json'

@@ -17,7 +17,7 @@ from fsfm_mm.apis.benchmark.reference_style import (
     plain_masks,
 )
 from fsfm_mm.apis.benchmark.stored_pictures import store
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.masks import crfr_p_masks
 from fsfm_mm.ops.region_tables import patch_labels
 
