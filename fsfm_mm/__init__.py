@@ -10,6 +10,6 @@ from fsfm_mm.version import __version__
 check_single_family()
 import_third_parties()
 
-from fsfm_mm import checkpoints, datasets, engine, evaluation, models  # noqa: E402
+from fsfm_mm import checkpoints, datasets, drawn, engine, evaluation, models  # noqa: E402
 
-__all__ = ['__version__', 'checkpoints', 'datasets', 'engine', 'evaluation', 'models']
+__all__ = ['__version__', 'checkpoints', 'datasets', 'drawn', 'engine', 'evaluation', 'models']

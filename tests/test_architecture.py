@@ -16,6 +16,7 @@ LAYERS = (
     ('registry',),
     ('evaluation',),
     ('datasets', 'visualization'),
+    ('drawn',),
     ('preparation',),
     ('models',),
     ('engine',),
@@ -26,6 +27,12 @@ LAYERS = (
 LEVEL = {component: level for level, row in enumerate(LAYERS) for component in row}
 #: Pairs that do not know each other, although one stands above the other.
 STRANGERS = {('models', 'datasets')}
+#: Products of their own beside the core: the core does not import them, whatever row they stand in.
+WINGS = {'drawn'}
+#: What may import a wing: the registration.
+DOORS = {'__init__'}
+#: The benchmark is no part of the package's core and is to leave it.
+DOORS_FOR_NOW = ('apis/benchmark/',)
 #: Folders of the project that the package, once installed, cannot see.
 OUTSIDE = {'tools', 'tests', 'configs', 'docs', 'benchmarks', 'bench', 'plain'}
 
@@ -76,6 +83,23 @@ def test_imports_go_one_way(file):
     assert offences(component_of(file), file.read_text(encoding='utf-8')) == []
 
 
+def wings_imported(component, source):
+    """Wings that a file of the core imports."""
+    if component in WINGS | DOORS:
+        return []
+    return [
+        module
+        for module in imported_modules(source)
+        if module.startswith(tuple(f'fsfm_mm.{w}' for w in WINGS))
+    ]
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_the_core_does_not_know_the_wings(file):
+    if not str(file.relative_to(PACKAGE)).startswith(DOORS_FOR_NOW):
+        assert wings_imported(component_of(file), file.read_text(encoding='utf-8')) == []
+
+
 @pytest.mark.parametrize('file', FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_file_is_too_long(file):
     assert len(file.read_text(encoding='utf-8').splitlines()) <= MAX_LINES
@@ -100,3 +124,17 @@ def test_no_file_is_too_long(file):
 )
 def test_the_check_itself(component, source, expected):
     assert offences(component, source) == expected
+
+
+@pytest.mark.parametrize(
+    'component, source, expected',
+    [
+        ('apis', 'from fsfm_mm.drawn.faces import GeneratedFaces', ['fsfm_mm.drawn.faces']),
+        ('engine', 'def f():\n    from fsfm_mm import drawn', ['fsfm_mm.drawn']),
+        ('models', 'import fsfm_mm.datasets', []),
+        ('drawn', 'from fsfm_mm.drawn.forging import swap', []),
+        ('__init__', 'from fsfm_mm import datasets, drawn', []),
+    ],
+)
+def test_the_check_of_wings(component, source, expected):
+    assert wings_imported(component, source) == expected

@@ -16,7 +16,8 @@ from mmengine.registry import DefaultScope
 import fsfm_mm  # noqa: F401
 from bench import build_step, count_operators, peak_bytes, saved_bytes, step_counts
 from bench.memory import tensor_bytes
-from fsfm_mm.datasets import GeneratedFaces, dense_collate
+from fsfm_mm.datasets import dense_collate
+from fsfm_mm.drawn import GeneratedFaces
 
 ROOT = Path(__file__).resolve().parents[1]
 STORED = ROOT / 'tests' / 'data' / 'counts.json'

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 
 from bench.timing import Row, measure
 from fsfm_mm.datasets import FaceDataset
-from fsfm_mm.datasets.face_drawing import draw_face
 from fsfm_mm.datasets.transforms import BuildPatchLabels, PatchMask
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.region_tables import num_masked
 from fsfm_mm.registry import DATASETS, FUNCTIONS, TRANSFORMS
 

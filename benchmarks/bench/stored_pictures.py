@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from fsfm_mm.datasets import FaceParsingDataset
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace

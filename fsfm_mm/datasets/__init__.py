@@ -4,8 +4,6 @@ from fsfm_mm.datasets.antispoof import AntiSpoofDataset
 from fsfm_mm.datasets.base import FaceDataset
 from fsfm_mm.datasets.collate import dense_collate
 from fsfm_mm.datasets.face_parsing import FaceParsingDataset, LabelTable
-from fsfm_mm.datasets.generated_faces import GeneratedFaces
-from fsfm_mm.datasets.generated_forgeries import GeneratedForgeries
 from fsfm_mm.datasets.labelled_base import LabelledDataset
 from fsfm_mm.datasets.labelled_faces import LabelledFaces
 from fsfm_mm.datasets.list_files import FaceListDataset
@@ -24,8 +22,6 @@ __all__ = [
     'FaceDataset',
     'FaceListDataset',
     'FaceParsingDataset',
-    'GeneratedFaces',
-    'GeneratedForgeries',
     'LabelTable',
     'LabelledDataset',
     'LabelledFaces',

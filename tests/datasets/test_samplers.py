@@ -12,7 +12,8 @@ from mmengine.dataset import ConcatDataset
 from ports import free_port
 from torch.utils.data import DataLoader
 
-from fsfm_mm.datasets import DomainBalancedSampler, GeneratedForgeries, check_balanced_loader, samplers
+from fsfm_mm.datasets import DomainBalancedSampler, check_balanced_loader, samplers
+from fsfm_mm.drawn import GeneratedForgeries
 from fsfm_mm.registry import DATA_SAMPLERS
 
 SIZES = {('a', 'fake'): 23, ('a', 'real'): 5, ('b', 'fake'): 12, ('b', 'real'): 40}
@@ -153,7 +154,8 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.dataset import ConcatDataset, pseudo_collate
 from torch.utils.data import DataLoader
-from fsfm_mm.datasets import DomainBalancedSampler, GeneratedForgeries
+from fsfm_mm.datasets import DomainBalancedSampler
+from fsfm_mm.drawn import GeneratedForgeries
 from fsfm_mm.engine.processes import join_with_gloo
 join_with_gloo(Config(dict(launcher='pytorch')))
 keys = ('img_path', 'domain', 'class_name')

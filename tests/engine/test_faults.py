@@ -15,7 +15,7 @@ from resume_cases import assert_same_run
 from tiny_run import tiny_config, tiny_runner
 from torch.utils.data import DataLoader
 
-from fsfm_mm.datasets import GeneratedFaces
+from fsfm_mm.drawn import GeneratedFaces
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, DataWorkerError, train
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.stopping import SavingError

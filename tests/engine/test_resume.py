@@ -16,8 +16,9 @@ from resume_cases import assert_same_run, finetuning, last_state, logged, pretra
 from torch.utils.data import DataLoader
 
 from fsfm_mm.checkpoints import load_checkpoint_file
-from fsfm_mm.datasets import DomainBalancedSampler, GeneratedFaces, GeneratedForgeries, dense_collate
+from fsfm_mm.datasets import DomainBalancedSampler, dense_collate
 from fsfm_mm.datasets.seeding import SeededBatch, seed_batches, seed_process
+from fsfm_mm.drawn import GeneratedFaces, GeneratedForgeries
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.loops import _Endless, exact_loop
 from fsfm_mm.engine.stopping import ResumeError

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.registry import TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[2]

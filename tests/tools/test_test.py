@@ -15,7 +15,7 @@ from mmengine.config import Config
 from ports import free_port
 
 from fsfm_mm.checkpoints import read_card
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.evaluation import ScoreTable, auc
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from ports import free_port
 
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.visualization import read_scalars
 
 ROOT = Path(__file__).resolve().parents[2]

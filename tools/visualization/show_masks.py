@@ -20,7 +20,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 import fsfm_mm  # noqa: F401  (registers everything)
-from fsfm_mm.datasets import FaceParsingDataset, GeneratedFaces
+from fsfm_mm.datasets import FaceParsingDataset
 from fsfm_mm.datasets.packed_format import FOLDER as PACKED
 from fsfm_mm.datasets.shard_format import FOLDER as SHARDS
 from fsfm_mm.datasets.transforms import (
@@ -31,6 +31,7 @@ from fsfm_mm.datasets.transforms import (
     PatchMask,
     ResizeFace,
 )
+from fsfm_mm.drawn import GeneratedFaces
 from fsfm_mm.files import write_atomically
 from fsfm_mm.ops.masks import crfr_p_masks, crfr_r_masks
 from fsfm_mm.regions import FACIAL_REGIONS

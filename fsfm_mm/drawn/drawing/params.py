@@ -219,7 +219,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class FaceParams:
-    """All that :func:`~fsfm_mm.datasets.face_drawing.render` needs to draw a face.
+    """All that :func:`~fsfm_mm.drawn.face_drawing.render` needs to draw a face.
 
     Use ``dataclasses.replace(params, pose=..., light=...)`` for the same person in another picture.
 

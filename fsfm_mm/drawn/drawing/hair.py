@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fsfm_mm.datasets.drawing.canvas import fineness, noise_table
-from fsfm_mm.datasets.drawing.params import FaceParams
-from fsfm_mm.datasets.drawing.shading import Fields, enlarge
+from fsfm_mm.drawn.drawing.canvas import fineness, noise_table
+from fsfm_mm.drawn.drawing.params import FaceParams
+from fsfm_mm.drawn.drawing.shading import Fields, enlarge
 
 
 def hair_planes(params: FaceParams, fields: Fields, size: int) -> np.ndarray:

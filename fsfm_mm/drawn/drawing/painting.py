@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsfm_mm.datasets.drawing.canvas import Canvas, Patch, fineness, noise_crop
-from fsfm_mm.datasets.drawing.features import build_shapes
-from fsfm_mm.datasets.drawing.geometry import Shapes, ribbon
-from fsfm_mm.datasets.drawing.hair import hair_planes
-from fsfm_mm.datasets.drawing.params import FaceParams
-from fsfm_mm.datasets.drawing.scenery import background, photograph
-from fsfm_mm.datasets.drawing.shading import Fields, ambient_colour, enlarge, key_colour, light_fields
-from fsfm_mm.datasets.drawing.wear import body_shapes
+from fsfm_mm.drawn.drawing.canvas import Canvas, Patch, fineness, noise_crop
+from fsfm_mm.drawn.drawing.features import build_shapes
+from fsfm_mm.drawn.drawing.geometry import Shapes, ribbon
+from fsfm_mm.drawn.drawing.hair import hair_planes
+from fsfm_mm.drawn.drawing.params import FaceParams
+from fsfm_mm.drawn.drawing.scenery import background, photograph
+from fsfm_mm.drawn.drawing.shading import Fields, ambient_colour, enlarge, key_colour, light_fields
+from fsfm_mm.drawn.drawing.wear import body_shapes
 from fsfm_mm.regions import HAIR, SKIN
 
 NOSE, UPPER_LIP, INNER_MOUTH, LOWER_LIP = 6, 7, 8, 9

@@ -7,8 +7,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from fsfm_mm.datasets.drawing.canvas import noise_crop
-from fsfm_mm.datasets.drawing.params import Camera, Scene
+from fsfm_mm.drawn.drawing.canvas import noise_crop
+from fsfm_mm.drawn.drawing.params import Camera, Scene
 
 #: Backgrounds are out of focus: they are drawn this large and enlarged.
 _SMALL = 64

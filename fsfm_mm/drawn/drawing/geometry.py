@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fsfm_mm.datasets.drawing.params import Identity, Pose
+from fsfm_mm.drawn.drawing.params import Identity, Pose
 
 _SAMPLES = 6
 #: Weak perspective: how much nearer points grow per head unit.

@@ -13,8 +13,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from fsfm_mm.datasets.drawing.geometry import Shapes, landmarks
-from fsfm_mm.datasets.drawing.params import FaceParams, Light
+from fsfm_mm.drawn.drawing.geometry import Shapes, landmarks
+from fsfm_mm.drawn.drawing.params import FaceParams, Light
 
 #: Cells of the grid along each axis of the picture.
 GRID = 80

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsfm_mm.datasets.drawing.geometry import ShapeBuilder, Shapes, head_half, mirrored, view_of
-from fsfm_mm.datasets.drawing.params import Expression, FaceParams, Identity
-from fsfm_mm.datasets.drawing.wear import add_glasses, add_hair
+from fsfm_mm.drawn.drawing.geometry import ShapeBuilder, Shapes, head_half, mirrored, view_of
+from fsfm_mm.drawn.drawing.params import Expression, FaceParams, Identity
+from fsfm_mm.drawn.drawing.wear import add_glasses, add_hair
 
 
 def build_shapes(params: FaceParams) -> Shapes:

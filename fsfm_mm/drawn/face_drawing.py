@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsfm_mm.datasets.drawing.painting import render
-from fsfm_mm.datasets.drawing.params import (
+from fsfm_mm.drawn.drawing.painting import render
+from fsfm_mm.drawn.drawing.params import (
     Camera,
     Expression,
     FaceParams,
@@ -26,7 +26,7 @@ from fsfm_mm.datasets.drawing.params import (
     Scene,
     Style,
 )
-from fsfm_mm.datasets.drawing.sampling import sample_params
+from fsfm_mm.drawn.drawing.sampling import sample_params
 
 __all__ = [
     'Camera',

@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from fsfm_mm.datasets import GeneratedFaces, dense_collate
+from fsfm_mm.datasets import dense_collate
 from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, PackFaces
+from fsfm_mm.drawn import GeneratedFaces
 
 
 def test_samples_are_determined_by_their_number():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fsfm_mm
-from fsfm_mm.datasets.face_drawing import draw_face, render, sample_params
+from fsfm_mm.drawn.face_drawing import draw_face, render, sample_params
 from fsfm_mm.regions import HAIR, LABEL_NAMES, SKIN
 
 RIGHT_BROW, LEFT_BROW, RIGHT_EYE, LEFT_EYE, NOSE, UPPER_LIP, INNER_MOUTH, LOWER_LIP = range(2, 10)
@@ -70,7 +70,7 @@ def test_same_index_is_bit_identical_in_any_order(faces):
 def test_threads_do_not_change_a_bit(faces):
     """Data workers run with one thread and must draw the faces that this process draws with its own number."""
     code = (
-        'import hashlib; from fsfm_mm.datasets.face_drawing import draw_face;'
+        'import hashlib; from fsfm_mm.drawn.face_drawing import draw_face;'
         f'print(hashlib.sha1(b"".join(draw_face(i, {SIZE})[0].tobytes() for i in range({COUNT}))).hexdigest())'
     )
     names = ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENCV_FOR_THREADS_NUM')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsfm_mm.datasets.drawing.params import (
+from fsfm_mm.drawn.drawing.params import (
     BACKGROUND_KINDS,
     Camera,
     Colour,

@@ -4,10 +4,11 @@ import pytest
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
-from fsfm_mm.datasets import GeneratedForgeries, check_splits, entries_of
-from fsfm_mm.datasets.face_drawing import draw_face, sample_params
-from fsfm_mm.datasets.forging import DEEPFAKES, FORGERIES, SPOOFS, inner_face, soft_mask
-from fsfm_mm.datasets.generated_forgeries import DOMAINS, capture_image, draw_frame, frame_params
+from fsfm_mm.datasets import check_splits, entries_of
+from fsfm_mm.drawn import GeneratedForgeries
+from fsfm_mm.drawn.face_drawing import draw_face, sample_params
+from fsfm_mm.drawn.forgeries import DOMAINS, capture_image, draw_frame, frame_params
+from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES, SPOOFS, inner_face, soft_mask
 
 SIZE = 96
 

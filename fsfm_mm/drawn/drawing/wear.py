@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsfm_mm.datasets.drawing.geometry import ShapeBuilder, Shapes, head_half, mirrored, view_of
-from fsfm_mm.datasets.drawing.params import FaceParams
+from fsfm_mm.drawn.drawing.geometry import ShapeBuilder, Shapes, head_half, mirrored, view_of
+from fsfm_mm.drawn.drawing.params import FaceParams
 
 
 def add_hair(builder: ShapeBuilder, params: FaceParams) -> None:

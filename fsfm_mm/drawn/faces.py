@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.datasets.base import FaceDataset
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.registry import DATASETS
 
