@@ -20,7 +20,7 @@ from fsfm_mm.apis.protocols import PROTOCOLS, Evaluation, ProtocolResult
 from fsfm_mm.apis.testing import load_classifier, score_set
 from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.checkpoints.saving import save_checkpoint_file
-from fsfm_mm.datasets.named_sets import NAMED_SETS
+from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
 from fsfm_mm.engine.launch import start_processes
 from fsfm_mm.engine.processes import leave_processes
 from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config

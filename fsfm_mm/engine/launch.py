@@ -17,10 +17,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from fsfm_mm.datasets.labelled_base import LabelledDataset
-from fsfm_mm.datasets.samplers import check_balanced_loader
+from fsfm_mm.datasets.labelled.base import LabelledDataset
+from fsfm_mm.datasets.labelled.sampler import check_balanced_loader
+from fsfm_mm.datasets.labelled.splits import check_splits
 from fsfm_mm.datasets.seeding import seed_batches
-from fsfm_mm.datasets.splits import check_splits
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.engine.data_workers import shield_workers
 from fsfm_mm.engine.loops import check_sampler, exact_loop

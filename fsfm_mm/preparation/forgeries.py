@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsfm_mm.datasets.labelled_base import class_of_folder, one_of, quoted
+from fsfm_mm.datasets.labelled.base import class_of_folder, one_of, quoted
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS, Video, find_originals
+from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS, check_options
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
-from fsfm_mm.datasets.named_rules import MANIPULATIONS, Video, find_originals
-from fsfm_mm.datasets.named_sets import NAMED_SETS, check_options
 from fsfm_mm.preparation.items import FrameChoice, Item
 
 CLASSES = ('fake', 'real')
@@ -122,7 +122,7 @@ def forgery_plan(
         splits: Which splits; None for all that the set has.
         frames: Frames of a video.
         real_frames: Frames of a real one; None for as many as keep the classes even, as published.
-        options: Options of the set's rule, see :mod:`fsfm_mm.datasets.named_rules`.
+        options: Options of the set's rule, see :mod:`fsfm_mm.datasets.labelled.published_rules`.
 
     Raises:
         ValueError: The set, a split or an option is unknown, frames are asked of a set of pictures, or the source

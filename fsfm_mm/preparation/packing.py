@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fsfm_mm.datasets.face_parsing import FaceParsingDataset
+from fsfm_mm.datasets.pretraining.folders import FaceParsingDataset
 from fsfm_mm.datasets.transforms.geometry import resize_image, resize_labels
 from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace
 from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords, finish

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from checked_sets import drawn, labelled_set, write_picture
 
-from fsfm_mm.datasets.named_rules import MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
 from fsfm_mm.preparation.checks import Report, check_labelled, expected_set, expected_sets, kind_of
 from fsfm_mm.preparation.checks.expected import guess_identity, people_of
 from fsfm_mm.preparation.checks.labelled import check_videos

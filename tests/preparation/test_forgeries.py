@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fsfm_mm.datasets.named_rules import MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
 from fsfm_mm.preparation.forgeries import folder_plan, forgery_plan
 from fsfm_mm.preparation.items import FrameChoice
 

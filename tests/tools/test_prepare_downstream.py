@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledFaces, check_splits, entries_of
-from fsfm_mm.datasets.named_rules import MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
 from fsfm_mm.preparation.records import FaceRecord
 
 ROOT = Path(__file__).resolve().parents[2]

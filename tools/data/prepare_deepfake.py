@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from fsfm_mm.datasets.named_rules import DIFF_SUBSETS, MANIPULATIONS
-from fsfm_mm.datasets.named_sets import NAMED_SETS
+from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
 from fsfm_mm.preparation.command_line import (
     EXIT_CODES,
     CommandParser,

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsfm_mm.datasets.labelled_base import one_of
-from fsfm_mm.datasets.named_rules import MANIPULATIONS
-from fsfm_mm.datasets.named_sets import NAMED_SETS
+from fsfm_mm.datasets.labelled.base import one_of
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
 from fsfm_mm.preparation.forgeries import ALL_OVER, FORGERY_SOURCES
 
 #: Family of names -> pattern of a video's own name (without folders); every group is a person.

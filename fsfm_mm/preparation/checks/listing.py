@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledDataset, LabelledFaces, NamedForgerySet
-from fsfm_mm.datasets.labelled_base import class_of_folder, one_of, quoted
+from fsfm_mm.datasets.labelled.base import class_of_folder, one_of, quoted
 from fsfm_mm.preparation.checks.expected import Expected
 from fsfm_mm.preparation.checks.report import Report
 from fsfm_mm.preparation.checks.stored import stored_formats

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsfm_mm.datasets.labelled_base import LabelledDataset, class_of_folder, one_of, quoted
-from fsfm_mm.datasets.list_files import inside, read_lines, without_missing
+from fsfm_mm.datasets.labelled.base import LabelledDataset, class_of_folder, one_of, quoted
+from fsfm_mm.datasets.labelled.lists import inside, read_lines, without_missing
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.registry import DATASETS
 
@@ -55,7 +55,7 @@ class AntiSpoofDataset(LabelledDataset):
         all_frames: Add the frames of a listed video that its list implies; by default for 'test' only.
         lists: False lists the folders instead of reading lists, with all frames in them.
         missing: 'error' or 'skip' for listed files that are not there.
-        **kwargs: See :class:`~fsfm_mm.datasets.labelled_base.LabelledDataset`.
+        **kwargs: See :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`.
 
     Raises:
         ValueError: An unknown protocol, a missing list or folder, a name that does not fit the protocol, a

@@ -10,8 +10,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from fsfm_mm.datasets.labelled_base import LabelledDataset, class_of_folder, one_of, quoted, video_of
-from fsfm_mm.datasets.labelled_faces import default_domain
+from fsfm_mm.datasets.labelled.base import LabelledDataset, class_of_folder, one_of, quoted, video_of
+from fsfm_mm.datasets.labelled.folders import default_domain
 from fsfm_mm.registry import DATASETS
 
 
@@ -30,9 +30,9 @@ class FaceListDataset(LabelledDataset):
         label_names: What integer labels mean: ``{0: 'real', 1: 'fake'}``.
         skip_lines: Lines of a header at the top of each list.
         missing: 'error' when a listed file is not there, or 'skip' to leave such files out with a warning.
-        video_by: See :func:`~fsfm_mm.datasets.labelled_base.video_of`. Where a path does not begin with a
+        video_by: See :func:`~fsfm_mm.datasets.labelled.base.video_of`. Where a path does not begin with a
             folder of its class, the class name is put before the video's.
-        **kwargs: See :class:`~fsfm_mm.datasets.labelled_base.LabelledDataset`.
+        **kwargs: See :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`.
 
     Raises:
         ValueError: A line is bad (the message names file and line), a path leads out of ``data_root`` or

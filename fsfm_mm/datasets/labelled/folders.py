@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from fsfm_mm.datasets.labelled_base import LabelledDataset, class_of_folder, one_of, quoted, video_of
+from fsfm_mm.datasets.labelled.base import LabelledDataset, class_of_folder, one_of, quoted, video_of
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, by_stem, list_files
 from fsfm_mm.registry import DATASETS
 
@@ -17,7 +17,7 @@ class LabelledFaces(LabelledDataset):
     """Face crops ``data_root/split/<class>*/**/*.{png,jpg,jpeg,webp,bmp}``.
 
     Every folder whose name begins with a class name counts for that class: ``real``, ``real_youtube``; see
-    :func:`~fsfm_mm.datasets.labelled_base.class_of_folder`. A frame is named ``{video}_frame_{index}.png``; its
+    :func:`~fsfm_mm.datasets.labelled.base.class_of_folder`. A frame is named ``{video}_frame_{index}.png``; its
     ``video_id`` is its path below the split up to ``_frame_``, class folder included.
 
     Args:
@@ -28,7 +28,7 @@ class LabelledFaces(LabelledDataset):
         video_by: 'name' as above, or 'folder' where each video has a folder of its own.
         ignore: Names or patterns (``*``) of things in the split's folder that are no class folders.
         **kwargs: ``classes``, ``positive_class``, ``max_frames_per_video``, ``empty_classes`` of
-            :class:`~fsfm_mm.datasets.labelled_base.LabelledDataset`; ``pipeline``, ``on_broken`` ...
+            :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`; ``pipeline``, ``on_broken`` ...
 
     Raises:
         ValueError: The split is missing, a folder fits no class, images lie outside the class folders, a

@@ -3,7 +3,7 @@
 Each rule is a function of a folder of *extracted frames* that keeps the source's folders: the frames of
 ``dir/name.mp4`` are ``dir/name_frame_{i}.png`` or ``dir/name/{i}.png``, and a folder ``videos`` of the source may be
 called ``frames``, ``faces``, ``images`` or ``crops``. The split files lie where the source has them. A rule returns
-a class for each video (:class:`Video`); see the table in :mod:`fsfm_mm.datasets.named_sets`.
+a class for each video (:class:`Video`); see the table in :mod:`fsfm_mm.datasets.labelled.published_sets`.
 
 With ``find=find_originals`` the same rules work on the *source itself*, and ``Video.frames`` is the one video file.
 """
@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fsfm_mm.datasets.labelled_base import one_of, quoted, video_of
-from fsfm_mm.datasets.list_files import class_of_label, read_lines
+from fsfm_mm.datasets.labelled.base import one_of, quoted, video_of
+from fsfm_mm.datasets.labelled.lists import class_of_label, read_lines
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 
 #: The manipulations of FaceForensics++ that the published protocols use.

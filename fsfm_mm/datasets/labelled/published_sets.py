@@ -13,9 +13,9 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from fsfm_mm.datasets import named_rules
-from fsfm_mm.datasets.labelled_base import LabelledDataset, one_of, quoted
-from fsfm_mm.datasets.named_rules import Video
+from fsfm_mm.datasets.labelled import published_rules
+from fsfm_mm.datasets.labelled.base import LabelledDataset, one_of, quoted
+from fsfm_mm.datasets.labelled.published_rules import Video
 from fsfm_mm.registry import DATASETS
 
 
@@ -36,16 +36,16 @@ class NamedSet:
 
 #: Name -> set. FF++ has so many videos for the originals and for each manipulation.
 NAMED_SETS: dict[str, NamedSet] = {
-    'ffpp': NamedSet(named_rules.ffpp, {'train': 720, 'val': 140, 'test': 140}, count_by=2),
-    'dfd': NamedSet(named_rules.dfd),
-    'celebdf_v1': NamedSet(named_rules.celebdf),
+    'ffpp': NamedSet(published_rules.ffpp, {'train': 720, 'val': 140, 'test': 140}, count_by=2),
+    'dfd': NamedSet(published_rules.dfd),
+    'celebdf_v1': NamedSet(published_rules.celebdf),
     # The published numbers on v2 leave YouTube-real out; options=dict(youtube_real=True) takes it in.
-    'celebdf_v2': NamedSet(functools.partial(named_rules.celebdf, youtube_real=False)),
-    'celebdf_pp': NamedSet(functools.partial(named_rules.celebdf, youtube_real=False)),
-    'dfdc': NamedSet(named_rules.dfdc, {'test': 5000}),
-    'dfdc_preview': NamedSet(named_rules.dfdc_preview),
-    'wilddeepfake': NamedSet(named_rules.wilddeepfake),
-    'diff': NamedSet(named_rules.diff),
+    'celebdf_v2': NamedSet(functools.partial(published_rules.celebdf, youtube_real=False)),
+    'celebdf_pp': NamedSet(functools.partial(published_rules.celebdf, youtube_real=False)),
+    'dfdc': NamedSet(published_rules.dfdc, {'test': 5000}),
+    'dfdc_preview': NamedSet(published_rules.dfdc_preview),
+    'wilddeepfake': NamedSet(published_rules.wilddeepfake),
+    'diff': NamedSet(published_rules.diff),
 }
 
 
@@ -70,8 +70,8 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
 class NamedForgerySet(LabelledDataset):
     """A published deepfake set, from frames extracted into folders like the source's.
 
-    See :mod:`fsfm_mm.datasets.named_rules` for the layout and for each set's rule and options. The frames of
-    one video are those that were extracted; the number of *videos* is compared with the published one.
+    See :mod:`fsfm_mm.datasets.labelled.published_rules` for the layout and for each set's rule and options. The
+    frames of one video are those that were extracted; the number of *videos* is compared with the published one.
 
     Args:
         name: 'ffpp', 'dfd', 'celebdf_v1', 'celebdf_v2', 'celebdf_pp', 'dfdc', 'dfdc_preview', 'wilddeepfake' or
@@ -83,7 +83,7 @@ class NamedForgerySet(LabelledDataset):
         domain: Name of the domain; by default ``name``.
         missing: 'warn', or 'error' where a split file names videos without frames (face extraction finds no
             face in a few videos of most sets, so the default counts them and goes on).
-        **kwargs: See :class:`~fsfm_mm.datasets.labelled_base.LabelledDataset`.
+        **kwargs: See :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`.
 
     Raises:
         ValueError: The set or an option is unknown, a folder or split file is missing or malformed, or a

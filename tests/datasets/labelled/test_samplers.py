@@ -12,7 +12,8 @@ from mmengine.dataset import ConcatDataset
 from ports import free_port
 from torch.utils.data import DataLoader
 
-from fsfm_mm.datasets import DomainBalancedSampler, check_balanced_loader, samplers
+from fsfm_mm.datasets import DomainBalancedSampler, check_balanced_loader
+from fsfm_mm.datasets.labelled import sampler
 from fsfm_mm.drawn import GeneratedForgeries
 from fsfm_mm.registry import DATA_SAMPLERS
 
@@ -26,7 +27,7 @@ def unbalanced(sizes=SIZES):
 
 
 def make(monkeypatch, rank=0, world=1, data=None, **options):
-    monkeypatch.setattr(samplers, 'get_dist_info', lambda: (rank, world))
+    monkeypatch.setattr(sampler, 'get_dist_info', lambda: (rank, world))
     return DomainBalancedSampler(data or unbalanced(), **{'per_group': 3, **options})
 
 

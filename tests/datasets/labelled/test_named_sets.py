@@ -4,7 +4,7 @@ import pytest
 from labelled_files import frames, summary, touch
 
 from fsfm_mm.datasets import NamedForgerySet, check_splits, entries_of
-from fsfm_mm.datasets.named_rules import MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
 
 
 def videos(data):

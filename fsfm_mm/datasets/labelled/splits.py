@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fsfm_mm.datasets.labelled_base import quoted
+from fsfm_mm.datasets.labelled.base import quoted
 
 
 def entries_of(dataset: Any) -> Iterator[dict]:
     """Yield what the listing of a data set knows of each sample, without reading images.
 
     Args:
-        dataset: A :class:`~fsfm_mm.datasets.labelled_base.LabelledDataset`, an mmengine ConcatDataset of
+        dataset: A :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`, an mmengine ConcatDataset of
             some, or any data set with mmengine's ``get_data_info`` (which may read the image).
 
     Yields:

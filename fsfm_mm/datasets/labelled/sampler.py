@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import DataLoader, Sampler
 
-from fsfm_mm.datasets.splits import entries_of
+from fsfm_mm.datasets.labelled.splits import entries_of
 from fsfm_mm.registry import DATA_SAMPLERS
 
 
@@ -122,7 +122,7 @@ def group_indices(
     """Sort the samples of a data set into groups, without reading images.
 
     Args:
-        dataset: See :func:`~fsfm_mm.datasets.splits.entries_of`.
+        dataset: See :func:`~fsfm_mm.datasets.labelled.splits.entries_of`.
         group_by: Keys of an entry.
 
     Returns:
