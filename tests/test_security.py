@@ -21,7 +21,7 @@ from fsfm_mm.datasets import AntiSpoofDataset, FaceListDataset, FaceParsingDatas
 from fsfm_mm.datasets.transforms import LoadFace
 from fsfm_mm.engine.remote import refuse_remote_checkpoints
 from fsfm_mm.engine.stopping import RunStoppedError
-from fsfm_mm.preparation.spoofs import listed_plan
+from fsfm_mm.preparation.sources.spoofs import protocol_listing
 from fsfm_mm.statistics import load_mean_std
 
 
@@ -214,7 +214,7 @@ def test_protocol_lists_that_lead_out(data, read_badly, path):
     (data / 'frame/a_frame0.png').touch()
     where = ('own_fake_train.txt:1', 'leads out')
     read_badly(lambda: AntiSpoofDataset(str(data), 'own', 'train', protocol='MCIO'), *where)
-    read_badly(lambda: listed_plan(str(data / 'frame'), str(data / 'txt'), 'own'), *where)
+    read_badly(lambda: protocol_listing(str(data / 'frame'), str(data / 'txt'), 'own'), *where)
 
 
 @pytest.mark.parametrize('content', ['{"mean": [1e999, 0, 0], "std": [1, 1, 1]}', '[' * 100_000, 'x' * 100])

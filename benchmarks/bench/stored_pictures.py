@@ -12,7 +12,7 @@ import numpy as np
 from fsfm_mm.datasets import FaceParsingDataset
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.region_tables import patch_labels
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
 from fsfm_mm.preparation.writers.folders import encode_image
 from fsfm_mm.preparation.writers.packed import PackedWriter

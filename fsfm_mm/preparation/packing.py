@@ -21,14 +21,20 @@ import numpy as np
 from fsfm_mm.datasets.pretraining.folders import FaceParsingDataset
 from fsfm_mm.datasets.transforms.geometry import resize_image, resize_labels
 from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace
-from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords, finish
-from fsfm_mm.preparation.items import Item
-from fsfm_mm.preparation.parts import Part, parts_done, write_part
+from fsfm_mm.preparation.chunks import CannotWriteError
+from fsfm_mm.preparation.manifest import (
+    MANIFEST_FILE,
+    FaceRecord,
+    ManifestRecords,
+    Part,
+    parts_done,
+    write_part,
+)
 from fsfm_mm.preparation.plan import SUMMARY_FILE, Chunk, begin, check_place, is_complete, make_plan
 from fsfm_mm.preparation.progress import Progress, Tally
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.run import finish
 from fsfm_mm.preparation.settings import Settings, build_writer
-from fsfm_mm.preparation.store import CannotWriteError
+from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.workers import StoppedError, _end_with_parent, one_thread
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.regions import LABEL_NAMES

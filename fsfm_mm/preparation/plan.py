@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.items import Item
 from fsfm_mm.preparation.settings import Settings, versions
-from fsfm_mm.preparation.sources import (
+from fsfm_mm.preparation.sources.finding import (
     FACE_TAIL,
     FRAME_TAIL,
     PLAN_FILE,
@@ -22,6 +21,7 @@ from fsfm_mm.preparation.sources import (
     WORK_FOLDER,
     printable,
 )
+from fsfm_mm.preparation.sources.items import Item
 
 #: Frames that a video is taken for where their number is not known from the settings.
 UNKNOWN_FRAMES = 32

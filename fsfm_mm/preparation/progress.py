@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from fsfm_mm.preparation.manifest import FAILURES, STATUSES
 from fsfm_mm.preparation.plan import Chunk
-from fsfm_mm.preparation.records import FAILURES, STATUSES
-from fsfm_mm.preparation.sources import printable
+from fsfm_mm.preparation.sources.finding import printable
 
 #: Seconds between two lines where the output is no terminal.
 _LINE_EVERY = 30.0

@@ -15,7 +15,7 @@ import torch
 from mmengine.registry import Registry
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.faces import CHOICES, CROP_MARGIN
+from fsfm_mm.preparation.detectors.faces import CHOICES, CROP_MARGIN
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS

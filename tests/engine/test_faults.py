@@ -19,7 +19,7 @@ from fsfm_mm.drawn import GeneratedFaces
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, DataWorkerError, train
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.stopping import SavingError
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.preparation.writers.shards import ShardsWriter
 from fsfm_mm.registry import DATASETS, HOOKS

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from engine_fakes import MARKS, PARSER_MARKS, execution, items_of, picture, settings, tree, write_pictures
 
-from fsfm_mm.preparation import store
-from fsfm_mm.preparation.items import Item
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation import chunks
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.run import Share, prepare
+from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.workers import StoppedError
 from fsfm_mm.preparation.writers.folders import FoldersWriter
 from fsfm_mm.regions import LABEL_NAMES
@@ -258,7 +258,7 @@ def test_an_output_that_cannot_be_made(tmp_path):
 def test_crops_beyond_the_memory_go_to_the_disk(tmp_path, monkeypatch):
     items = write_pictures(tmp_path / 'photos')
     run(items, tmp_path / 'memory')
-    monkeypatch.setattr(store, '_MEMORY', 5000)
+    monkeypatch.setattr(chunks, '_MEMORY', 5000)
     run(items, tmp_path / 'disk')
     assert tree(tmp_path / 'disk') == tree(tmp_path / 'memory')
 

@@ -12,7 +12,7 @@ from engine_fakes import execution, settings, tree, write_pictures
 from test_engine import FullAfter
 from test_workers import start
 
-from fsfm_mm.preparation import finish as finishing
+from fsfm_mm.preparation import run as finishing
 from fsfm_mm.preparation.run import Share, prepare
 from fsfm_mm.preparation.workers import StoppedError
 

@@ -21,15 +21,14 @@ from engine_fakes import (
 )
 from test_ray_engine import StandIn
 
-from fsfm_mm.preparation import plan, reading
+from fsfm_mm.preparation import plan
 from fsfm_mm.preparation.command_line import exit_code, share_of
-from fsfm_mm.preparation.finish import _remove_leftovers
-from fsfm_mm.preparation.items import FrameChoice, Item
-from fsfm_mm.preparation.pipeline import Cutter
-from fsfm_mm.preparation.ray_engine import work_on
-from fsfm_mm.preparation.run import Outcome, Share, prepare
+from fsfm_mm.preparation.cutting import reading
+from fsfm_mm.preparation.cutting.cutter import Cutter
+from fsfm_mm.preparation.run import Outcome, Share, _remove_leftovers, prepare
 from fsfm_mm.preparation.settings import Execution
-from fsfm_mm.preparation.workers import Job, StoppedError, work_here
+from fsfm_mm.preparation.sources.items import FrameChoice, Item
+from fsfm_mm.preparation.workers import Job, StoppedError, work_here, work_on
 
 
 def test_exit_codes_of_shares_and_ranks(tmp_path, monkeypatch):

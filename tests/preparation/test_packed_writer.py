@@ -9,7 +9,7 @@ import pytest
 from face_writing import face, files, write
 
 from fsfm_mm.ops.region_tables import patch_labels
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.settings import build_writer
 from fsfm_mm.preparation.writers.packed import PackedWriter
 

@@ -18,9 +18,9 @@ from picture_files import (
 )
 from PIL import Image
 
-from fsfm_mm.preparation import reading
-from fsfm_mm.preparation.items import FrameChoice
-from fsfm_mm.preparation.reading import UnreadableError, read_frames, read_picture
+from fsfm_mm.preparation.cutting import reading
+from fsfm_mm.preparation.cutting.reading import UnreadableError, read_frames, read_picture
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 RGB = smooth_picture()
 BGR = RGB[:, :, ::-1]

@@ -73,7 +73,7 @@ def test_a_long_video_gives_signs_of_life(tmp_path):
     """All in all longer than the timeout, but never silent for so long."""
     from engine_fakes import picture
 
-    from fsfm_mm.preparation.items import FrameChoice
+    from fsfm_mm.preparation.sources.items import FrameChoice
 
     write_video(tmp_path / 'v.mp4', [picture(seed, 64) for seed in range(48)])
     items = [video_item(tmp_path / 'v.mp4', FrameChoice('all'))]

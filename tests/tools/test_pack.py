@@ -14,7 +14,7 @@ from fsfm_mm.datasets import FaceParsingDataset, PackedFaces, ShardedFaces, dens
 from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, LoadFace, PackFaces, ResizeFace
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.preparation import packing
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE, PATCH = 32, 8

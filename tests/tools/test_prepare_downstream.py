@@ -11,7 +11,7 @@ import pytest
 
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledFaces, check_splits, entries_of
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 32

@@ -18,8 +18,8 @@ import pytest
 import torch
 from preparation.engine_fakes import MARKS, picture, tree, write_pictures, write_video
 
-from fsfm_mm.preparation.items import FrameChoice
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'tools' / 'data' / 'prepare_pretrain.py'

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.checks import (
+from fsfm_mm.doctor import (
     KINDS,
     Report,
     check_labelled,
@@ -24,6 +23,7 @@ from fsfm_mm.preparation.checks import (
     kind_of,
     report_page,
 )
+from fsfm_mm.files import write_atomically
 
 EPILOG = """\
 examples:

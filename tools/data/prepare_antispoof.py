@@ -22,18 +22,18 @@ from fsfm_mm.preparation.command_line import (
     share_of,
     tell_outcome,
 )
-from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords
-from fsfm_mm.preparation.forgeries import Plan
+from fsfm_mm.preparation.manifest import MANIFEST_FILE, ManifestRecords
 from fsfm_mm.preparation.run import Outcome, prepare
 from fsfm_mm.preparation.settings import Settings
-from fsfm_mm.preparation.spoofs import (
+from fsfm_mm.preparation.sources.forgeries import Listing
+from fsfm_mm.preparation.sources.spoofs import (
     EXPECTED,
     FRAME_NAMES,
     RULES,
     SPOOF_MARGIN,
     copy_lists,
-    listed_plan,
-    spoof_plan,
+    protocol_listing,
+    spoof_listing,
     write_lists,
 )
 
@@ -74,15 +74,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
+def plan_of(args: argparse.Namespace) -> Listing:
     """The work that the command line asks for; raises ValueError where the source is not as expected."""
     if args.lists and args.rule:
         raise ValueError(
             '--lists says which pictures to take, --rule says how to find videos: give one of them.'
         )
     if args.lists:
-        return listed_plan(args.source, args.lists, args.domain, args.protocol)
-    return spoof_plan(args.source, args.domain, args.protocol, args.rule)
+        return protocol_listing(args.source, args.lists, args.domain, args.protocol)
+    return spoof_listing(args.source, args.domain, args.protocol, args.rule)
 
 
 def run(args: argparse.Namespace) -> tuple[Outcome, int]:

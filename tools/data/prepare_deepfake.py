@@ -25,10 +25,16 @@ from fsfm_mm.preparation.command_line import (
     share_of,
     tell_outcome,
 )
-from fsfm_mm.preparation.faces import CROP_MARGIN
-from fsfm_mm.preparation.forgeries import FORGERY_SOURCES, SPLITS, Plan, folder_plan, forgery_plan
+from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
 from fsfm_mm.preparation.run import Outcome, prepare
 from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.sources.forgeries import (
+    FORGERY_SOURCES,
+    SPLITS,
+    Listing,
+    folder_listing,
+    forgery_listing,
+)
 
 EPILOG = f"""\
 examples:
@@ -87,7 +93,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
+def plan_of(args: argparse.Namespace) -> Listing:
     """The work that the command line asks for.
 
     Raises:
@@ -104,11 +110,11 @@ def plan_of(args: argparse.Namespace) -> Plan:
         if options:
             named = ', '.join(f'--{name.replace("_", "-")}' for name in options)
             raise ValueError(f'folders: {named} belongs to a published set.')
-        return folder_plan(args.source, args.splits or (), args.frames, args.real_frames)
-    return forgery_plan(args.set, args.source, args.splits, args.frames, args.real_frames, options)
+        return folder_listing(args.source, args.splits or (), args.frames, args.real_frames)
+    return forgery_listing(args.set, args.source, args.splits, args.frames, args.real_frames, options)
 
 
-def tell_plan(args: argparse.Namespace, plan: Plan) -> None:
+def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
     """Print how many videos there are, and what differs from the published numbers."""
     named = NAMED_SETS.get(args.set)
     for (split, folder), count in sorted(plan.videos.items()):

@@ -28,11 +28,10 @@ from fsfm_mm.preparation.command_line import (
     tell_outcome,
     with_weights,
 )
-from fsfm_mm.preparation.faces import CROP_MARGIN
-from fsfm_mm.preparation.finish import STATISTICS_FILE
-from fsfm_mm.preparation.run import Outcome, prepare
+from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
+from fsfm_mm.preparation.run import STATISTICS_FILE, Outcome, prepare
 from fsfm_mm.preparation.settings import WRITERS, Settings
-from fsfm_mm.preparation.sources import find_items
+from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.writers.folders import CHROMA
 
 EPILOG = f"""\

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.preparation.faces import Face
+from fsfm_mm.preparation.detectors.faces import Face
 
 
 class FaceDetector(abc.ABC):

@@ -29,7 +29,7 @@ class FaceParser(abc.ABC):
         Args:
             crops: uint8 (S, S, 3) BGR each, all of one size.
             landmarks: For each crop its five points (5, 2) in the crop's pixels
-                (see :class:`fsfm_mm.preparation.faces.Face`), or None.
+                (see :class:`fsfm_mm.preparation.detectors.faces.Face`), or None.
 
         Returns:
             For each crop uint8 (S, S), labels 0..10; None where this crop cannot be parsed (e.g. the parser

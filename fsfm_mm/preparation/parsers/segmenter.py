@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fsfm_mm.preparation.label_maps import label_table
 from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.parsers.label_maps import label_table
 from fsfm_mm.preparation.parsers.neural import as_planes, pick_device, reading_torchscript
 from fsfm_mm.registry import FACE_PARSERS
 
@@ -38,7 +38,7 @@ class SegmenterParser(FaceParser):
 
     Args:
         weights: File of the network.
-        label_map: LaPa's name for each of its classes, see :func:`fsfm_mm.preparation.label_maps.label_table`:
+        label_map: LaPa's name for each of its classes, see :func:`fsfm_mm.preparation.parsers.label_maps.label_table`:
             a dict, or 'lapa', 'celebamask' or 'facer'.
         label_names: Names of its classes in its order, where ``label_map`` goes by names.
         format: 'torchscript' or 'onnx'; None goes by the file's ending.

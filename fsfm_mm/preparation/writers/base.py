@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 
 
 @dataclass

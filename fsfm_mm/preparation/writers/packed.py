@@ -22,7 +22,7 @@ from fsfm_mm.datasets.packed_format import (
 )
 from fsfm_mm.files import replacing, write_atomically
 from fsfm_mm.ops.region_tables import patch_labels
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
 from fsfm_mm.preparation.writers.folders import check_jpeg, encode_image
 

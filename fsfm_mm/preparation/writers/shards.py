@@ -24,7 +24,7 @@ from fsfm_mm.datasets.shard_format import (
     shard_key,
 )
 from fsfm_mm.files import replacing, write_atomically
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
 from fsfm_mm.preparation.writers.folders import check_jpeg, encode_image, encode_map
 

@@ -6,7 +6,7 @@ import numpy as np
 from face_files import COLOURS, label_map
 
 from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, LoadFace, PackFaces, ResizeFace
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.preparation.writers.folders import FoldersWriter
 from fsfm_mm.preparation.writers.packed import PackedWriter

@@ -14,10 +14,10 @@ from mmengine.logging import MMLogger
 
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledDataset, LabelledFaces, NamedForgerySet
 from fsfm_mm.datasets.labelled.base import class_of_folder, one_of, quoted
-from fsfm_mm.preparation.checks.expected import Expected
-from fsfm_mm.preparation.checks.report import Report
-from fsfm_mm.preparation.checks.stored import stored_formats
-from fsfm_mm.preparation.forgeries import FORGERY_SOURCES
+from fsfm_mm.doctor.expected import Expected
+from fsfm_mm.doctor.report import Report
+from fsfm_mm.doctor.stored import stored_formats
+from fsfm_mm.preparation.sources.forgeries import FORGERY_SOURCES
 
 CLASSES = ('fake', 'real')
 POSITIVE = 'real'

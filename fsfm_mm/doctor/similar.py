@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.preparation.checks.lookalikes import find_lookalikes
-from fsfm_mm.preparation.checks.report import Report, Sample, number_of
-from fsfm_mm.preparation.checks.scanning import Scan
+from fsfm_mm.doctor.lookalikes import find_lookalikes
+from fsfm_mm.doctor.report import Report, Sample, number_of
+from fsfm_mm.doctor.scanning import Scan
 
 #: Pairs that the page may show.
 MAX_PAIRS = 200

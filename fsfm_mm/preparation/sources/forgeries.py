@@ -11,7 +11,7 @@ from fsfm_mm.datasets.labelled.base import class_of_folder, one_of, quoted
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS, Video, find_originals
 from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS, check_options
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
-from fsfm_mm.preparation.items import FrameChoice, Item
+from fsfm_mm.preparation.sources.items import FrameChoice, Item
 
 CLASSES = ('fake', 'real')
 SPLITS = ('train', 'val', 'test')
@@ -83,7 +83,7 @@ FORGERY_SOURCES: dict[str, ForgerySource] = {
 
 
 @dataclass
-class Plan:
+class Listing:
     """What is to be prepared of a set.
 
     Attributes:
@@ -104,14 +104,14 @@ class Plan:
         self.videos[split, folder] = self.videos.get((split, folder), 0) + 1
 
 
-def forgery_plan(
+def forgery_listing(
     name: str,
     root: str,
     splits: Sequence[str] | None = None,
     frames: FrameChoice = ALL_OVER,
     real_frames: int | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Plan:
+) -> Listing:
     """List the work on a published set, by its official split files.
 
     Results are named ``{split}/{class folder}/{video}_frame_{index}``: what ``LabelledFaces`` reads.
@@ -135,22 +135,22 @@ def forgery_plan(
         raise ValueError(f'{name} has pictures, no videos: leave out --frames and --real-frames.')
     find = {'find': find_originals} if source.videos else {}
     real = _real_frames(source, frames, real_frames, options or {})
-    plan = Plan()
+    listing = Listing()
     if source.videos and frames.mode == 'count':
-        plan.frames = {'fake': frames.value, 'real': real.value}
+        listing.frames = {'fake': frames.value, 'real': real.value}
     for split in splits or source.splits:
         one_of(f'the split of {name}', split, source.splits)
         videos = named.rule(root, split, **find, **(options or {}))
         for video in videos:
             wanted = real if video.class_name == 'real' else frames
-            _add_video(plan, source, root, split, video, wanted if source.videos else None)
+            _add_video(listing, source, root, split, video, wanted if source.videos else None)
         if videos and not any(video.frames for video in videos):
             raise ValueError(
                 f'{root}: none of the {len(videos)} videos of the split {split} is there, for instance '
                 f'{quoted([video.name for video in videos[:3]])}.'
             )
-    refuse_same_keys(plan.items)
-    return plan
+    refuse_same_keys(listing.items)
+    return listing
 
 
 def _real_frames(
@@ -165,11 +165,11 @@ def _real_frames(
 
 
 def _add_video(
-    plan: Plan, source: ForgerySource, root: str, split: str, video: Video, frames: FrameChoice | None
+    listing: Listing, source: ForgerySource, root: str, split: str, video: Video, frames: FrameChoice | None
 ) -> None:
     folder = source.folder(video.name, video.class_name)
     if not video.frames:
-        plan.missing.append(f'{split}/{video.name}')
+        listing.missing.append(f'{split}/{video.name}')
         return
     parts = video.name.split('/')
     video_name = '/'.join(parts[-1:] if source.below is None else parts[source.below :])
@@ -177,8 +177,8 @@ def _add_video(
         # a video that is there as pictures: their own numbers where they have some
         end = f'_frame_{_number(path, number)}' if frames is None and source.crops else ''
         item = Item(os.path.join(root, path), path, 0, f'{split}/{folder}/{video_name}{end}', frames)
-        plan.items.append(item)
-    plan.videos[split, folder] = plan.videos.get((split, folder), 0) + 1
+        listing.items.append(item)
+    listing.videos[split, folder] = listing.videos.get((split, folder), 0) + 1
 
 
 def _number(path: str, number: int) -> str:
@@ -201,9 +201,9 @@ def refuse_same_keys(items: Sequence[Item]) -> None:
             )
 
 
-def folder_plan(
+def folder_listing(
     root: str, wanted: Sequence[str] = (), frames: FrameChoice = ALL_OVER, real_frames: int | None = None
-) -> Plan:
+) -> Listing:
     """List the work on own videos and pictures in ``real*`` and ``fake*`` folders.
 
     Args:
@@ -228,7 +228,7 @@ def folder_plan(
     if gone:
         raise ValueError(f'{root}: no folder {quoted(gone)}; the splits there are {quoted(splits)}.')
     real = frames if real_frames is None else _real_frames(ForgerySource(SPLITS), frames, real_frames, {})
-    plan = Plan()
+    listing = Listing()
     places = [(s, os.path.join(root, s)) for s in splits if not wanted or s in wanted]
     for name, base in places or [((*wanted, 'test')[0], root)]:
         folders = [f for f in sorted(os.listdir(base)) if os.path.isdir(os.path.join(base, f))]
@@ -245,8 +245,8 @@ def folder_plan(
                 source = os.path.relpath(os.path.join(base, folder, path), root).replace(os.sep, '/')
                 key = f'{name}/{folder}/{os.path.splitext(path)[0]}'
                 item = Item(os.path.join(base, folder, path), source, 0, key, of_video if is_video else None)
-                plan.add(item, name, folder)
-    if not plan.items:
+                listing.add(item, name, folder)
+    if not listing.items:
         raise ValueError(f'{root}: no videos or pictures in its class folders.')
-    refuse_same_keys(plan.items)
-    return plan
+    refuse_same_keys(listing.items)
+    return listing

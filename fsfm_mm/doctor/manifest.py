@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fsfm_mm.preparation.checks.report import Report, Table, number_of
-from fsfm_mm.preparation.records import FAILURES, STATUSES, FaceRecord
-from fsfm_mm.preparation.sources import SUMMARY_FILE, WORK_FOLDER
+from fsfm_mm.doctor.report import Report, Table, number_of
+from fsfm_mm.preparation.manifest import FAILURES, STATUSES, FaceRecord
+from fsfm_mm.preparation.sources.finding import SUMMARY_FILE, WORK_FOLDER
 
 MANIFEST = 'manifest.jsonl'
 

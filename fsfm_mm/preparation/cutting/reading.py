@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from fsfm_mm.preparation.items import FrameChoice
 from fsfm_mm.preparation.opencv_log import only_errors
-from fsfm_mm.preparation.sources import printable
+from fsfm_mm.preparation.sources.finding import printable
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 #: More pixels than this are taken for an attack on the memory; 179 million, PIL's own limit.
 MAX_PIXELS = 178_956_970

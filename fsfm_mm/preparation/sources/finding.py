@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fsfm_mm.datasets.listing import VIDEO_EXTENSIONS, list_files
-from fsfm_mm.preparation.items import FrameChoice, Item
+from fsfm_mm.preparation.sources.items import FrameChoice, Item
 
 #: Extensions of pictures, lower case; names are compared without regard to case.
 PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')

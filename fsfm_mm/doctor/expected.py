@@ -10,7 +10,7 @@ from typing import Any
 from fsfm_mm.datasets.labelled.base import one_of
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
 from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
-from fsfm_mm.preparation.forgeries import ALL_OVER, FORGERY_SOURCES
+from fsfm_mm.preparation.sources.forgeries import ALL_OVER, FORGERY_SOURCES
 
 #: Family of names -> pattern of a video's own name (without folders); every group is a person.
 IDENTITY_PATTERNS = {

@@ -8,9 +8,9 @@ import pytest
 from checked_sets import drawn, labelled_set, write_picture
 
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
-from fsfm_mm.preparation.checks import Report, check_labelled, expected_set, expected_sets, kind_of
-from fsfm_mm.preparation.checks.expected import guess_identity, people_of
-from fsfm_mm.preparation.checks.labelled import check_videos
+from fsfm_mm.doctor import Report, check_labelled, expected_set, expected_sets, kind_of
+from fsfm_mm.doctor.expected import guess_identity, people_of
+from fsfm_mm.doctor.labelled import check_videos
 
 CLEAN = {
     'train/real': ['a', 'b'],
@@ -179,7 +179,7 @@ def test_published_counts(tmp_path):
 
 
 def test_published_counts_are_met(tmp_path, monkeypatch):
-    from fsfm_mm.preparation.checks import expected as module
+    from fsfm_mm.doctor import expected as module
 
     monkeypatch.setattr(module.Expected, 'videos', lambda self, split: {'test': 2}[split])
     monkeypatch.setattr(module.Expected, 'frames', lambda self, class_name: 3)

@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fsfm_mm.preparation.checks.expected import Expected, check_pattern, guess_identity, people_of
-from fsfm_mm.preparation.checks.listing import CLASSES, POSITIVE, list_splits
-from fsfm_mm.preparation.checks.manifest import MANIFEST, check_finished, check_manifest
-from fsfm_mm.preparation.checks.pretraining import (
+from fsfm_mm.doctor.expected import Expected, check_pattern, guess_identity, people_of
+from fsfm_mm.doctor.listing import CLASSES, POSITIVE, list_splits
+from fsfm_mm.doctor.manifest import MANIFEST, check_finished, check_manifest
+from fsfm_mm.doctor.pretraining import (
     Owners,
     check_collisions,
     report_problems,
     spread_samples,
 )
-from fsfm_mm.preparation.checks.report import Report, Table, few, number_of
-from fsfm_mm.preparation.checks.scanning import FileSource, Source, scan
-from fsfm_mm.preparation.checks.similar import report_lookalikes
+from fsfm_mm.doctor.report import Report, Table, few, number_of
+from fsfm_mm.doctor.scanning import FileSource, Source, scan
+from fsfm_mm.doctor.similar import report_lookalikes
 
 #: From this ratio of the larger to the smaller class on, the imbalance is worth a note.
 IMBALANCE = 3.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fsfm_mm.preparation.checks.report import Report, Sample
-from fsfm_mm.preparation.checks.scanning import Source
+from fsfm_mm.doctor.report import Report, Sample
+from fsfm_mm.doctor.scanning import Source
 from fsfm_mm.visualization import HtmlPage, fit, label_legend, overlay_labels
 
 #: Side of the pictures in pixels.

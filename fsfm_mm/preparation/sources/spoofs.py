@@ -13,9 +13,9 @@ from fsfm_mm.datasets.labelled.base import one_of, quoted
 from fsfm_mm.datasets.labelled.lists import inside, read_lines
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.forgeries import CLASSES, Plan, refuse_same_keys
-from fsfm_mm.preparation.items import FrameChoice, Item
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.sources.forgeries import CLASSES, Listing, refuse_same_keys
+from fsfm_mm.preparation.sources.items import FrameChoice, Item
 
 #: Face chips of the published protocols: the box enlarged by .37 (MTCNN's margin), 224 pixels.
 SPOOF_MARGIN = 1.37
@@ -84,7 +84,7 @@ RULES: dict[str, Rule] = {
 EXPECTED = {name: str(rule.__doc__).partition(': ')[2] for name, rule in RULES.items()}
 
 
-def spoof_plan(root: str, domain: str, protocol: str = 'MCIO', rule: str | None = None) -> Plan:
+def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | None = None) -> Listing:
     """List the work on a set as it was downloaded.
 
     Results are named ``{train,test}/{real,fake}/{video}`` and the protocol's frame ending, and belong into
@@ -104,24 +104,24 @@ def spoof_plan(root: str, domain: str, protocol: str = 'MCIO', rule: str | None 
     one_of('the rule', rule, tuple(RULES))
     if not os.path.isdir(root):
         raise ValueError(f'{root}: no such folder.')
-    plan = Plan()
+    listing = Listing()
     videos: dict[tuple[str, str], set[str]] = defaultdict(set)
     for path in list_files(root, VIDEO_EXTENSIONS + (IMAGE_EXTENSIONS if rule == 'folders' else ())):
         place = RULES[rule](root, path)
         if place is None:
             continue
         item = _item(root, path, protocol, place)
-        plan.items.append(item)
+        listing.items.append(item)
         videos[place].add(item.key if item.frames else _video_of_frame(item.key, protocol, item.path))
-    refuse_same_keys(plan.items)
-    plan.videos = {place: len(names) for place, names in videos.items()}
-    found = {name for _, name in plan.videos}
+    refuse_same_keys(listing.items)
+    listing.videos = {place: len(names) for place, names in videos.items()}
+    found = {name for _, name in listing.videos}
     if found != set(CLASSES):
         raise ValueError(
             f'{root}: found videos of {quoted(sorted(found)) or "no class"}, but expected real and fake ones as '
             f'{rule} has them: {EXPECTED[rule]}'
         )
-    return plan
+    return listing
 
 
 def _item(root: str, path: str, protocol: str, place: tuple[str, str]) -> Item:
@@ -159,7 +159,7 @@ def _video_of_frame(stem: str, protocol: str, place: str) -> str:
     return match['video']
 
 
-def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> Plan:
+def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> Listing:
     """List the pictures that a protocol's own lists name, and the frames that these imply.
 
     Args:
@@ -176,7 +176,7 @@ def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> P
             none of the pictures is there.
     """
     names = PROTOCOLS[protocol]
-    plan = Plan()
+    listing = Listing()
     seen: set[str] = set()
     for split in _LISTED:
         for name in CLASSES:
@@ -187,29 +187,29 @@ def listed_plan(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> P
                 video = _video_of_frame(stem, protocol, f'{file}:{number}')
                 # of a shot only the picture itself is used
                 for frame in [stem.removeprefix(video)] if split == 'shot' else names.frames:
-                    _add_listed(plan, root, domain, f'{video}{frame}', ending, seen)
-                plan.videos[split, name] = plan.videos.get((split, name), 0) + 1
-    if not plan.videos:
+                    _add_listed(listing, root, domain, f'{video}{frame}', ending, seen)
+                listing.videos[split, name] = listing.videos.get((split, name), 0) + 1
+    if not listing.videos:
         raise ValueError(
             f'{lists}: no lists {domain}_{{real,fake}}_{{train,test,shot}}.txt with a line in them.'
         )
-    if not plan.items:
+    if not listing.items:
         raise ValueError(
-            f'{root}: none of the {len(plan.missing)} listed pictures is there, such as {plan.missing[0]}.'
+            f'{root}: none of the {len(listing.missing)} listed pictures is there, such as {listing.missing[0]}.'
         )
-    return plan
+    return listing
 
 
-def _add_listed(plan: Plan, root: str, domain: str, stem: str, ending: str, seen: set[str]) -> None:
+def _add_listed(listing: Listing, root: str, domain: str, stem: str, ending: str, seen: set[str]) -> None:
     if stem in seen:
         return
     seen.add(stem)
     path = stem + ending
     if not os.path.isfile(os.path.join(root, path)):
-        plan.missing.append(path)
+        listing.missing.append(path)
         return
     key = stem.removeprefix('frame/').removeprefix(f'{domain}/')
-    plan.items.append(Item(os.path.join(root, path), path, 0, key))
+    listing.items.append(Item(os.path.join(root, path), path, 0, key))
 
 
 def write_lists(

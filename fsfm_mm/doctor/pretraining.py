@@ -11,18 +11,18 @@ import numpy as np
 
 from fsfm_mm.datasets.labelled.base import video_of
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
-from fsfm_mm.preparation.checks.lookalikes import FLAT
-from fsfm_mm.preparation.checks.manifest import (
+from fsfm_mm.doctor.lookalikes import FLAT
+from fsfm_mm.doctor.manifest import (
     MANIFEST,
     check_finished,
     check_manifest,
     check_stored_manifest,
 )
-from fsfm_mm.preparation.checks.report import Report, Sample, Table, number_of
-from fsfm_mm.preparation.checks.scanning import FileSource, Scan, Source, scan
-from fsfm_mm.preparation.checks.similar import report_lookalikes
-from fsfm_mm.preparation.checks.stored import open_stored, stored_formats
-from fsfm_mm.preparation.sources import SUMMARY_FILE
+from fsfm_mm.doctor.report import Report, Sample, Table, number_of
+from fsfm_mm.doctor.scanning import FileSource, Scan, Source, scan
+from fsfm_mm.doctor.similar import report_lookalikes
+from fsfm_mm.doctor.stored import open_stored, stored_formats
+from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.regions import FACIAL_REGIONS, LABEL_NAMES, REGION_ORDER
 
 _WHAT_TO_DO = {

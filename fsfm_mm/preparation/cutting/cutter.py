@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from fsfm_mm.preparation.cutting.reading import UnreadableError, read_frames, read_picture
+from fsfm_mm.preparation.cutting.tracks import choose_track
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.faces import Face, choose_faces, crop_square, cut_out, landmarks_in
-from fsfm_mm.preparation.items import Item
-from fsfm_mm.preparation.reading import UnreadableError, read_frames, read_picture
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.detectors.faces import Face, choose_faces, crop_square, cut_out, landmarks_in
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.settings import Settings
-from fsfm_mm.preparation.tracks import choose_track
+from fsfm_mm.preparation.sources.items import Item
 
 T = TypeVar('T')
 #: What is read of a video before its frames are searched for faces, at most.

@@ -13,7 +13,7 @@ from fsfm_mm.datasets.shard_format import FOLDER as SHARDS
 from fsfm_mm.datasets.shard_format import ShardSet
 from fsfm_mm.datasets.sharded_faces import ShardedFaces
 from fsfm_mm.datasets.transforms import BrokenSampleError
-from fsfm_mm.preparation.checks.scanning import Opened
+from fsfm_mm.doctor.scanning import Opened
 
 #: Folder below the data set -> what reads it.
 _READERS: dict[str, type[PackedFaces] | type[ShardedFaces]] = {PACKED: PackedFaces, SHARDS: ShardedFaces}

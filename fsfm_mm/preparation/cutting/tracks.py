@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from fsfm_mm.preparation.faces import CHOICES, Face
+from fsfm_mm.preparation.detectors.faces import CHOICES, Face
 
 #: The largest dissimilarity at which two faces may be one person, see :func:`dissimilarity`. Chosen frames lie
 #: seconds apart, so people move: two widths of a face, or from half to double the size and one width.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from checked_sets import drawn
 
-from fsfm_mm.preparation.checks.lookalikes import describe, find_lookalikes, near_pairs
+from fsfm_mm.doctor.lookalikes import describe, find_lookalikes, near_pairs
 
 
 @pytest.mark.parametrize('skewed', [False, True])

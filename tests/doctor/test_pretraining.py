@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from checked_sets import drawn, pretraining_set, write_map, write_picture
 
-from fsfm_mm.preparation.checks import Report, check_pretraining, report_page
-from fsfm_mm.preparation.checks.manifest import read_manifest
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.doctor import Report, check_pretraining, report_page
+from fsfm_mm.doctor.manifest import read_manifest
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.regions import LABEL_NAMES
 
 
