@@ -11,7 +11,7 @@ MAX_LINES = 400
 
 #: A component imports from the rows above its own and from itself, never from its neighbours in a row.
 LAYERS = (
-    ('version', '_startup', 'regions', 'schedules', 'statistics', 'structures', 'files'),
+    ('version', '_startup', 'regions', 'schedules', 'statistics', 'structures', 'text', 'files'),
     ('ops',),
     ('registry',),
     ('evaluation',),

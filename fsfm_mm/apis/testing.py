@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,24 @@ from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.evaluation import (
     ScoreTable,
-    antispoofing,
     auc,
     average_precision,
     bootstrap_interval,
     eer,
     select_threshold,
+    tpr_at_fpr,
 )
+from fsfm_mm.evaluation.functional import Metric
 from fsfm_mm.evaluation.metrics import ScoreMetric
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
 
 #: Metrics that get a confidence interval: last part of their name to their function.
-INTERVAL_METRICS: dict[str, Callable[..., float]] = {
+INTERVAL_METRICS: dict[str, Metric] = {
     'AUC': auc,
     'EER': eer,
     'AP': average_precision,
-    'TPR@FPR=1%': functools.partial(antispoofing.tpr_at_fpr, max_fpr=0.01),
+    'TPR@FPR=1%': functools.partial(tpr_at_fpr, max_fpr=0.01),
 }
 
 

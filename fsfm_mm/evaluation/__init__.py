@@ -1,32 +1,28 @@
 """Evaluation: metrics as pure functions, MMEngine's metrics over them, confidence intervals and score tables."""
 
-from fsfm_mm.evaluation.antispoofing import (
-    ThresholdedHTER,
-    acer,
-    antispoof_metrics,
-    apcer,
-    bpcer,
-    hter,
-    hter_at_target_eer,
-    tpr_at_fpr,
-)
 from fsfm_mm.evaluation.bootstrap import Interval, bootstrap_interval
 from fsfm_mm.evaluation.functional import (
-    VideoScores,
+    Curve,
+    ThresholdedHTER,
     accuracy,
+    acer,
+    apcer,
     auc,
     average_precision,
     balanced_accuracy,
+    bpcer,
     cross_entropy,
     eer,
-    forgery_metrics,
     fpr_on_reals,
-    video_scores,
+    hter,
+    hter_at_target_eer,
+    roc_curve,
+    tpr_at_fpr,
 )
 from fsfm_mm.evaluation.metrics import AntiSpoofMetric, ForgeryMetric, ScoreMetric
 from fsfm_mm.evaluation.report import ScoreReport
-from fsfm_mm.evaluation.roc import Curve, roc_curve
-from fsfm_mm.evaluation.score_table import SampleScore, ScoreTable
+from fsfm_mm.evaluation.score_table import SampleScore, ScoreTable, VideoScores, video_scores
+from fsfm_mm.evaluation.summaries import antispoof_metrics, forgery_metrics
 from fsfm_mm.evaluation.thresholds import select_threshold
 
 __all__ = [
