@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'fsfm_mm'
 FILES = sorted(PACKAGE.rglob('*.py'))
-MAX_LINES = 300
+MAX_LINES = 400
 
 #: A component imports from the rows above its own and from itself, never from its neighbours in a row.
 LAYERS = (
@@ -25,7 +25,7 @@ LAYERS = (
 )
 LEVEL = {component: level for level, row in enumerate(LAYERS) for component in row}
 #: Pairs that do not know each other, although one stands above the other.
-STRANGERS = {('models', 'datasets')}
+STRANGERS = {('models', 'datasets'), ('checkpoints', 'engine')}
 #: Folders of the project that the package, once installed, cannot see.
 OUTSIDE = {'tools', 'tests', 'configs', 'docs', 'benchmarks'}
 
@@ -91,6 +91,9 @@ def test_no_file_is_too_long(file):
         ('datasets', 'from fsfm_mm.models import necks', ['fsfm_mm.models']),
         ('apis', 'from fsfm_mm.checkpoints import from_reference', []),
         ('checkpoints', 'from fsfm_mm.apis import testing', ['fsfm_mm.apis']),
+        ('checkpoints', 'from fsfm_mm.engine.stopping import x', ['fsfm_mm.engine.stopping']),
+        ('engine', 'from fsfm_mm.checkpoints import read_card', ['fsfm_mm.checkpoints']),
+        ('files', 'from fsfm_mm import statistics', ['fsfm_mm.statistics']),
         ('engine', "importlib.import_module('fsfm_mm.apis')", ['fsfm_mm.apis']),
         ('engine', 'from tools.train import main\nimport tests.golden', ['tools.train', 'tests.golden']),
         ('models', 'from fsfm_mm.models.layers import Block\nimport torch', []),

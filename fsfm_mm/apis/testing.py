@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import check_model
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.evaluation import (
     ScoreTable,
@@ -28,6 +27,7 @@ from fsfm_mm.evaluation import (
     select_threshold,
 )
 from fsfm_mm.evaluation.metrics import ScoreMetric
+from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
 

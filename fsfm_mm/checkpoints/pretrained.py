@@ -15,8 +15,8 @@ from torch import nn
 from fsfm_mm.checkpoints.card import ModelCard, read_card
 from fsfm_mm.checkpoints.convert import convert, state_dict_of
 from fsfm_mm.checkpoints.convert_file import card_of
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
+from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.statistics import resolve_stats
 
 PREFIX = 'backbone.'
@@ -69,7 +69,7 @@ def load_pretrained_backbone(
         backbone: E.g. ``classifier.backbone``; changed in place, or not at all on an error.
         path: A checkpoint file, or a name of the zoo, which is then fetched and converted.
         source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
-        trust: See :func:`~fsfm_mm.checkpoints.loading.load_checkpoint_file`.
+        trust: See :func:`~fsfm_mm.files.checkpoint_reading.load_checkpoint_file`.
 
     Returns:
         The card of the checkpoint, or None where it has none.
@@ -124,7 +124,7 @@ class PretrainedBackboneInit:
 
     mmengine's ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` still works, but it only
     logs keys that do not match; outside of ``tools/train.py`` it also unpickles without limits what
-    weights-only unpickling refuses (:func:`~fsfm_mm.checkpoints.load_safely` prevents that).
+    weights-only unpickling refuses (:func:`~fsfm_mm.engine.third_party.load_safely` prevents that).
 
     Args:
         checkpoint: See :func:`load_pretrained_backbone`, as are the others.

@@ -19,7 +19,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
 from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
-from fsfm_mm.engine.stopping import ResumeError
+from fsfm_mm.files.stopping import StoppedError
 
 #: Where all of this is kept in a checkpoint.
 RUN_STATE = 'run_state'
@@ -78,10 +78,10 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
     epoch goes on at the same share of it.
 
     Raises:
-        ResumeError: When the checkpoint holds weights only, is of another model, or is past the end of this run.
+        StoppedError: When the checkpoint holds weights only, is of another model, or is past the end of this run.
     """
     if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
-        raise ResumeError(
+        raise StoppedError(
             'the checkpoint to resume holds weights only, no optimiser state: resume epoch_N.pth or iter_N.pth, or '
             'start a new run from these weights with --cfg-options load_from=FILE.'
         )
@@ -116,7 +116,7 @@ def _refuse_another_model(runner: Any, checkpoint: dict) -> None:
     }
     found = [f'{len(keys)} {what}, e.g. {keys[0]}' for what, keys in kinds.items() if keys]
     if found:
-        raise ResumeError(
+        raise StoppedError(
             f"the checkpoint to resume is of another model than this config's ({'; '.join(found)}): resume it with its "
             'own config, or start a new run from its weights with --cfg-options load_from=FILE.'
         )
@@ -127,7 +127,7 @@ def _refuse_an_end_that_is_past(runner: Any, meta: dict) -> None:
     done, end = (meta['epoch'], runner.max_epochs) if by_epoch else (meta['iter'], runner.max_iters)
     if done > end:
         unit = 'epochs' if by_epoch else 'iters'
-        raise ResumeError(
+        raise StoppedError(
             f'the checkpoint to resume has {done} {unit} behind it, but train_cfg.max_{unit} is {end}: give it a '
             'larger value, or resume an earlier checkpoint.'
         )

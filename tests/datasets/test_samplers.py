@@ -154,7 +154,7 @@ from mmengine.dist import all_gather_object, get_rank
 from mmengine.dataset import ConcatDataset, pseudo_collate
 from torch.utils.data import DataLoader
 from fsfm_mm.datasets import DomainBalancedSampler, GeneratedForgeries
-from fsfm_mm.engine.processes import join_with_gloo
+from fsfm_mm.engine.launch import join_with_gloo
 join_with_gloo(Config(dict(launcher='pytorch')))
 keys = ('img_path', 'domain', 'class_name')
 pipeline = [dict(type='PackInputs', meta_keys=keys)]
