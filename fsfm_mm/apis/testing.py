@@ -27,6 +27,7 @@ from fsfm_mm.evaluation import (
     select_threshold,
 )
 from fsfm_mm.evaluation.metrics import ScoreMetric
+from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
@@ -61,13 +62,8 @@ def load_classifier(
     settings = cfg.model.copy()
     settings.backbone = {**settings.backbone, 'init_cfg': None}
     model = MODELS.build(settings)
-    own = model.state_dict()
-    wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
-    missing = [key for key in own if key not in state]
-    unexpected = [key for key in state if key not in own]
-    if missing or unexpected or wrong:
-        parts = (('missing', missing), ('not in the model', unexpected), ('of another shape', wrong))
-        found = '; '.join(f'{len(keys)} {what}, e.g. {keys[:3]}' for what, keys in parts if keys)
+    found = mismatch(model.state_dict(), state, most=3)
+    if found:
         raise ValueError(f"{checkpoint} does not hold this config's model: {found}.")
     model.load_state_dict(state)
     card = content.get('card')

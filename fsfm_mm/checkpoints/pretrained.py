@@ -16,6 +16,7 @@ from fsfm_mm.checkpoints.card import ModelCard, read_card
 from fsfm_mm.checkpoints.convert import convert, state_dict_of
 from fsfm_mm.checkpoints.convert_file import card_of
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
+from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.statistics import resolve_stats
 
@@ -88,31 +89,18 @@ def load_pretrained_backbone(
     state = pretrained_backbone(content, keep_norm='norm.weight' in own)
     if 'fc_norm.weight' not in own:
         state = {key: value for key, value in state.items() if not key.startswith('fc_norm.')}
-    _check_match(own, state, path)
+    needed = {key: value for key, value in own.items() if key in state or not key.startswith('fc_norm.')}
+    # the position table may have another length, which the backbone interpolates, but no other width
+    given = {key: needed[key] if _can_resize(key, value, needed) else value for key, value in state.items()}
+    found = mismatch(needed, given, extra='unexpected')
+    if found:
+        raise ValueError(f'{path} does not fit this backbone: {found}.')
     backbone.load_state_dict(state, strict=False)
     return card
 
 
-def _check_match(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Any) -> None:
-    missing = [key for key in own if key not in state and not key.startswith('fc_norm.')]
-    unexpected = [key for key in state if key not in own]
-    # the position table may have another length, which the backbone interpolates, but no other width
-    shapes = [
-        f'{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}'
-        for key, value in state.items()
-        if key in own and value.shape != own[key].shape and not _can_resize(key, value, own[key])
-    ]
-    parts = [
-        f'{len(names)} {what}: {", ".join(names[:8])}{" ..." if len(names) > 8 else ""}'
-        for what, names in (('missing', missing), ('unexpected', unexpected), ('of another shape', shapes))
-        if names
-    ]
-    if parts:
-        raise ValueError(f'{path} does not fit this backbone: {"; ".join(parts)}.')
-
-
-def _can_resize(key: str, loaded: torch.Tensor, own: torch.Tensor) -> bool:
-    if key != 'pos_embed' or loaded.shape[-1] != own.shape[-1]:
+def _can_resize(key: str, loaded: torch.Tensor, own: Mapping[str, torch.Tensor]) -> bool:
+    if key != 'pos_embed' or key not in own or loaded.shape[-1] != own[key].shape[-1]:
         return False
     side = round((loaded.shape[1] - 1) ** 0.5)
     return side * side + 1 == loaded.shape[1]
