@@ -118,15 +118,17 @@ def test_every_checkpoint_is_written_so():
     assert isinstance(get_file_backend('anywhere'), AtomicLocalBackend)
 
 
-def test_notes_about_file_clients():
+def test_notes_about_file_clients(monkeypatch):
     logger = MMLogger.get_instance('notes_about_file_clients')
     lines = []
     logger.handlers = [handler := logging.Handler()]
     handler.emit = lambda record: lines.append(record.getMessage().split(' ')[0])
+    monkeypatch.setattr(FileClient, '_instances', {})  # a second one like the first is not made
     FileClient('disk')
     assert sorted(lines) == ['"FileClient"', '"HardDiskBackend"'], 'mmengine notes nothing by itself'
     lines.clear()
     drop_file_client_notes(logger)
+    FileClient._instances.clear()
     FileClient('disk')
     logger.warning('others are shown')
     assert lines == ['others']
