@@ -16,11 +16,11 @@ import torch
 from mmengine.model import PretrainedInit
 from mmengine.runner import CheckpointLoader
 
-from fsfm_mm.checkpoints import load_checkpoint_file, load_safely
+from fsfm_mm.checkpoints import load_checkpoint_file
 from fsfm_mm.datasets import AntiSpoofDataset, FaceListDataset, FaceParsingDataset
 from fsfm_mm.datasets.transforms import LoadFace
-from fsfm_mm.engine.remote import refuse_remote_checkpoints
-from fsfm_mm.engine.stopping import RunStoppedError
+from fsfm_mm.engine.third_party import load_safely, refuse_remote_checkpoints
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.sources.spoofs import protocol_listing
 from fsfm_mm.statistics import load_mean_std
 
@@ -158,7 +158,7 @@ def test_checkpoints_at_an_address(tmp_path, server, request, monkeypatch, way):
     torch.save({'state_dict': Program(tmp_path / 'was_here')}, folder / 'x.pth')
     request.node.bad_file_written()
     refuse_remote_checkpoints()
-    with pytest.raises(RunStoppedError, match='download it first, then name the file') as caught:
+    with pytest.raises(StoppedError, match='download it first, then name the file') as caught:
         if way == 'load_from':
             CheckpointLoader.load_checkpoint(f'{address}/x.pth')
         else:
@@ -172,7 +172,7 @@ def test_no_address_is_fetched(tmp_path, request, monkeypatch, path):
     request.node.bad_file_written()
     monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
     load_safely()
-    with pytest.raises(RunStoppedError, match='download it first'):
+    with pytest.raises(StoppedError, match='download it first'):
         CheckpointLoader.load_checkpoint(path)
 
 

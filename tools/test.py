@@ -18,12 +18,11 @@ from mmengine.registry import init_default_scope
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
 from fsfm_mm.apis.protocols import PROTOCOLS, Evaluation, ProtocolResult
 from fsfm_mm.apis.testing import load_classifier, score_set
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
-from fsfm_mm.checkpoints.saving import save_checkpoint_file
 from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
-from fsfm_mm.engine.launch import start_processes
-from fsfm_mm.engine.processes import leave_processes
+from fsfm_mm.engine.launch import leave_processes, start_processes
 from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config
+from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
+from fsfm_mm.files.checkpoint_writing import save_checkpoint_file
 from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
 
 EPILOG = """\

@@ -15,14 +15,18 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from fsfm_mm.checkpoints import check_whole, last_whole_checkpoint, load_safely
-from fsfm_mm.engine.data_faults import train
-from fsfm_mm.engine.launch import build_runner
-from fsfm_mm.engine.loops import has_begun
-from fsfm_mm.engine.processes import leave_processes
-from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config
-from fsfm_mm.engine.stopping import RunStoppedError, exiting_when_told
-from fsfm_mm.engine.work_dir import holding
+from fsfm_mm.engine.last_checkpoint import choose_checkpoint
+from fsfm_mm.engine.launch import (
+    build_runner,
+    exit_where_settings_are_wrong,
+    leave_processes,
+    train_or_explain,
+)
+from fsfm_mm.engine.saving import holding
+from fsfm_mm.engine.settings import SettingsAction, need, read_config
+from fsfm_mm.engine.stopping import exiting_when_told
+from fsfm_mm.engine.third_party import load_safely
+from fsfm_mm.files.stopping import StoppedError
 
 EPILOG = """\
 examples:
@@ -107,40 +111,12 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def choose_checkpoint(cfg: Config) -> None:
-    """Find the file to resume from, and check that it is whole before anything is built."""
-    if cfg.get('load_from') is None:
-        last = last_whole_checkpoint(cfg.work_dir)
-        cfg.resume, cfg.load_from = last is not None, None if last is None else str(last)
-    elif not Path(cfg.load_from).exists():
-        raise ValueError(f'--resume: there is no checkpoint {cfg.load_from}')
-    else:
-        check_whole(cfg.load_from)
-
-
 def build(args: argparse.Namespace) -> Runner:
     """The run of the arguments; exits with one sentence where they, the settings or the data are wrong."""
     try:
         return build_runner(load_config(args))
     except Exception as error:
         exit_where_settings_are_wrong(error)
-        raise
-
-
-def exit_where_settings_are_wrong(error: Exception) -> None:
-    """Exit with one sentence, where there is one."""
-    sentence = None if isinstance(error, RunStoppedError) else explain_setting(error)
-    if sentence is not None:
-        sys.exit(f'train.py: {sentence}')
-
-
-def train_or_explain(runner: Runner) -> None:
-    """Train; optimiser, schedules and weights are built here, and what is wrong with them is one sentence, too."""
-    try:
-        train(runner)
-    except Exception as error:
-        if not has_begun(runner):
-            exit_where_settings_are_wrong(error)
         raise
 
 
@@ -154,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
             with holding(runner.work_dir):
                 train_or_explain(runner)
         leave_processes()
-    except RunStoppedError as stopped:
+    except StoppedError as stopped:
         print(f'train.py: {stopped}', file=sys.stderr)
         sys.exit(stopped.exit_code)
 

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import check_model
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.evaluation import (
     ScoreTable,
@@ -29,6 +28,8 @@ from fsfm_mm.evaluation import (
 )
 from fsfm_mm.evaluation.functional import Metric
 from fsfm_mm.evaluation.metrics import ScoreMetric
+from fsfm_mm.files.checkpoint_matching import mismatch
+from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
 
@@ -62,13 +63,8 @@ def load_classifier(
     settings = cfg.model.copy()
     settings.backbone = {**settings.backbone, 'init_cfg': None}
     model = MODELS.build(settings)
-    own = model.state_dict()
-    wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
-    missing = [key for key in own if key not in state]
-    unexpected = [key for key in state if key not in own]
-    if missing or unexpected or wrong:
-        parts = (('missing', missing), ('not in the model', unexpected), ('of another shape', wrong))
-        found = '; '.join(f'{len(keys)} {what}, e.g. {keys[:3]}' for what, keys in parts if keys)
+    found = mismatch(model.state_dict(), state, most=3)
+    if found:
         raise ValueError(f"{checkpoint} does not hold this config's model: {found}.")
     model.load_state_dict(state)
     card = content.get('card')

@@ -4,12 +4,11 @@ from fsfm_mm.checkpoints.card import ModelCard, read_card
 from fsfm_mm.checkpoints.card_hook import CardHook, check_model, model_facts, preprocessor_statistics
 from fsfm_mm.checkpoints.convert import ConversionReport, convert
 from fsfm_mm.checkpoints.convert_file import convert_file
-from fsfm_mm.checkpoints.loading import check_whole, load_checkpoint_file
+from fsfm_mm.checkpoints.name_maps import from_reference
 from fsfm_mm.checkpoints.pretrained import load_pretrained_backbone, pretrained_backbone
-from fsfm_mm.checkpoints.reference import from_reference
-from fsfm_mm.checkpoints.resuming import last_whole_checkpoint, load_safely
-from fsfm_mm.checkpoints.saving import save_checkpoint_file
 from fsfm_mm.checkpoints.zoo import fetch, zoo_names
+from fsfm_mm.files.checkpoint_reading import check_whole, load_checkpoint_file
+from fsfm_mm.files.checkpoint_writing import save_checkpoint_file
 
 __all__ = [
     'CardHook',
@@ -21,10 +20,8 @@ __all__ = [
     'convert_file',
     'fetch',
     'from_reference',
-    'last_whole_checkpoint',
     'load_checkpoint_file',
     'load_pretrained_backbone',
-    'load_safely',
     'model_facts',
     'preprocessor_statistics',
     'pretrained_backbone',

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from fsfm_mm.checkpoints.card import ModelCard
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
+from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

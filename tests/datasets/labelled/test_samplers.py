@@ -157,7 +157,7 @@ from mmengine.dataset import ConcatDataset, pseudo_collate
 from torch.utils.data import DataLoader
 from fsfm_mm.datasets import DomainBalancedSampler
 from fsfm_mm.drawn import GeneratedForgeries
-from fsfm_mm.engine.processes import join_with_gloo
+from fsfm_mm.engine.launch import join_with_gloo
 join_with_gloo(Config(dict(launcher='pytorch')))
 keys = ('img_path', 'domain', 'class_name')
 pipeline = [dict(type='PackInputs', meta_keys=keys)]

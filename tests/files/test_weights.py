@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fsfm_mm.files import weights_file
 from fsfm_mm.files.download import cache_folder, download
-from fsfm_mm.preparation.weights import weights_file
 
 CONTENT = b'weights' * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

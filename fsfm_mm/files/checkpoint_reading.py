@@ -1,65 +1,80 @@
-"""Checkpoint files: read without running code that they contain, written whole or not at all."""
+"""Checkpoint files: read without running code that they contain."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import json
 import os
 import pickle
+import pickletools
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import safetensors
 import torch
-from mmengine.logging import HistoryBuffer
 from safetensors.torch import load_file as load_safetensors
-
-from fsfm_mm.checkpoints.pickles import PickleTruncatedError, pickled_globals
 
 ZIP_START = b'PK\x03\x04'
 #: Torch's legacy format begins with a pickled magic number; later protocols put a frame before the number.
 LEGACY_NUMBER = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 LEGACY_START = b'\x80\x02' + LEGACY_NUMBER
-#: What a reader of torch's formats meets where a file ends too early or has been damaged.
-BROKEN_ERRORS = (EOFError, IndexError, KeyError, TypeError, UnicodeDecodeError, RuntimeError, struct.error)
-#: The same where it is a zip archive: a damaged directory sends the reader to any place of the file.
-BROKEN_ZIP_ERRORS = (zipfile.BadZipFile, OSError, *BROKEN_ERRORS)
+#: Pickles at the start of torch's legacy format: magic number, version, system, the object, storage keys.
+MAX_PICKLES = 5
+#: What a reader of any of the formats meets where a file ends too early or has been damaged (a damaged directory
+#: of a zip archive sends it to any place of the file); ``pickle.UnpicklingError`` may also be a refusal.
+BROKEN_ERRORS = (
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnicodeDecodeError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 NUMPY_MAKERS = ('_reconstruct', 'scalar')
-HISTORY_BUFFER = 'mmengine.logging.history_buffer.HistoryBuffer'
 
 
 def _history_method(owner: Any, name: str) -> Any:
     """The one use that mmengine's log buffers make of ``getattr`` in a pickle; no other is allowed."""
+    from mmengine.logging import HistoryBuffer
+
     if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
         raise pickle.UnpicklingError(f'GLOBAL builtins.getattr (for {name!r}) was not an allowed global')
     return getattr(owner, name)
 
 
-def allowed_globals() -> list[Any]:
+@functools.cache
+def allowed_globals() -> tuple[tuple[Any, str], ...]:
     """What a pickle may name besides torch's own list: (object, name in the file).
 
     ``argparse.Namespace`` for the reference's ``args``; numpy numbers and arrays, log buffers and config
     dictionaries for mmengine's own checkpoints. A ``ConfigDict`` becomes a plain dict. mmengine's loader
     also allows ``getattr`` without limits; here it reaches the four methods of a log buffer only.
     """
+    # here, not above: whoever only asks what kind of file something is shall not wait for mmengine
+    from mmengine.logging import HistoryBuffer
+
     arrays = np._core.multiarray  # type: ignore[attr-defined]  # private, and what pickles name
     numbers = ('?', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')
-    return [
+    return (
         (argparse.Namespace, 'argparse.Namespace'),
-        (HistoryBuffer, HISTORY_BUFFER),
+        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (_history_method, 'builtins.getattr'),
         (dict, 'mmengine.config.config.ConfigDict'),
         (np.ndarray, 'numpy.ndarray'),
         (np.dtype, 'numpy.dtype'),
         *((getattr(arrays, f), f'numpy.{c}.multiarray.{f}') for c in ('_core', 'core') for f in NUMPY_MAKERS),
         *((t := type(np.dtype(code)), f'{t.__module__}.{t.__name__}') for code in numbers),
-    ]
+    )
 
 
 def load_checkpoint_file(path: str | os.PathLike, trust: bool = False) -> dict[str, Any]:
@@ -116,7 +131,7 @@ def check_whole(path: str | os.PathLike) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except BROKEN_ZIP_ERRORS as error:
+    except BROKEN_ERRORS as error:
         _cut_short(path, error, error)
     if damaged is not None:
         _cut_short(path, f'the checksum of {damaged} is wrong')
@@ -167,7 +182,7 @@ def _check_zip(path: Path) -> None:
             _cut_short(path, 'the directory at the end of the zip archive is missing')
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except BROKEN_ZIP_ERRORS as error:
+    except BROKEN_ERRORS as error:
         _cut_short(path, error, error)
     names = {entry.filename.rsplit('/', 1)[-1] for entry in entries}
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
@@ -184,7 +199,7 @@ def _check_zip(path: Path) -> None:
 def _load_pickled(path: Path, kind: str, trust: bool) -> Any:
     try:
         # an open file: of a path, torch would believe the ending
-        with open(path, 'rb') as file, torch.serialization.safe_globals(allowed_globals()):
+        with open(path, 'rb') as file, torch.serialization.safe_globals(list(allowed_globals())):
             return torch.load(file, map_location='cpu', weights_only=not trust)
     except pickle.UnpicklingError as error:
         return _explain(path, kind, trust, error)
@@ -196,11 +211,11 @@ def _load_pickled(path: Path, kind: str, trust: bool) -> Any:
 
 def _explain(path: Path, kind: str, trust: bool, error: pickle.UnpicklingError) -> NoReturn:
     """Say whether a pickle was refused or is broken."""
+    message = str(error)
     try:
         names = pickled_globals(_pickle_bytes(path, kind))
-    except (PickleTruncatedError, *BROKEN_ZIP_ERRORS) as broken:
+    except (ValueError, *BROKEN_ERRORS) as broken:
         _cut_short(path, broken, error)
-    message = str(error)
     if trust:
         _cut_short(path, message.split('\n', 1)[0], error)
     match = re.search(r'GLOBAL ([\w.]+)', message)
@@ -215,12 +230,59 @@ def _explain(path: Path, kind: str, trust: bool, error: pickle.UnpicklingError) 
     ) from error
 
 
-def _pickle_bytes(path: Path, kind: str) -> io.BufferedIOBase:
+def _pickle_bytes(path: Path, kind: str) -> BinaryIO:
     if kind == 'legacy':
         return open(path, 'rb')
     with zipfile.ZipFile(path) as archive:
         name = next(name for name in archive.namelist() if name.rsplit('/', 1)[-1] == 'data.pkl')
         return io.BytesIO(archive.read(name))
+
+
+def pickled_globals(stream: BinaryIO) -> list[str]:
+    """Names of the classes and functions that a pickle, or torch's run of five, asks for; nothing of it is run.
+
+    ``torch.serialization.get_unsafe_globals_in_checkpoint`` knows neither the legacy format nor pickles of protocol
+    4, and does not tell a pickle that is cut from a whole one.
+
+    Args:
+        stream: Binary file at the start of the first pickle; it is closed afterwards.
+
+    Returns:
+        'module.name' of each, in order, once.
+
+    Raises:
+        ValueError: Where a pickle ends too early or holds an operation that does not exist.
+    """
+    names: dict[str, None] = {}
+    with stream:
+        for _ in range(MAX_PICKLES):
+            start = stream.tell()
+            if not stream.read(1):
+                break
+            stream.seek(start)
+            try:
+                names.update(dict.fromkeys(_globals_of_one(stream)))
+            except (ValueError, IndexError) as error:
+                raise ValueError(f'its pickle ends early: {error}') from error
+    return list(names)
+
+
+def _globals_of_one(stream: BinaryIO) -> Iterator[str]:
+    strings: list[str] = ['']
+    memo: dict[Any, str] = {}
+    for operation, argument, _ in pickletools.genops(stream):
+        if operation.name == 'GLOBAL':
+            yield str(argument).replace(' ', '.')
+        elif operation.name == 'STACK_GLOBAL':
+            yield '.'.join(strings[-2:])
+        elif operation.name == 'MEMOIZE':
+            memo[len(memo)] = strings[-1]
+        elif operation.name.endswith('PUT'):
+            memo[argument] = strings[-1]
+        elif operation.name.endswith('GET'):
+            strings.append(memo.get(argument, ''))
+        elif isinstance(argument, str):
+            strings.append(argument)
 
 
 def _load_safetensors(path: Path) -> dict[str, Any]:

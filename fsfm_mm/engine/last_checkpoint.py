@@ -6,15 +6,12 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 
-from fsfm_mm.checkpoints.loading import check_whole, load_checkpoint_file
-from fsfm_mm.engine.remote import refuse_remote_checkpoints
 from fsfm_mm.engine.saving import pointed_to
-from fsfm_mm.engine.stopping import RunStoppedError
+from fsfm_mm.files.checkpoint_reading import check_whole
 
 #: Files of a work directory that hold no optimiser state, or that of a run that went wrong.
 NOT_TO_RESUME = ('best_', 'nonfinite_')
@@ -56,20 +53,20 @@ def _candidates(work_dir: Path) -> Iterator[Path]:
     yield from sorted((p for p in others if p != named), key=lambda p: p.stat().st_mtime_ns, reverse=True)
 
 
-def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Read a local file for mmengine, which calls it so: on the CPU, whence it is copied to where it is needed."""
-    try:
-        return load_checkpoint_file(Path(filename).expanduser())
-    except ValueError as error:
-        raise RunStoppedError(str(error)) from error
+def choose_checkpoint(cfg: Config) -> None:
+    """Find the file that a run resumes from, and check that it is whole before anything is built.
 
+    Args:
+        cfg: Config with ``work_dir``; without ``load_from`` it gets the last whole checkpoint there, and where there
+            is none yet, it does not resume.
 
-def load_safely() -> None:
-    """Let mmengine read the checkpoints of this process with ours, and local files only: none can run code.
-
-    mmengine's own loader falls back to full unpickling where the safe one refuses, and those for addresses
-    unpickle without limits. A file that cannot be read, or an address, stops the run with a
-    :class:`~fsfm_mm.engine.stopping.RunStoppedError`.
+    Raises:
+        ValueError: The named checkpoint does not exist or is damaged, or all in the work directory are.
     """
-    refuse_remote_checkpoints()
-    CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+    if cfg.get('load_from') is None:
+        last = last_whole_checkpoint(cfg.work_dir)
+        cfg.resume, cfg.load_from = last is not None, None if last is None else str(last)
+    elif not Path(cfg.load_from).exists():
+        raise ValueError(f'--resume: there is no checkpoint {cfg.load_from}')
+    else:
+        check_whole(cfg.load_from)
