@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from engine_fakes import MARKS, PARSER_MARKS, execution, items_of, picture, settings, tree, write_pictures
 
+from fsfm_mm.files.parallel import StoppedError
 from fsfm_mm.preparation import chunks
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.run import Share, prepare
 from fsfm_mm.preparation.sources.items import Item
-from fsfm_mm.preparation.workers import StoppedError
 from fsfm_mm.preparation.writers.folders import FoldersWriter
 from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.statistics import load_mean_std

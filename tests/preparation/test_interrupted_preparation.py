@@ -12,9 +12,9 @@ from engine_fakes import execution, settings, tree, write_pictures
 from test_engine import FullAfter
 from test_workers import start
 
+from fsfm_mm.files.parallel import StoppedError
 from fsfm_mm.preparation import run as finishing
 from fsfm_mm.preparation.run import Share, prepare
-from fsfm_mm.preparation.workers import StoppedError
 
 
 def whole(tmp_path, items):

@@ -41,7 +41,7 @@ class StandIn(types.ModuleType):
 
     def get(self, reference):
         function, args = self.results[reference]
-        if args[1].number in self.dying:
+        if args[-1].number in self.dying:
             raise self.exceptions.WorkerCrashedError
         return function(*args)
 

@@ -21,8 +21,8 @@ from engine_fakes import (
 )
 from test_engine import by_source
 
+from fsfm_mm.files.parallel import StoppedError
 from fsfm_mm.preparation.run import prepare
-from fsfm_mm.preparation.workers import StoppedError
 
 HERE = Path(__file__).resolve().parent
 
