@@ -11,8 +11,9 @@ MAX_LINES = 400
 
 #: A component imports from the rows above its own and from itself, never from its neighbours in a row.
 LAYERS = (
-    ('version', '_startup', 'regions', 'schedules', 'statistics', 'structures', 'files'),
-    ('ops',),
+    ('version', '_startup', 'regions', 'schedules', 'structures'),
+    ('files', 'ops'),
+    ('statistics',),
     ('registry',),
     ('evaluation',),
     ('datasets', 'visualization'),

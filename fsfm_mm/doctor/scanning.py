@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fsfm_mm.datasets.transforms import BrokenSampleError, read_image, read_parsing_map
-from fsfm_mm.datasets.transforms.geometry import resize_labels
 from fsfm_mm.doctor.lookalikes import THUMB, describe
 from fsfm_mm.files import sha256_of
+from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
 from fsfm_mm.ops.region_tables import patch_labels
+from fsfm_mm.ops.resizing import resize_labels
 from fsfm_mm.regions import NUM_LABELS, REGION_ORDER, region_membership
 
 CHUNK = 64

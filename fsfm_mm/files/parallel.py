@@ -40,10 +40,6 @@ class StoppedError(Exception):
     """The work cannot go on; the message says why, in one sentence. What was done is kept."""
 
 
-def silent(positions: Sequence[int], *progress: Any) -> None:
-    """Tell nobody."""
-
-
 @dataclass(frozen=True)
 class Attempt:
     """One attempt at a task, as the function that does it sees it.
@@ -56,7 +52,7 @@ class Attempt:
         one_by_one: An earlier attempt died of several items: one by one, the one can be told.
     """
 
-    tell: Callable[..., None] = silent
+    tell: Callable[..., None] = lambda *_: None
     skip: Mapping[int, str] = field(default_factory=dict)
     one_by_one: bool = False
 
@@ -152,14 +148,10 @@ def _work_here(begin: Begin[T, R], tasks: Sequence[T], watcher: Watcher[T]) -> I
         do = begin(0)
         for task in tasks:
             _one_thread(before)  # also those that came late
-            yield task, do(task, Attempt(partial(_tell_watcher, watcher, task)))
+            yield task, do(task, Attempt(lambda _, *progress: watcher.at(task, *progress)))  # noqa: B023
     finally:
         for library, number in before.items():
             getattr(sys.modules[library], _THREADS[library][1])(number)
-
-
-def _tell_watcher(watcher: Watcher[T], task: T, positions: Sequence[int], *progress: Any) -> None:
-    watcher.at(task, *progress)
 
 
 def _serve(connection: Connection, begin: Begin, imports: Sequence[str], number: int) -> None:
@@ -366,11 +358,9 @@ _BEGUN: dict[str, Do] = {}
 
 
 def _do_in_ray(begin: Begin[T, R], key: str, task: T) -> R:
-    before: dict[str, int] = {}
-    _one_thread(before)
     if key not in _BEGUN:
         _BEGUN[key] = begin(0)
-        _one_thread(before)
+    _one_thread({})
     return _BEGUN[key](task, FIRST)
 
 

@@ -14,6 +14,7 @@ from typing import overload
 
 import numpy as np
 
+from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import FIRST, Attempt, StoppedError
 from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, crashed
 from fsfm_mm.preparation.detectors.base import FaceDetector
@@ -21,7 +22,6 @@ from fsfm_mm.preparation.manifest import FAILURES, Part
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
 from fsfm_mm.preparation.settings import Execution, Settings, build_components, build_writer
-from fsfm_mm.preparation.sources.finding import printable
 from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
 from fsfm_mm.regions import LABEL_NAMES

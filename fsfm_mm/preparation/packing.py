@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.datasets.face_parsing import FaceParsingDataset
-from fsfm_mm.datasets.transforms.geometry import resize_image, resize_labels
 from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace
+from fsfm_mm.ops.resizing import resize_image, resize_labels
 from fsfm_mm.preparation.chunks import CannotWriteError
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.listing import printable
 from fsfm_mm.preparation.settings import Settings, versions
 from fsfm_mm.preparation.sources.finding import (
     FACE_TAIL,
@@ -19,7 +20,6 @@ from fsfm_mm.preparation.sources.finding import (
     PLAN_FILE,
     SUMMARY_FILE,
     WORK_FOLDER,
-    printable,
 )
 from fsfm_mm.preparation.sources.items import Item
 

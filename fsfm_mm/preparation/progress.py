@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Watcher
 from fsfm_mm.preparation.manifest import FAILURES, STATUSES
 from fsfm_mm.preparation.plan import Chunk
-from fsfm_mm.preparation.sources.finding import printable
 
 #: Seconds between two lines where the output is no terminal.
 _LINE_EVERY = 30.0

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Attempt, Pool, Watcher
 from fsfm_mm.preparation.chunks import Workshop, cannot_write
 from fsfm_mm.preparation.manifest import write_part
 from fsfm_mm.preparation.plan import Chunk
 from fsfm_mm.preparation.settings import Execution, Settings
-from fsfm_mm.preparation.sources.finding import printable
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, list_files
-from fsfm_mm.datasets.transforms.geometry import INTERPOLATIONS, resize_image
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, read_image
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
+from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.ops.resizing import INTERPOLATIONS, resize_image
 from fsfm_mm.statistics import count_values, statistics
 
 CHUNK = 32

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from fsfm_mm.preparation.cutting.reading import UnreadableError, read_frames, read_picture
+from fsfm_mm.files.pictures import BrokenSampleError
+from fsfm_mm.preparation.cutting.reading import read_frames, read_picture
 from fsfm_mm.preparation.cutting.tracks import choose_track
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.detectors.faces import Face, choose_faces, crop_square, cut_out, landmarks_in
@@ -98,7 +99,7 @@ class Cutter:
         try:
             with self.clock.stage('read'):
                 picture = read_picture(item.path)
-        except UnreadableError as error:
+        except BrokenSampleError as error:
             return [_nothing(item, 'unreadable', message=str(error))]
         (faces,) = self._detect([picture])
         chosen = choose_faces(faces, self.settings.choice)
@@ -162,7 +163,7 @@ class Cutter:
                         cuts.update(
                             {id(face): self._cut_face(item, picture, face, 0, index) for face in here}
                         )
-        except UnreadableError as error:  # what was read before it is used
+        except BrokenSampleError as error:  # what was read before it is used
             broken = [_nothing(item, 'unreadable', message=str(error))]
         chosen = [
             [(rank, cuts[id(face)]) for rank, face in here]
@@ -212,7 +213,7 @@ def _batches(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[in
             if len(batch) >= _BATCH_FRAMES or len(batch) * frame[1].nbytes >= _BATCH_BYTES:
                 yield batch
                 batch = []
-    except UnreadableError as error:
+    except BrokenSampleError as error:
         problem = error
     if batch:
         yield batch

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsfm_mm.datasets.labelled_base import class_of_folder, one_of, quoted
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.datasets.named_rules import MANIPULATIONS, Video, find_originals
 from fsfm_mm.datasets.named_sets import NAMED_SETS, check_options
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
 
 CLASSES = ('fake', 'real')

@@ -11,8 +11,8 @@ from pathlib import Path
 from fsfm_mm.datasets.antispoof import PROTOCOLS
 from fsfm_mm.datasets.labelled_base import one_of, quoted
 from fsfm_mm.datasets.list_files import inside, read_lines
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.sources.forgeries import CLASSES, Listing, refuse_same_keys
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
