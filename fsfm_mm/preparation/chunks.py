@@ -16,6 +16,7 @@ import numpy as np
 
 from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import FIRST, Attempt, StoppedError
+from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, crashed
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.manifest import FAILURES, Part
@@ -285,7 +286,8 @@ class _ChunkJob:
         assert self.shop.parser is not None
         crops = [self.store.crop(cut.slot) for cut in cuts if cut.slot is not None]
         try:
-            return list(self.shop.parser.parse(crops, [cut.landmarks for cut in cuts]))
+            origins, landmarks = zip(*((cut.origin, cut.landmarks) for cut in cuts))
+            return list(self.shop.parser.parse_from(origins, crops, landmarks))
         except _machine_failures() as error:
             raise _machine_failed(error) from error
         except Exception as error:  # recorded as 'crashed' with the error's text
@@ -301,6 +303,8 @@ class _ChunkJob:
         cut.slot = None
         if labels is None:
             cut.record.status, cut.record.message = 'unparsed', 'the parser gives no map for this face'
+        elif isinstance(labels, BrokenSampleError):
+            cut.record.status, cut.record.message = 'unreadable', str(labels)
         else:
             cut.record.status, cut.record.message = 'crashed', f'{type(labels).__name__}: {labels}'
 

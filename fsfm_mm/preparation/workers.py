@@ -48,7 +48,9 @@ class Job:
             StoppedError: The output cannot be written, the machine fails, or processes die without working on a source.
         """
         execution = self.execution
-        imports = ('torch',) if self.settings.size is not None else ()
+        # resizing needs it
+        resizes = self.settings.size is not None and 'only_size' not in self.settings.detector
+        imports = ('torch',) if resizes else ()
         gpu = execution.device != 'cpu'
         pool = Pool(execution.num_workers(), execution.timeout, imports, engine, gpu)
         return pool.work(partial(begin, self), chunks, _name, watcher)

@@ -64,6 +64,7 @@ class Item:
         frames: Which frames; None for a picture.
         frame_name: What follows ``key`` in the name of a frame: a format of ``index``, its number in the video, and
             ``number``, its place among the chosen ones, both from 0.
+        map_path: The parsing map of a picture that is a face already; None without one.
     """
 
     path: str
@@ -72,3 +73,17 @@ class Item:
     key: str
     frames: FrameChoice | None = None
     frame_name: str = '_frame_{index}'
+    map_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a crop that is a whole picture comes from.
+
+    Attributes:
+        item: Its source.
+        shape: Height and width of the picture.
+    """
+
+    item: Item
+    shape: tuple[int, ...]
