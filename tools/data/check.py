@@ -24,6 +24,7 @@ from fsfm_mm.doctor import (
     report_page,
 )
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.parallel import StoppedError
 
 EPILOG = """\
 examples:
@@ -105,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         report = run(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, StoppedError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     for written in filter(None, (args.html, args.json)):
