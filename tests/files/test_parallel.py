@@ -1,16 +1,12 @@
 """The one pool: whoever dies or hangs is named, tried again and passed over; everything else is done."""
 
 import multiprocessing
-import os
-import signal
-import threading
-import time
 from functools import partial
 
 import cv2
 import numpy as np
 import pytest
-from deadly import Deadly, Photos, doubles
+from deadly import Deadly, Killer, Photos, doubles
 
 from fsfm_mm.doctor.scanning import CHUNK, scan
 from fsfm_mm.files.parallel import Pool, StoppedError, Watcher
@@ -104,23 +100,6 @@ def test_statistics_name_the_file_that_kills(tmp_path):
     assert sentence.startswith('/photos/deadly.png: the process that worked on it died (SIGKILL')
     whole.pop('broken_files')
     assert found == whole
-
-
-class Killer(threading.Thread):
-    """Kills the first worker process that it sees, like a machine that is short of memory."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.killed = 0
-
-    def run(self):
-        deadline = time.monotonic() + 60
-        while not self.killed and time.monotonic() < deadline:
-            for process in multiprocessing.active_children():
-                os.kill(process.pid, signal.SIGKILL)
-                self.killed = process.pid
-                break
-            time.sleep(0.001)
 
 
 def test_statistics_survive_a_worker_that_is_killed(tmp_path):
