@@ -21,11 +21,11 @@ from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, crashed
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.manifest import FAILURES, Part
 from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.parsers.label_maps import label_fractions
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
 from fsfm_mm.preparation.settings import Execution, Settings, build_components, build_writer
 from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
-from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.statistics import count_values
 
 #: Crops of a chunk that are kept in memory; those of long videos go to a nameless file beyond it.
@@ -192,6 +192,11 @@ class Workshop:
         kinds = [type(part) for part in (self.detector, self.parser) if part is not None]
         return any('device' in inspect.signature(kind).parameters for kind in kinds)
 
+    def imports(self) -> tuple[str, ...]:
+        """What is worth importing before processes part: torch, where anything computes with it."""
+        resizes = self.settings.size is not None and self.detector.only_size is None
+        return ('torch',) if resizes or self.takes_device() else ()
+
     def prepare_chunk(self, chunk: Chunk, attempt: Attempt = FIRST) -> Part:
         """Work on a chunk: read, detect, cut, parse, write.
 
@@ -296,8 +301,7 @@ class _ChunkJob:
     def _label(self, cut: Cut, labels: np.ndarray | Exception | None) -> None:
         assert cut.slot is not None
         if isinstance(labels, np.ndarray):
-            shares = np.bincount(labels.ravel(), minlength=len(LABEL_NAMES)) / labels.size
-            cut.record.labels = {name: round(float(share), 6) for name, share in zip(LABEL_NAMES, shares)}
+            cut.record.labels = label_fractions(labels)
             self.store.add_labels(cut.slot, labels)
             return
         cut.slot = None

@@ -129,7 +129,7 @@ def prepare(
     try:
         if not repeated:
             begin(out, plan)
-            _work(mine, missing, Job(settings, execution, out.absolute()), engine)
+            _work(mine, missing, Job(settings, execution, out.absolute(), shop.imports()), engine)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
         complete = finish(out, plan, shop.writer, approximate)
     except OSError as error:

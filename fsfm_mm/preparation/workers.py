@@ -24,11 +24,13 @@ class Job:
         settings: What decides the result.
         execution: How it is computed.
         out: Folder of the output.
+        imports: Modules that take long and are needed by all.
     """
 
     settings: Settings
     execution: Execution
     out: Path
+    imports: tuple[str, ...] = ()
 
     def work(
         self, chunks: Sequence[Chunk], watcher: Watcher[Chunk], engine: str = 'processes'
@@ -48,11 +50,8 @@ class Job:
             StoppedError: The output cannot be written, the machine fails, or processes die without working on a source.
         """
         execution = self.execution
-        # resizing needs it
-        resizes = self.settings.size is not None and 'only_size' not in self.settings.detector
-        imports = ('torch',) if resizes else ()
         gpu = execution.device != 'cpu'
-        pool = Pool(execution.num_workers(), execution.timeout, imports, engine, gpu)
+        pool = Pool(execution.num_workers(), execution.timeout, self.imports, engine, gpu)
         return pool.work(partial(begin, self), chunks, _name, watcher)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+from fsfm_mm.files.listing import printable
 
 FRAME_MODES = ('count', 'middle', 'stride', 'all')
 
@@ -87,3 +90,20 @@ class Origin:
 
     item: Item
     shape: tuple[int, ...]
+
+
+def items_by_key(items: Iterable[Item]) -> dict[str, Item]:
+    """The items by their keys.
+
+    Raises:
+        ValueError: Two have the same one: they would overwrite each other's results.
+    """
+    by_key: dict[str, Item] = {}
+    for item in items:
+        other = by_key.setdefault(item.key, item)
+        if other is not item:
+            raise ValueError(
+                f'{printable(other.path)} and {printable(item.path)} would both be written as {item.key}: '
+                'rename or remove one.'
+            )
+    return by_key
