@@ -11,8 +11,9 @@ MAX_LINES = 400
 
 #: A component imports from the rows above its own and from itself, never from its neighbours in a row.
 LAYERS = (
-    ('version', '_startup', 'regions', 'schedules', 'statistics', 'structures', 'text', 'files'),
-    ('ops',),
+    ('version', '_startup', 'regions', 'schedules', 'structures', 'text'),
+    ('files', 'ops'),
+    ('statistics',),
     ('registry',),
     ('evaluation',),
     ('datasets', 'visualization'),
@@ -27,7 +28,7 @@ LAYERS = (
 )
 LEVEL = {component: level for level, row in enumerate(LAYERS) for component in row}
 #: Products of their own beside the core: the core does not import them, whatever row they stand in.
-WINGS = {'drawn'}
+WINGS = {'drawn', 'preparation', 'doctor'}
 #: What may import a wing: the registration.
 DOORS = {'__init__'}
 #: Pairs that do not know each other, although one stands above the other.

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from fsfm_mm.datasets.labelled.base import video_of
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
 from fsfm_mm.doctor.lookalikes import FLAT
 from fsfm_mm.doctor.manifest import (
     MANIFEST,
@@ -22,6 +21,7 @@ from fsfm_mm.doctor.report import Report, Sample, Table, number_of
 from fsfm_mm.doctor.scanning import FileSource, Scan, Source, scan
 from fsfm_mm.doctor.similar import report_lookalikes
 from fsfm_mm.doctor.stored import open_stored, stored_formats
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
 from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.regions import FACIAL_REGIONS, LABEL_NAMES, REGION_ORDER
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fsfm_mm.datasets.transforms import BrokenSampleError, read_image, read_parsing_map
-from fsfm_mm.datasets.transforms.geometry import resize_labels
 from fsfm_mm.doctor.lookalikes import THUMB, describe
 from fsfm_mm.files import sha256_of
+from fsfm_mm.files.parallel import Attempt, Pool
+from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
 from fsfm_mm.ops.region_tables import patch_labels
+from fsfm_mm.ops.resizing import resize_labels
 from fsfm_mm.regions import NUM_LABELS, REGION_ORDER, region_membership
 
 CHUNK = 64
@@ -179,54 +179,40 @@ def scan(source: Source, workers: int, progress: bool = True) -> Scan:
         workers: Processes; 0 reads in this one.
         progress: Show a bar on stderr.
 
+    Returns:
+        What was read; a file that kills its process twice is an unreadable picture.
+
     Raises:
-        ValueError: A worker process died, as of a file that crashes the decoder, or for want of memory.
+        StoppedError: Processes do not start.
     """
     count = len(source.names)
     result = Scan.empty(count)
+    tasks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    pool = Pool(min(workers, count // CHUNK))
     with tqdm(total=count, unit='img', disable=not progress) as bar:
-        for start, part in _parts(source, count, min(workers, count // CHUNK)):
-            result.put(start, part)
-            bar.update(len(part.sizes))
+        parts = pool.work(partial(_begin, source), tasks, lambda task, position: source.names[task[position]])
+        for indices, part in parts:
+            result.put(indices.start, part)
+            bar.update(len(indices))
     return result
 
 
-def _parts(source: Source, count: int, workers: int) -> Iterator[tuple[int, Scan]]:
-    starts = range(0, count, CHUNK)
-    if workers < 1:
-        yield from ((start, _read_part(source, start)) for start in starts)
-        return
-    try:
-        with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(source,)) as pool:
-            yield from zip(starts, pool.map(_work, starts))
-    except BrokenProcessPool as error:
-        raise ValueError(
-            'a worker process died while it read pictures (out of memory, or a file that crashes the decoder): '
-            '--workers 0 reads in one process and stops at the file.'
-        ) from error
+def _begin(source: Source, number: int) -> Callable[[range, Attempt], Scan]:
+    if multiprocessing.parent_process() is not None:
+        # decoders of C libraries complain to stderr of each broken file, through the progress bar
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+    return partial(_read_part, source)
 
 
-def _read_part(source: Source, start: int) -> Scan:
-    count = min(CHUNK, len(source.names) - start)
-    part = Scan.empty(count)
-    for index in range(count):
-        part.note(index, source.read(start + index))
+def _read_part(source: Source, indices: range, attempt: Attempt) -> Scan:
+    part = Scan.empty(len(indices))
+    for position, index in enumerate(indices):
+        if position in attempt.skip:
+            opened = Opened(problems=[('unreadable picture', f'{attempt.skip[position]}.')])
+        else:
+            attempt.tell((position,))
+            opened = source.read(index)
+        part.note(position, opened)
     return part
-
-
-_source: Source | None = None
-
-
-def _start_worker(source: Source) -> None:
-    global _source
-    _source = source
-    cv2.setNumThreads(0)
-    # decoders of C libraries complain to stderr of each broken file, through the progress bar
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os.close(null)
-
-
-def _work(start: int) -> Scan:
-    assert _source is not None
-    return _read_part(_source, start)

@@ -12,8 +12,8 @@ from fsfm_mm.datasets.packed_format import FOLDER as PACKED
 from fsfm_mm.datasets.shard_format import FOLDER as SHARDS
 from fsfm_mm.datasets.shard_format import ShardSet
 from fsfm_mm.datasets.sharded_faces import ShardedFaces
-from fsfm_mm.datasets.transforms import BrokenSampleError
 from fsfm_mm.doctor.scanning import Opened
+from fsfm_mm.files.pictures import BrokenSampleError
 
 #: Folder below the data set -> what reads it.
 _READERS: dict[str, type[PackedFaces] | type[ShardedFaces]] = {PACKED: PackedFaces, SHARDS: ShardedFaces}

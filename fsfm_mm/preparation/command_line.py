@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fsfm_mm.files.parallel import ENGINES
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.detectors.faces import CHOICES
 from fsfm_mm.preparation.progress import summary
-from fsfm_mm.preparation.run import ENGINES, Outcome, Share
+from fsfm_mm.preparation.run import Outcome, Share
 from fsfm_mm.preparation.settings import Execution
 from fsfm_mm.preparation.sources.items import FrameChoice
-from fsfm_mm.preparation.workers import StoppedError
 
 #: Names of the detectors on the command line, and their types.
 DETECTORS = {'yunet': 'YuNet', 'retinaface': 'FacerRetinaFace', 'dlib': 'DlibFrontal', 'none': 'NoDetector'}

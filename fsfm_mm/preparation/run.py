@@ -16,7 +16,8 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing, write_atomically
-from fsfm_mm.preparation.chunks import CannotWriteError, Workshop
+from fsfm_mm.files.parallel import ENGINES
+from fsfm_mm.preparation.chunks import Workshop, cannot_write
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,
     FaceRecord,
@@ -31,11 +32,9 @@ from fsfm_mm.preparation.progress import Progress, Tally
 from fsfm_mm.preparation.settings import Execution, Settings
 from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import Item
-from fsfm_mm.preparation.workers import Crew, Job, StoppedError, work_here, work_with_ray
+from fsfm_mm.preparation.workers import Job
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.statistics import statistics
-
-ENGINES = ('processes', 'ray')
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,11 @@ def prepare(
     try:
         if not repeated:
             begin(out, plan)
-            _work(mine, missing, Job(settings, execution, out.absolute()), engine)
+            _work(mine, missing, Job(settings, execution, out.absolute(), shop.imports()), engine)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
         complete = finish(out, plan, shop.writer, approximate)
     except OSError as error:
-        raise StoppedError(str(CannotWriteError.of(error, out))) from error
+        raise cannot_write(error, out) from error
     if complete:
         total = _tally_of_manifest(out)
         total.seconds = tally.seconds
@@ -153,12 +152,8 @@ def _work(mine: Sequence[Chunk], missing: Sequence[Chunk], job: Job, engine: str
     total = sum(chunk.weight for chunk in mine)
     progress = Progress(total, total - sum(chunk.weight for chunk in missing))
     try:
-        if engine == 'ray':
-            work_with_ray(job, missing, progress)
-        elif job.execution.num_workers() == 0:
-            work_here(job, missing, progress)
-        else:
-            Crew(job, progress).work(missing)
+        for chunk, statuses in job.work(missing, progress, engine):
+            progress.done(chunk, statuses)
     finally:
         progress.close()
 

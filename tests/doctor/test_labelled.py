@@ -8,9 +8,10 @@ import pytest
 from checked_sets import drawn, labelled_set, write_picture
 
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
-from fsfm_mm.doctor import Report, check_labelled, expected_set, expected_sets, kind_of
-from fsfm_mm.doctor.expected import guess_identity, people_of
-from fsfm_mm.doctor.labelled import check_videos
+from fsfm_mm.doctor.expected import expected_set, expected_sets, guess_identity, people_of
+from fsfm_mm.doctor.labelled import check_labelled, check_videos
+from fsfm_mm.doctor.listing import kind_of
+from fsfm_mm.doctor.report import Report
 
 CLEAN = {
     'train/real': ['a', 'b'],

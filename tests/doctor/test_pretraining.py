@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from checked_sets import drawn, pretraining_set, write_map, write_picture
 
-from fsfm_mm.doctor import Report, check_pretraining, report_page
 from fsfm_mm.doctor.manifest import read_manifest
+from fsfm_mm.doctor.page import report_page
+from fsfm_mm.doctor.pretraining import check_pretraining
+from fsfm_mm.doctor.report import Report
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.regions import LABEL_NAMES
 

@@ -5,7 +5,8 @@ import re
 import pytest
 from checked_sets import drawn
 
-from fsfm_mm.doctor import check_pretraining, kind_of
+from fsfm_mm.doctor.listing import kind_of
+from fsfm_mm.doctor.pretraining import check_pretraining
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.preparation.writers.packed import PackedWriter

@@ -5,6 +5,7 @@ import pytest
 from engine_fakes import picture, settings, video_item, write_video
 
 from fsfm_mm.preparation.cutting.cutter import Cutter
+from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.detectors.faces import Face
 from fsfm_mm.preparation.detectors.none import NoDetector
 from fsfm_mm.preparation.plan import make_chunks, make_plan
@@ -13,11 +14,10 @@ from fsfm_mm.preparation.sources.items import FrameChoice, Item
 SIZE = 128
 
 
-class Boxes:
+class Boxes(FaceDetector):
     """A detector that says what it is told, call after call."""
 
     name = 'boxes'
-    crops_already = False
 
     def __init__(self, frames):
         self.frames = list(frames)

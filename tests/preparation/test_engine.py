@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from engine_fakes import MARKS, PARSER_MARKS, execution, items_of, picture, settings, tree, write_pictures
 
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation import chunks
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.run import Share, prepare
 from fsfm_mm.preparation.sources.items import Item
-from fsfm_mm.preparation.workers import StoppedError
 from fsfm_mm.preparation.writers.folders import FoldersWriter
 from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.statistics import load_mean_std
@@ -168,7 +168,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 def test_two_sources_of_one_name_are_refused(tmp_path):
     items = write_pictures(tmp_path / 'photos', 2)
     same = Item(items[0].path, 'other.png', 0, items[0].key)
-    with pytest.raises(ValueError, match='would both be written as 00: rename one'):
+    with pytest.raises(ValueError, match='would both be written as 00: rename or remove one'):
         run([*items, same], tmp_path / 'out')
     with pytest.raises(ValueError, match='there are no pictures or videos'):
         run([], tmp_path / 'out')

@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from fsfm_mm.datasets import AntiSpoofDataset, entries_of
-from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.sources.spoofs import copy_lists, protocol_listing, spoof_listing, write_lists
 
 
@@ -138,10 +137,8 @@ def test_written_lists_are_what_the_data_set_reads(tmp_path):
              for i in range(3) for k in range(2)]  # fmt: skip
     gone = files.pop()  # the face of one frame was not found
     touch(root, *files)
-    records = [FaceRecord(source='x', file=file.removeprefix('frame/own/')) for file in files] + [
-        FaceRecord(source='y', status='no_face')
-    ]
-    counts = write_lists(root, 'own', 'MCIO', records)
+    prepared = [*(file.removeprefix('frame/own/') for file in files), None]
+    counts = write_lists(root, 'own', 'MCIO', prepared)
     assert counts == {
         f'own_{c}_{s}.txt': 3 - (c == 'fake' and s == 'test')
         for s in ('train', 'test')

@@ -13,7 +13,7 @@ import pytest
 from fsfm_mm.datasets import FaceParsingDataset, PackedFaces, ShardedFaces, dense_collate
 from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, LoadFace, PackFaces, ResizeFace
 from fsfm_mm.ops.region_tables import patch_labels
-from fsfm_mm.preparation import packing
+from fsfm_mm.preparation.chunks import Workshop
 from fsfm_mm.preparation.manifest import FaceRecord
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,15 +120,15 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path, pack, capsys, monkeypatc
     make(tmp_path / 'data')
     options = ['--chunk-size', 2, '--size', 32]
     assert pack(tmp_path / 'data', tmp_path / 'whole', *options) == 0
-    real, chunks = packing._pack_chunk, []
+    real, chunks = Workshop.prepare_chunk, []
 
-    def interrupted(task):
-        chunks.append(task.chunk.number)
+    def interrupted(shop, chunk, attempt):
+        chunks.append(chunk.number)
         if len(chunks) == 4:
             raise KeyboardInterrupt
-        return real(task)
+        return real(shop, chunk, attempt)
 
-    monkeypatch.setattr(packing, '_pack_chunk', interrupted)
+    monkeypatch.setattr(Workshop, 'prepare_chunk', interrupted)
     assert pack(tmp_path / 'data', tmp_path / 'out', *options) == 130
     assert 'goes on where it stopped' in capsys.readouterr().err
     with pytest.raises(ValueError, match='a folder of packed faces has it once its run is complete'):
@@ -202,6 +202,31 @@ def test_nothing_outlives_the_command(tmp_path, number, code):
     said = process.stderr.read()
     process.stderr.close()
     assert 'Traceback' not in said and ('goes on where it stopped' in said) == (code == 143)
+
+
+def test_pictures_keep_their_own_size(tmp_path, pack, capsys):
+    data = make(tmp_path / 'data', size=112)
+    assert pack(data, tmp_path / 'out', '--image-format', 'raw') == 0
+    assert json.loads((tmp_path / 'out/packed/packed.json').read_text())['size'] == 112
+    first = cv2.imread(str(data / 'images/a/dot.ted.png'))
+    np.testing.assert_array_equal(PackedFaces(str(tmp_path / 'out'), pipeline=())[0]['img'], first)
+    other = data / 'images/b/f05.png'
+    for shape, start in (
+        ((112, 96), 'b/f05.png is 96x112 pixels, but the first'),
+        ((32, 32), 'b/f05.png is'),
+    ):
+        other.write_bytes(cv2.imencode('.png', np.zeros((*shape, 3), np.uint8))[1].tobytes())
+        np.save(data / 'parsing_maps/b/f05.npy', np.zeros(shape, np.int8))
+        assert pack(data, tmp_path / f'mixed{shape[1]}') == 1
+        error = capsys.readouterr().err
+        assert start in error and 'the first picture 112x112: --size resizes them' in error
+    assert pack(data, tmp_path / 'resized', '--size', 112) == 0
+    capsys.readouterr()
+    (data / 'images/a/dot.ted.png').write_bytes(
+        cv2.imencode('.png', np.zeros((8, 9, 3), np.uint8))[1].tobytes()
+    )
+    assert pack(data, tmp_path / 'oblong') == 1
+    assert 'dot.ted.png is 9x8 pixels, no square: --size resizes it.' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('approximate', [True, False])

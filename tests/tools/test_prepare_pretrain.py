@@ -300,7 +300,13 @@ def test_interrupted(tool, tmp_path, number, code):
     options = [*config_options(tmp_path, seconds=0.02), '--workers', '2']
     arguments, environment = command(tmp_path, out, *options)
     process = subprocess.Popen(
-        arguments, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        arguments,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a shell that runs the tests in the background has it ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (out / '.prepare' / 'plan.json').is_file() and time.monotonic() < deadline:

@@ -13,17 +13,14 @@ import sys
 from collections.abc import Sequence
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from fsfm_mm.doctor import (
-    KINDS,
-    Report,
-    check_labelled,
-    check_pretraining,
-    expected_set,
-    expected_sets,
-    kind_of,
-    report_page,
-)
+from fsfm_mm.doctor.expected import expected_set, expected_sets
+from fsfm_mm.doctor.labelled import check_labelled
+from fsfm_mm.doctor.listing import KINDS, kind_of
+from fsfm_mm.doctor.page import report_page
+from fsfm_mm.doctor.pretraining import check_pretraining
+from fsfm_mm.doctor.report import Report
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.stopping import StoppedError
 
 EPILOG = """\
 examples:
@@ -105,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         report = run(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, StoppedError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     for written in filter(None, (args.html, args.json)):

@@ -16,48 +16,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import cv2
-import numpy as np
-import torch
-from tqdm import tqdm
-
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, list_files
-from fsfm_mm.datasets.transforms.geometry import INTERPOLATIONS, resize_image
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, read_image
 from fsfm_mm.files import write_atomically
-from fsfm_mm.statistics import count_values, statistics
-
-CHUNK = 32
-#: Paths of a chunk, side in pixels, interpolation.
-Task = tuple[list[str], int, str]
-
-
-def count_chunk(task: Task) -> tuple[np.ndarray, list[str]]:
-    """Count the pixel values of some images.
-
-    Args:
-        task: Paths, side of the resized square in pixels, interpolation.
-
-    Returns:
-        int64 (3, 256), how often each value occurs in R, G and B; and a sentence for each broken file.
-    """
-    paths, size, interpolation = task
-    counts = np.zeros((3, 256), np.int64)
-    broken = []
-    for path in paths:
-        try:
-            image = resize_image(read_image(path), (size, size), interpolation)
-        except BrokenSampleError as error:
-            broken.append(str(error))
-            continue
-        counts += count_values(image)
-    return counts, broken
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.ops.resizing import INTERPOLATIONS
+from fsfm_mm.statistics import compute_statistics
 
 
 def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
@@ -83,53 +50,6 @@ def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
     return [paths[i * len(paths) // limit] for i in range(limit)]
 
 
-@contextmanager
-def _results(tasks: list[Task], workers: int) -> Iterator[Iterator]:
-    """Results of the tasks in any order, computed here or by worker processes."""
-    if workers == 0:
-        yield map(count_chunk, tasks)
-        return
-    # One thread a process, set before they are forked: a child that inherits OpenCV's thread pool without
-    # the threads waits for them for ever.
-    threads = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    try:
-        with multiprocessing.Pool(workers) as pool:
-            yield pool.imap_unordered(count_chunk, tasks)
-    finally:
-        cv2.setNumThreads(threads[0])
-        torch.set_num_threads(threads[1])
-
-
-def compute(paths: list[str], size: int, interpolation: str, workers: int) -> dict:
-    """Compute the statistics of some images, with a progress bar on stderr.
-
-    Args:
-        paths: Image files.
-        size: Side of the square that each is resized to, in pixels.
-        interpolation: Filter of the resize.
-        workers: Number of processes; 0 computes in this one.
-
-    Returns:
-        ``mean``, ``std``, ``num_images``, ``size``, ``interpolation`` and ``broken_files`` (sentences).
-
-    Raises:
-        ValueError: No image is readable.
-    """
-    tasks = [(paths[i : i + CHUNK], size, interpolation) for i in range(0, len(paths), CHUNK)]
-    counts = np.zeros((3, 256), np.int64)
-    broken: list[str] = []
-    with _results(tasks, workers) as results, tqdm(total=len(paths), unit='img') as bar:
-        for chunk_counts, chunk_broken in results:
-            counts += chunk_counts
-            broken += chunk_broken
-            bar.update(min(CHUNK, len(paths) - bar.n))
-    if len(broken) == len(paths):
-        raise ValueError(f'None of {len(paths)} images is readable; the first: {min(broken)}')
-    return statistics(counts, len(paths) - len(broken), size, interpolation, sorted(broken))
-
-
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
@@ -150,8 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = parse_args(argv)
     try:
-        stats = compute(find_images(args.data_root, args.limit), args.size, args.interpolation, args.workers)
-    except ValueError as error:
+        paths = find_images(args.data_root, args.limit)
+        stats = compute_statistics(paths, args.size, args.interpolation, args.workers)
+    except (ValueError, StoppedError) as error:
         sys.exit(f'error: {error}')
     out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
     write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')

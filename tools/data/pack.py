@@ -43,7 +43,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--image-format', choices=['jpeg', 'raw', 'png'], help='raw: packed only; png: shards only [jpeg]')
     add('--quality', type=int, default=95, help='of JPEG, 1..100 [95]')
     add('--chroma', choices=CHROMA, default='4:4:4', help='colour resolution of JPEG [4:4:4]')
-    add('--size', type=int, default=224, help='side of the faces in pixels; others are resized [224]')
+    add('--size', type=int, help='side of the faces in pixels; others are resized [their own]')
     add(
         '--patch-size',
         type=int,
@@ -71,7 +71,7 @@ def writer_config(args: argparse.Namespace) -> dict[str, Any]:
     if image not in IMAGES[args.format]:
         raise ValueError(f'--format {args.format} takes --image-format {" or ".join(IMAGES[args.format])}.')
     for name, low in (('size', 8), ('chunk_size', 1), ('workers', 0)):
-        if getattr(args, name) < low:
+        if getattr(args, name) is not None and getattr(args, name) < low:
             raise ValueError(
                 f'--{name.replace("_", "-")} must be {low} or more, found {getattr(args, name)}.'
             )

@@ -129,7 +129,7 @@ def lists(args: argparse.Namespace) -> dict[str, int]:
             for name in copy_lists(args.out, args.lists, args.domain)
         }
     records = ManifestRecords(domain_folder(args) / MANIFEST_FILE)
-    return write_lists(args.out, args.domain, args.protocol, records)
+    return write_lists(args.out, args.domain, args.protocol, (record.file for record in records))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fsfm_mm.datasets.labelled.base import LabelledDataset, class_of_folder, one_of, quoted
 from fsfm_mm.datasets.labelled.lists import inside, read_lines, without_missing
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.registry import DATASETS
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fsfm_mm.datasets.labelled.base import LabelledDataset, class_of_folder, one_of, quoted, video_of
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, by_stem, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, by_stem, list_files
 from fsfm_mm.registry import DATASETS
 
 

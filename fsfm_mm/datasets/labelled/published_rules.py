@@ -19,7 +19,7 @@ from typing import Any
 
 from fsfm_mm.datasets.labelled.base import one_of, quoted, video_of
 from fsfm_mm.datasets.labelled.lists import class_of_label, read_lines
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 
 #: The manipulations of FaceForensics++ that the published protocols use.
 MANIPULATIONS = ('Deepfakes', 'Face2Face', 'FaceSwap', 'NeuralTextures')

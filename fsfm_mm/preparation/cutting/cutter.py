@@ -11,13 +11,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from fsfm_mm.preparation.cutting.reading import UnreadableError, read_frames, read_picture
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.ops.resizing import resize_image
+from fsfm_mm.preparation.cutting.reading import read_frames, read_picture
 from fsfm_mm.preparation.cutting.tracks import choose_track
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.detectors.faces import Face, choose_faces, crop_square, cut_out, landmarks_in
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.settings import Settings
-from fsfm_mm.preparation.sources.items import Item
+from fsfm_mm.preparation.sources.items import Item, Origin
 
 T = TypeVar('T')
 #: What is read of a video before its frames are searched for faces, at most.
@@ -61,12 +65,14 @@ class Cut:
         key: Name of the result without ending; '' without a face.
         slot: Where the crop is kept; None without one.
         landmarks: float (5, 2) in the crop's pixels, or None.
+        origin: The picture of which it is all; None where it was cut out.
     """
 
     record: FaceRecord
     key: str = ''
     slot: int | None = None
     landmarks: np.ndarray | None = None
+    origin: Origin | None = None
 
 
 @dataclass
@@ -92,14 +98,19 @@ class Cutter:
 
         Returns:
             At least one: the faces, and what else became of the source or of single frames.
+
+        Raises:
+            StoppedError: A picture that is to keep its size has another than all the others.
         """
         if item.frames is not None:
             return self._cut_video(item)
         try:
             with self.clock.stage('read'):
-                picture = read_picture(item.path)
-        except UnreadableError as error:
+                picture = (read_image if self.detector.as_stored else read_picture)(item.path)
+        except BrokenSampleError as error:
             return [_nothing(item, 'unreadable', message=str(error))]
+        if self.detector.as_stored:
+            return [self._take_whole(item, picture)]
         (faces,) = self._detect([picture])
         chosen = choose_faces(faces, self.settings.choice)
         with self.clock.stage('cut'):
@@ -107,6 +118,19 @@ class Cutter:
         for number, cut in enumerate(cuts):
             cut.key = _person(item.key, number)
         return cuts or [_nothing(item, 'no_face')]
+
+    def _take_whole(self, item: Item, picture: np.ndarray) -> Cut:
+        height, width = picture.shape[:2]
+        only = self.detector.only_size
+        if only is not None and (height, width) != (only, only):
+            raise StoppedError(
+                f'{printable(item.path)} is {width}x{height} pixels, but the first picture {only}x{only}: --size '
+                'resizes them'
+            )
+        assert self.settings.size is not None
+        with self.clock.stage('cut'):
+            crop = resize_image(picture, (self.settings.size, self.settings.size))
+        return Cut(FaceRecord(item.source), item.key, self.keep(crop), None, Origin(item, (height, width)))
 
     def _detect(self, pictures: list[np.ndarray]) -> list[list[Face]]:
         with self.clock.stage('detect'):
@@ -162,7 +186,7 @@ class Cutter:
                         cuts.update(
                             {id(face): self._cut_face(item, picture, face, 0, index) for face in here}
                         )
-        except UnreadableError as error:  # what was read before it is used
+        except BrokenSampleError as error:  # what was read before it is used
             broken = [_nothing(item, 'unreadable', message=str(error))]
         chosen = [
             [(rank, cuts[id(face)]) for rank, face in here]
@@ -212,7 +236,7 @@ def _batches(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[in
             if len(batch) >= _BATCH_FRAMES or len(batch) * frame[1].nbytes >= _BATCH_BYTES:
                 yield batch
                 batch = []
-    except UnreadableError as error:
+    except BrokenSampleError as error:
         problem = error
     if batch:
         yield batch

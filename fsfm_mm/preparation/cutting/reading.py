@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,8 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.pictures import BrokenSampleError, is_cut_jpeg, refuse_special
 from fsfm_mm.preparation.opencv_log import only_errors
-from fsfm_mm.preparation.sources.finding import printable
 from fsfm_mm.preparation.sources.items import FrameChoice
 
 #: More pixels than this are taken for an attack on the memory; 179 million, PIL's own limit.
@@ -28,10 +28,6 @@ _HELD_BYTES = 1 << 28
 _WHOLE = 0.9
 #: Frames that are decoded between two signs of life.
 _ALIVE_EVERY = 100
-
-
-class UnreadableError(ValueError):
-    """A picture or video, or the rest of it, cannot be read; one sentence that names the file and says why."""
 
 
 def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -48,13 +44,13 @@ def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.nd
         uint8 (H, W, 3), BGR.
 
     Raises:
-        UnreadableError: The file cannot be read, is cut off, too large, or no picture.
+        BrokenSampleError: The file cannot be read, is cut off, too large, or no picture.
     """
-    _refuse_special(path)
+    refuse_special(path)
     try:
         with open(path, 'rb') as file, Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
-                raise UnreadableError(
+                raise BrokenSampleError(
                     f'{printable(path)}: has {image.width}x{image.height} pixels, '
                     f'more than the {max_pixels} allowed.'
                 )
@@ -65,25 +61,21 @@ def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.nd
                     return picture
                 file.seek(0)
             return _decode(image)
-    except UnreadableError:
+    except BrokenSampleError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise UnreadableError(
+        raise BrokenSampleError(
             f'{printable(path)}: is not a picture, or its beginning is damaged '
             f'({os.path.getsize(path)} bytes; read are {", ".join(_FORMATS)}).'
         ) from error
     except Exception as error:  # damaged files make decoders raise nearly anything
         reason = str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__
-        raise UnreadableError(f'{printable(path)}: cannot be decoded as a picture ({reason}).') from error
+        raise BrokenSampleError(f'{printable(path)}: cannot be decoded as a picture ({reason}).') from error
 
 
 def _decode_plain_jpeg(data: bytes) -> np.ndarray | None:
-    """OpenCV gives the same pixels as PIL in half the time; None where it is better to ask PIL.
-
-    It fills a cut file with grey and says nothing. FFDA (start of scan) and FFD9 (end of image) cannot occur
-    inside entropy-coded data, so the last scan of a whole file has an end after it.
-    """
-    if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
+    """OpenCV gives the same pixels as PIL in half the time; None where it is better to ask PIL."""
+    if is_cut_jpeg(data):
         return None
     try:
         with only_errors():
@@ -123,7 +115,7 @@ def read_frames(
         Number of the frame, from 0, ascending, and the frame, uint8 (H, W, 3) BGR.
 
     Raises:
-        UnreadableError: The file is no video or holds no frame; or, *after* all chosen frames of the readable
+        BrokenSampleError: The file is no video or holds no frame; or, *after* all chosen frames of the readable
             beginning have been yielded, it breaks off long before its stated end.
     """
     if choice.mode in ('stride', 'all'):
@@ -141,7 +133,7 @@ def read_frames(
             held = itertools.islice(_Pass(path, wanted, alive), len(wanted))
         yield from held
     if first.problem:
-        raise UnreadableError(f'{printable(path)}: {first.problem}')
+        raise BrokenSampleError(f'{printable(path)}: {first.problem}')
 
 
 class _Pass:
@@ -201,7 +193,7 @@ def _stated(path: str | os.PathLike) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[cv2.VideoCapture]:
-    _refuse_special(path)
+    refuse_special(path)
     name = os.path.abspath(os.fspath(path))  # FFmpeg takes 'a:b.mp4' for an address of the protocol a
     with contextlib.ExitStack() as stack:
         if not name.isascii() and printable(name) != name:
@@ -214,18 +206,8 @@ def _opened(path: str | os.PathLike) -> Iterator[cv2.VideoCapture]:
             video = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         stack.callback(video.release)
         if not video.isOpened():
-            raise UnreadableError(
+            raise BrokenSampleError(
                 f'{printable(path)}: cannot be opened as a video '
                 f'({os.path.getsize(path)} bytes; cut off, damaged or not a video).'
             )
         yield video
-
-
-def _refuse_special(path: str | os.PathLike) -> None:
-    """A named pipe would be waited at for ever."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        raise UnreadableError(f'{printable(path)}: cannot be read ({error.strerror or error}).') from error
-    if not stat.S_ISREG(mode):
-        raise UnreadableError(f'{printable(path)}: is not a file.')

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fsfm_mm.preparation.sources.items import Origin
+
 
 class FaceParser(abc.ABC):
     """Labels the pixels of face crops with LaPa's 11 classes (``fsfm_mm.regions.LABEL_NAMES``).
@@ -35,6 +37,15 @@ class FaceParser(abc.ABC):
             For each crop uint8 (S, S), labels 0..10; None where this crop cannot be parsed (e.g. the parser
             needs landmarks and there are none).
         """
+
+    def parse_from(
+        self,
+        origins: Sequence[Origin | None],
+        crops: Sequence[np.ndarray],
+        landmarks: Sequence[np.ndarray | None],
+    ) -> list[np.ndarray | None]:
+        """The same, for a parser that asks where crops come from; None for one that is no whole picture."""
+        return self.parse(crops, landmarks)
 
     def prepare(self) -> None:  # noqa: B027 - some parsers need no weights
         """Fetch and load the weights now, with a ValueError or ConnectionError that says what to do instead."""

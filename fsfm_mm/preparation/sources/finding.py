@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fsfm_mm.datasets.listing import VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.listing import UNSAFE, VIDEO_EXTENSIONS, list_files, printable
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
 
 #: Extensions of pictures, lower case; names are compared without regard to case.
@@ -27,8 +27,6 @@ _NAMED_ENDINGS = 5
 #: Longest part of a key between two '/', in bytes of UTF-8: file systems end at 255, and a track, a frame number,
 #: an ending and the marks of an unfinished file are still to come.
 _LONGEST = 180
-#: Control characters and line ends, and what other systems take for a separator.
-_UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\\\\]')
 #: What is added to the key of a video for a frame, and to any key for a further person.
 FRAME_TAIL, FACE_TAIL = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
 
@@ -86,12 +84,6 @@ def find_items(
         )
         for (number, folder, file), key in zip(found, keys)
     ]
-
-
-def printable(path: str | os.PathLike) -> str:
-    r"""A path for messages: bytes that are no UTF-8 are written ``\xff``, control characters ``\n``."""
-    text = os.fsencode(path).decode('utf-8', 'backslashreplace')
-    return _UNSAFE.sub(lambda match: match[0].encode('unicode_escape').decode().replace('\\\\', '\\'), text)
 
 
 def _refuse_overlap(roots: Sequence[str], exclude: str | Path | None) -> None:
@@ -239,7 +231,7 @@ def _safe(name: str) -> str:
     text = name
     if not name.isascii():
         text = os.fsencode(name).decode('utf-8', 'backslashreplace')
-    text = _UNSAFE.sub('_', text)
+    text = UNSAFE.sub('_', text)
     if len(text) * 4 <= _LONGEST:
         return text
     return '/'.join(_cut(part) for part in text.split('/'))

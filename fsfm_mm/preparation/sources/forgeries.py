@@ -10,8 +10,8 @@ from typing import Any
 from fsfm_mm.datasets.labelled.base import class_of_folder, one_of, quoted
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS, Video, find_originals
 from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS, check_options
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
-from fsfm_mm.preparation.sources.items import FrameChoice, Item
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 
 CLASSES = ('fake', 'real')
 SPLITS = ('train', 'val', 'test')
@@ -149,7 +149,7 @@ def forgery_listing(
                 f'{root}: none of the {len(videos)} videos of the split {split} is there, for instance '
                 f'{quoted([video.name for video in videos[:3]])}.'
             )
-    refuse_same_keys(listing.items)
+    items_by_key(listing.items)
     return listing
 
 
@@ -184,21 +184,6 @@ def _add_video(
 def _number(path: str, number: int) -> str:
     stem = os.path.splitext(os.path.basename(path))[0]
     return stem if stem.isdigit() else str(number)
-
-
-def refuse_same_keys(items: Sequence[Item]) -> None:
-    """Two sources with one name for their results would overwrite each other's.
-
-    Raises:
-        ValueError: There are two.
-    """
-    seen: dict[str, Item] = {}
-    for item in items:
-        other = seen.setdefault(item.key, item)
-        if other is not item:
-            raise ValueError(
-                f'{other.path} and {item.path} would both be written as {item.key}: rename or remove one.'
-            )
 
 
 def folder_listing(
@@ -248,5 +233,5 @@ def folder_listing(
                 listing.add(item, name, folder)
     if not listing.items:
         raise ValueError(f'{root}: no videos or pictures in its class folders.')
-    refuse_same_keys(listing.items)
+    items_by_key(listing.items)
     return listing

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+from fsfm_mm.files.listing import printable
 
 FRAME_MODES = ('count', 'middle', 'stride', 'all')
 
@@ -64,6 +67,7 @@ class Item:
         frames: Which frames; None for a picture.
         frame_name: What follows ``key`` in the name of a frame: a format of ``index``, its number in the video, and
             ``number``, its place among the chosen ones, both from 0.
+        map_path: The parsing map of a picture that is a face already; None without one.
     """
 
     path: str
@@ -72,3 +76,34 @@ class Item:
     key: str
     frames: FrameChoice | None = None
     frame_name: str = '_frame_{index}'
+    map_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a crop that is a whole picture comes from.
+
+    Attributes:
+        item: Its source.
+        shape: Height and width of the picture.
+    """
+
+    item: Item
+    shape: tuple[int, ...]
+
+
+def items_by_key(items: Iterable[Item]) -> dict[str, Item]:
+    """The items by their keys.
+
+    Raises:
+        ValueError: Two have the same one: they would overwrite each other's results.
+    """
+    by_key: dict[str, Item] = {}
+    for item in items:
+        other = by_key.setdefault(item.key, item)
+        if other is not item:
+            raise ValueError(
+                f'{printable(other.path)} and {printable(item.path)} would both be written as {item.key}: '
+                'rename or remove one.'
+            )
+    return by_key

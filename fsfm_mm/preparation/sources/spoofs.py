@@ -11,11 +11,10 @@ from pathlib import Path
 from fsfm_mm.datasets.labelled.antispoof import PROTOCOLS
 from fsfm_mm.datasets.labelled.base import one_of, quoted
 from fsfm_mm.datasets.labelled.lists import inside, read_lines
-from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.manifest import FaceRecord
-from fsfm_mm.preparation.sources.forgeries import CLASSES, Listing, refuse_same_keys
-from fsfm_mm.preparation.sources.items import FrameChoice, Item
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.preparation.sources.forgeries import CLASSES, Listing
+from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 
 #: Face chips of the published protocols: the box enlarged by .37 (MTCNN's margin), 224 pixels.
 SPOOF_MARGIN = 1.37
@@ -113,7 +112,7 @@ def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | No
         item = _item(root, path, protocol, place)
         listing.items.append(item)
         videos[place].add(item.key if item.frames else _video_of_frame(item.key, protocol, item.path))
-    refuse_same_keys(listing.items)
+    items_by_key(listing.items)
     listing.videos = {place: len(names) for place, names in videos.items()}
     found = {name for _, name in listing.videos}
     if found != set(CLASSES):
@@ -213,7 +212,7 @@ def _add_listed(listing: Listing, root: str, domain: str, stem: str, ending: str
 
 
 def write_lists(
-    out: str | os.PathLike, domain: str, protocol: str, records: Iterable[FaceRecord]
+    out: str | os.PathLike, domain: str, protocol: str, prepared: Iterable[str | None]
 ) -> dict[str, int]:
     """Write ``txt/<domain>_{real,fake}_{train,test}.txt`` for what was prepared.
 
@@ -224,17 +223,16 @@ def write_lists(
         out: Folder of the protocol.
         domain: Name of the set; its faces are in ``frame/{domain}``.
         protocol: 'MCIO' or 'WCS'.
-        records: The manifest of that folder.
+        prepared: Files of the manifest of that folder; None for what gave none.
 
     Returns:
         Name of each list -> its lines.
     """
     videos: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for record in records:
-        if record.file is not None:
-            split, name, *_ = record.file.split('/')
-            video = _video_of_frame(os.path.splitext(record.file)[0], protocol, record.file)
-            videos[split, name, video].append(f'{domain}/{record.file}')
+    for file in filter(None, prepared):
+        split, name, *_ = file.split('/')
+        video = _video_of_frame(os.path.splitext(file)[0], protocol, file)
+        videos[split, name, video].append(f'{domain}/{file}')
     wanted = len(PROTOCOLS[protocol].frames)
     lines: dict[str, list[str]] = {f'{domain}_{n}_{s}.txt': [] for s in SPLITS for n in CLASSES}
     for (split, name, _), files in sorted(videos.items()):

@@ -1,8 +1,9 @@
-"""Finding files below a folder: one pass, sorted, quick for millions of them."""
+"""Finding files below a folder: one pass, sorted, quick for millions of them; and saying their names."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 
 #: Extensions of image files, lower case; names are compared without regard to case.
@@ -11,6 +12,9 @@ IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
 VIDEO_EXTENSIONS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
 #: Extensions of parsing maps.
 MAP_EXTENSIONS = ('.npy', '.png')
+
+#: Control characters and line ends, and what other systems take for a separator.
+UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\\\\]')
 
 
 def list_files(root: str, extensions: tuple[str, ...]) -> list[str]:
@@ -78,3 +82,9 @@ def by_stem(files: Iterable[str], root: str) -> dict[str, str]:
                 'only, so which one belongs to the sample is open: remove or rename one.'
             )
     return stems
+
+
+def printable(path: str | os.PathLike) -> str:
+    r"""A path for messages: bytes that are no UTF-8 are written ``\xff``, control characters ``\n``."""
+    text = os.fsencode(path).decode('utf-8', 'backslashreplace')
+    return UNSAFE.sub(lambda match: match[0].encode('unicode_escape').decode().replace('\\\\', '\\'), text)

@@ -5,9 +5,10 @@ import os
 
 import pytest
 
+from fsfm_mm.files.listing import printable
 from fsfm_mm.preparation.plan import make_plan
 from fsfm_mm.preparation.settings import Settings
-from fsfm_mm.preparation.sources.finding import find_items, printable
+from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.sources.items import FrameChoice
 
 FRAMES = FrameChoice('count', 4)
