@@ -13,9 +13,9 @@ from fsfm_mm.datasets.labelled.sampler import DomainBalancedSampler, check_balan
 from fsfm_mm.datasets.labelled.splits import check_splits, entries_of
 from fsfm_mm.datasets.packed_faces import PackedFaces
 from fsfm_mm.datasets.pretraining.folders import FaceParsingDataset, LabelTable
+from fsfm_mm.datasets.reading import BrokenSampleError
 from fsfm_mm.datasets.shard_sampler import ShardSampler
 from fsfm_mm.datasets.sharded_faces import ShardedFaces
-from fsfm_mm.datasets.transforms import BrokenSampleError
 
 __all__ = [
     'AntiSpoofDataset',

@@ -14,7 +14,7 @@ from fsfm_mm.datasets.archived_faces import ArchivedFaces
 from fsfm_mm.datasets.columns import run_columns, take_columns
 from fsfm_mm.datasets.open_files import OpenFiles
 from fsfm_mm.datasets.packed_format import FOLDER, PackedSet
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, decode_image
+from fsfm_mm.datasets.reading import BrokenSampleError, decode_image
 from fsfm_mm.regions import NUM_LABELS
 from fsfm_mm.registry import DATASETS
 

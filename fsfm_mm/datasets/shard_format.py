@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.datasets.packed_format import check_format
+from fsfm_mm.datasets.reading import BrokenSampleError
 from fsfm_mm.datasets.shard_store import ShardStore, open_store
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError
 
 FOLDER, HEADER, INDEX = 'shards', 'shards.json', 'index.npy'
 FORMAT, VERSION = 'fsfm_mm face shards', 1

@@ -10,8 +10,8 @@ import numpy as np
 
 from fsfm_mm.datasets.archived_faces import ArchivedFaces
 from fsfm_mm.datasets.base import MAX_BROKEN_RUN
+from fsfm_mm.datasets.reading import BrokenSampleError, decode_image, decode_parsing_map
 from fsfm_mm.datasets.shard_format import ENCODINGS, MAP_ENDING, ShardSet, local_folder
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, decode_image, decode_parsing_map
 from fsfm_mm.registry import DATASETS
 
 

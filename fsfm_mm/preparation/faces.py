@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsfm_mm.datasets.transforms.geometry import resize_image
+from fsfm_mm.datasets.resizing import resize_image
 
 #: Crops are this times the longer side of the face box (FSFM appendix; FaceForensics++).
 CROP_MARGIN = 1.3

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.datasets.pretraining.folders import FaceParsingDataset
-from fsfm_mm.datasets.transforms.geometry import resize_image, resize_labels
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace
+from fsfm_mm.datasets.reading import BrokenSampleError
+from fsfm_mm.datasets.resizing import resize_image, resize_labels
+from fsfm_mm.datasets.transforms.loading import LoadFace
 from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords, finish
 from fsfm_mm.preparation.items import Item
 from fsfm_mm.preparation.parts import Part, parts_done, write_part

@@ -3,14 +3,13 @@ import pytest
 from face_files import COLOURS, label_map
 from PIL import Image
 
+from fsfm_mm.datasets.resizing import resize_image, resize_labels
 from fsfm_mm.datasets.transforms.geometry import (
     RandomFaceCrop,
     RandomFaceFlip,
     ResizeFace,
     flip_patch_labels,
     random_box,
-    resize_image,
-    resize_labels,
 )
 from fsfm_mm.datasets.transforms.patch_labels import BuildPatchLabels
 

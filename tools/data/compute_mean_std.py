@@ -28,8 +28,8 @@ import torch
 from tqdm import tqdm
 
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, list_files
-from fsfm_mm.datasets.transforms.geometry import INTERPOLATIONS, resize_image
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, read_image
+from fsfm_mm.datasets.reading import BrokenSampleError, read_image
+from fsfm_mm.datasets.resizing import INTERPOLATIONS, resize_image
 from fsfm_mm.files import write_atomically
 from fsfm_mm.statistics import count_values, statistics
 

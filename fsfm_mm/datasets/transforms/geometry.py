@@ -1,9 +1,6 @@
 """Resize, crop and flip, each applied to a face and its parsing map together.
 
-Bicubic and bilinear are the antialiased filters of PIL (and so of torchvision's ``Resize`` on PIL images,
-which the published recipe used), computed by torch on uint8: within two grey levels of PIL and about five
-times as fast. OpenCV's ``INTER_CUBIC`` is another kernel (a = -0.75 instead of -0.5) and aliases when it
-shrinks. Maps are always resized to the nearest pixel's label. Randomness comes from numpy's global state.
+Randomness comes from numpy's global state; how pixels are resized: :mod:`fsfm_mm.datasets.resizing`.
 """
 
 from __future__ import annotations
@@ -12,45 +9,11 @@ import math
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from mmcv.transforms import BaseTransform
 
+from fsfm_mm.datasets.resizing import INTERPOLATIONS, resize_image, resize_labels
+from fsfm_mm.datasets.transforms.base import FaceTransform
 from fsfm_mm.regions import NUM_LABELS, flip_table
 from fsfm_mm.registry import TRANSFORMS
-
-INTERPOLATIONS = ('bicubic', 'bilinear', 'area', 'nearest')
-
-
-def resize_image(image: np.ndarray, size: tuple[int, int], interpolation: str = 'bicubic') -> np.ndarray:
-    """Resize an image.
-
-    Args:
-        image: uint8 (H, W, C).
-        size: Height and width of the result.
-        interpolation: One of :data:`INTERPOLATIONS`; 'bicubic' and 'bilinear' as PIL's, 'area' as OpenCV's.
-
-    Returns:
-        uint8 (*size, C), contiguous; ``image`` itself when it has that size already.
-    """
-    if image.shape[:2] == size:
-        return image
-    if interpolation in ('area', 'nearest'):
-        flag = cv2.INTER_AREA if interpolation == 'area' else cv2.INTER_NEAREST_EXACT
-        return cv2.resize(image, size[::-1], interpolation=flag)
-    # a copy where it is read-only (cached generated faces): torch warns of such arrays
-    image = np.require(image, requirements=['C', 'W'])
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
-    planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True, align_corners=False)
-    return cv2.merge(list(planes[0].numpy()))
-
-
-def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a parsing map uint8 (H, W) to ``size`` (height, width): each pixel takes the nearest label."""
-    if labels.shape == size:
-        return labels
-    # INTER_NEAREST proper samples at the pixels' corners, half a pixel away from what the image shows.
-    return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def random_box(
@@ -98,7 +61,7 @@ _FLIPPED_SETS = _flipped_sets()
 _FLIPPED_LABELS = np.pad(flip_table(), (0, 256 - NUM_LABELS))
 
 
-def _refuse(results: dict, key: str, transform: BaseTransform, advice: str) -> None:
+def _refuse(results: dict, key: str, transform: FaceTransform, advice: str) -> None:
     if key in results:
         raise ValueError(f"{type(transform).__name__} cannot move a sample's '{key}': {advice}.")
 
@@ -114,14 +77,15 @@ def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 @TRANSFORMS.register_module()
-class ResizeFace(BaseTransform):
+class ResizeFace(FaceTransform):
     """Resize ``img`` and ``parsing_map``; neither is touched nor copied when it has that size already.
 
     A per-patch label table (``patch_labels``) stays valid, since the whole picture is kept.
 
     Args:
         size: Side of the square, or (height, width), in pixels.
-        interpolation: Filter of the image, one of :data:`INTERPOLATIONS`. The published recipe is bicubic.
+        interpolation: Filter of the image, one of :data:`~fsfm_mm.datasets.resizing.INTERPOLATIONS`. The published
+            recipe is bicubic.
     """
 
     def __init__(self, size: int | tuple[int, int] = 224, interpolation: str = 'bicubic') -> None:
@@ -152,14 +116,14 @@ class ResizeFace(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomFaceCrop(BaseTransform):
+class RandomFaceCrop(FaceTransform):
     """Crop a random box out of ``img`` and ``parsing_map`` and resize it.
 
     Args:
         size: Side of the square result, or (height, width), in pixels.
         scale: Range of the crop's area as a fraction of the image's.
         ratio: Range of the crop's width / height.
-        interpolation: Filter of the image, one of :data:`INTERPOLATIONS`.
+        interpolation: Filter of the image, one of :data:`~fsfm_mm.datasets.resizing.INTERPOLATIONS`.
 
     Raises:
         ValueError: From :meth:`transform`, when the sample has per-patch labels or masks already: a crop
@@ -205,7 +169,7 @@ class RandomFaceCrop(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomFaceFlip(BaseTransform):
+class RandomFaceFlip(FaceTransform):
     """Mirror ``img`` with ``parsing_map`` and ``patch_labels``; left and right labels change places.
 
     Args:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from fsfm_mm.datasets.transforms.base import FaceTransform
 from fsfm_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class PackFaces(BaseTransform):
+class PackFaces(FaceTransform):
     """Reduce a sample to ``inputs`` and its masks.
 
     Writes a new dictionary: ``inputs``, uint8 (3, H, W) in **RGB**, and ``mask`` and ``region_mask``, bool

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from fsfm_mm.datasets.transforms.base import FaceTransform
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class BuildPatchLabels(BaseTransform):
+class BuildPatchLabels(FaceTransform):
     """Record which parsing labels occur in which patch.
 
     Put it after everything that moves pixels (resize, crop, flip) and before a masking transform.

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fsfm_mm.datasets.transforms import BrokenSampleError, read_image, read_parsing_map
-from fsfm_mm.datasets.transforms.geometry import resize_labels
+from fsfm_mm.datasets.reading import BrokenSampleError, read_image, read_parsing_map
+from fsfm_mm.datasets.resizing import resize_labels
 from fsfm_mm.files import sha256_of
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.preparation.checks.lookalikes import THUMB, describe

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from fsfm_mm.datasets.packed_faces import PackedFaces
 from fsfm_mm.datasets.packed_format import FOLDER as PACKED
+from fsfm_mm.datasets.reading import BrokenSampleError
 from fsfm_mm.datasets.shard_format import FOLDER as SHARDS
 from fsfm_mm.datasets.shard_format import ShardSet
 from fsfm_mm.datasets.sharded_faces import ShardedFaces
-from fsfm_mm.datasets.transforms import BrokenSampleError
 from fsfm_mm.preparation.checks.scanning import Opened
 
 #: Folder below the data set -> what reads it.
