@@ -20,7 +20,7 @@ from fsfm_mm.apis.protocols import PROTOCOLS, Evaluation, ProtocolResult
 from fsfm_mm.apis.testing import load_classifier, score_set
 from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.checkpoints.saving import save_checkpoint_file
-from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.engine.launch import start_processes
 from fsfm_mm.engine.processes import leave_processes
 from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config
@@ -106,7 +106,7 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     for item in args.set:
         name, equals, folder = item.partition('=')
         kind, colon, rest = folder.partition(':')
-        if colon and kind in NAMED_SETS:
+        if colon and kind in PUBLISHED_SETS:
             folder = rest
         if not equals or not Path(folder).is_dir():
             raise ValueError(

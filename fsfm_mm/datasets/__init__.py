@@ -7,8 +7,8 @@ from fsfm_mm.datasets.generated_forgeries import GeneratedForgeries
 from fsfm_mm.datasets.labelled.antispoof import AntiSpoofDataset
 from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.folders import LabelledFaces
+from fsfm_mm.datasets.labelled.forgery_set import NamedForgerySet
 from fsfm_mm.datasets.labelled.lists import FaceListDataset
-from fsfm_mm.datasets.labelled.published_sets import NamedForgerySet
 from fsfm_mm.datasets.labelled.sampler import DomainBalancedSampler, check_balanced_loader
 from fsfm_mm.datasets.labelled.splits import check_splits, entries_of
 from fsfm_mm.datasets.packed_faces import PackedFaces

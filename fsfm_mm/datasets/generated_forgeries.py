@@ -13,7 +13,8 @@ import numpy as np
 
 from fsfm_mm.datasets.face_drawing import FaceParams, render, sample_params
 from fsfm_mm.datasets.forging import DEEPFAKES, FORGERIES
-from fsfm_mm.datasets.labelled.base import LabelledDataset, one_of
+from fsfm_mm.datasets.labelled.base import LabelledDataset
+from fsfm_mm.datasets.labelled.names import one_of
 from fsfm_mm.registry import DATASETS
 
 

@@ -8,12 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from fsfm_mm.datasets.labelled.antispoof import PROTOCOLS
-from fsfm_mm.datasets.labelled.base import one_of, quoted
-from fsfm_mm.datasets.labelled.lists import inside, read_lines
+from fsfm_mm.datasets.labelled.names import CLASSES, PROTOCOLS, inside, one_of, quoted, read_lines
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.forgeries import CLASSES, Plan, refuse_same_keys
+from fsfm_mm.preparation.forgeries import Plan, refuse_same_keys
 from fsfm_mm.preparation.items import FrameChoice, Item
 from fsfm_mm.preparation.records import FaceRecord
 

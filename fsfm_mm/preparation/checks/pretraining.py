@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.datasets.labelled.base import video_of
+from fsfm_mm.datasets.labelled.names import video_of
 from fsfm_mm.datasets.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
 from fsfm_mm.preparation.checks.lookalikes import FLAT
 from fsfm_mm.preparation.checks.manifest import (
