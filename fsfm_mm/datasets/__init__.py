@@ -11,14 +11,14 @@ from fsfm_mm.datasets.labelled.forgery_set import NamedForgerySet
 from fsfm_mm.datasets.labelled.lists import FaceListDataset
 from fsfm_mm.datasets.labelled.sampler import DomainBalancedSampler, check_balanced_loader
 from fsfm_mm.datasets.labelled.splits import check_splits, entries_of
-from fsfm_mm.datasets.packed_faces import PackedFaces
+from fsfm_mm.datasets.pretraining.archive_sampler import ShardSampler
+from fsfm_mm.datasets.pretraining.archived_faces import ArchivedFaces
 from fsfm_mm.datasets.pretraining.folders import FaceParsingDataset, LabelTable
 from fsfm_mm.datasets.reading import BrokenSampleError
-from fsfm_mm.datasets.shard_sampler import ShardSampler
-from fsfm_mm.datasets.sharded_faces import ShardedFaces
 
 __all__ = [
     'AntiSpoofDataset',
+    'ArchivedFaces',
     'BrokenSampleError',
     'DomainBalancedSampler',
     'FaceDataset',
@@ -30,9 +30,7 @@ __all__ = [
     'LabelledDataset',
     'LabelledFaces',
     'NamedForgerySet',
-    'PackedFaces',
     'ShardSampler',
-    'ShardedFaces',
     'check_balanced_loader',
     'check_splits',
     'dense_collate',

@@ -1,4 +1,4 @@
-"""From a data set in the published folder layout to packed files or tar shards, in chunks that may be interrupted."""
+"""From a data set in the published folder layout to an archive, in chunks that may be interrupted."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def pack(
     Args:
         data: Folder with ``images/`` and ``parsing_maps/``.
         out: Folder of the output; new, empty, or with the beginning of the same packing.
-        form: Config of the writer, e.g. ``dict(type='packed', encoding='raw')``.
+        form: Config of the writer, e.g. ``dict(type='archive', image_format='raw')``.
         size: Side of the packed faces in pixels; others are resized.
         need_maps: False leaves the maps out.
         missing_maps: What to do with images without a map: 'error' or 'skip'.
         workers: Processes; 0 works in this one.
-        chunk_size: Faces of a file or shard.
+        chunk_size: Faces of a shard.
 
     Returns:
         What has become of the images.
@@ -87,11 +87,6 @@ def pack(
         StoppedError: The disk refuses, or a worker process has died. What was done is kept.
     """
     writer, out = build_writer(form), Path(out).absolute()
-    patch_size = getattr(writer, 'patch_size', 1)
-    if need_maps and size % patch_size:
-        raise ValueError(
-            f'{size} pixels cannot be cut into patches of {patch_size}: choose another size or patch size.'
-        )
     items, maps = _listing(os.fspath(data), need_maps, missing_maps)
     parser = dict(type='StoredMaps') if need_maps else None
     approximate = need_maps and _approximate(Path(data, SUMMARY_FILE))

@@ -24,8 +24,7 @@ from mmengine.utils import import_modules_from_strings
 
 import fsfm_mm  # noqa: F401  (registers everything)
 from fsfm_mm.datasets import FaceParsingDataset, GeneratedFaces
-from fsfm_mm.datasets.packed_format import FOLDER as PACKED
-from fsfm_mm.datasets.shard_format import FOLDER as SHARDS
+from fsfm_mm.datasets.pretraining.archive_format import FOLDER as ARCHIVE
 from fsfm_mm.datasets.transforms import (
     BuildPatchLabels,
     LoadFace,
@@ -160,10 +159,10 @@ def load_faces(
 
 
 def _refuse_stored(folder: Path) -> None:
-    stored = [name for name in (PACKED, SHARDS) if (folder / name).is_dir() or folder.name == name]
+    stored = (folder / ARCHIVE).is_dir() or folder.name == ARCHIVE
     if stored and not (folder / 'images').is_dir():
         raise ValueError(
-            f'{folder}: masks are drawn of files, but here the faces lie in {stored[0]}/: pass a folder with images/ '
+            f'{folder}: masks are drawn of files, but here the faces lie in {ARCHIVE}/: pass a folder with images/ '
             'and parsing_maps/, such as the one that it was packed from.'
         )
 

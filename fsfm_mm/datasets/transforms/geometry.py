@@ -61,7 +61,8 @@ _FLIPPED_SETS = _flipped_sets()
 _FLIPPED_LABELS = np.pad(flip_table(), (0, 256 - NUM_LABELS))
 
 
-def _refuse(results: dict, key: str, transform: FaceTransform, advice: str) -> None:
+def refuse_key(results: dict, key: str, transform: FaceTransform, advice: str) -> None:
+    """Raise a ValueError where a sample has what a transform cannot move."""
     if key in results:
         raise ValueError(f"{type(transform).__name__} cannot move a sample's '{key}': {advice}.")
 
@@ -98,18 +99,6 @@ class ResizeFace(FaceTransform):
         if 'parsing_map' in results:
             results['parsing_map'] = resize_labels(results['parsing_map'], self.size)
         return results
-
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Resize columns, see :mod:`fsfm_mm.datasets.columns`."""
-        planes = columns['planes']
-        if planes.shape[2:] != self.size:
-            pictures = [resize_image(cv2.merge(list(p)), self.size, self.interpolation) for p in planes]
-            columns['planes'] = np.stack([np.stack(cv2.split(picture)) for picture in pictures])
-            if 'parsing_map' in columns:
-                columns['parsing_map'] = np.stack(
-                    [resize_labels(m, self.size) for m in columns['parsing_map']]
-                )
-        return columns
 
     def __repr__(self) -> str:
         return f'ResizeFace(size={self.size}, interpolation={self.interpolation!r})'
@@ -149,8 +138,8 @@ class RandomFaceCrop(FaceTransform):
     def transform(self, results: dict) -> dict:
         """Crop and resize the image and, where there is one, the map."""
         advice = 'load parsing maps instead of a label table, and put BuildPatchLabels after the crop'
-        _refuse(results, 'patch_labels', self, advice)
-        _refuse(results, 'mask', self, 'put the mask transform after it')
+        refuse_key(results, 'patch_labels', self, advice)
+        refuse_key(results, 'mask', self, 'put the mask transform after it')
         image = results['img']
         height, width = image.shape[:2]
         top, left, h, w = random_box(height, width, self.scale, self.ratio)
@@ -186,7 +175,7 @@ class RandomFaceFlip(FaceTransform):
 
     def transform(self, results: dict) -> dict:
         """Mirror the sample with probability ``prob``."""
-        _refuse(results, 'mask', self, 'put the mask transform after it')
+        refuse_key(results, 'mask', self, 'put the mask transform after it')
         if np.random.rand() >= self.prob:
             return results
         results['img'] = cv2.flip(results['img'], 1)
@@ -195,21 +184,6 @@ class RandomFaceFlip(FaceTransform):
         if 'patch_labels' in results:
             results['patch_labels'] = flip_patch_labels(results['patch_labels'])
         return results
-
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Mirror columns, see :mod:`fsfm_mm.datasets.columns`; the same samples as one by one."""
-        _refuse(columns, 'mask', self, 'put the mask transform after it')
-        planes = columns['planes']
-        chosen = np.flatnonzero(np.random.rand(len(planes)) < self.prob)
-        for sample in chosen:
-            stack = planes[sample].reshape(-1, planes.shape[3])  # rows of all three planes
-            cv2.flip(stack, 1, dst=stack)
-            if 'parsing_map' in columns:
-                labels = columns['parsing_map'][sample]
-                columns['parsing_map'][sample] = cv2.LUT(cv2.flip(labels, 1), _FLIPPED_LABELS)
-        if 'patch_labels' in columns:
-            columns['patch_labels'][chosen] = flip_patch_labels(columns['patch_labels'][chosen])
-        return columns
 
     def __repr__(self) -> str:
         return f'RandomFaceFlip(prob={self.prob})'

@@ -19,7 +19,7 @@ class LoadFace(FaceTransform):
 
     The pixels are taken as stored, see :func:`~fsfm_mm.datasets.reading.read_image`; labels, see
     :func:`~fsfm_mm.datasets.reading.read_parsing_map`. Samples that
-    come with their ``img`` (packed files, shards) pass unchanged, so every data set takes the same pipeline.
+    come with their ``img`` (archives) pass unchanged, so every data set takes the same pipeline.
 
     Raises:
         BrokenSampleError: From :meth:`transform`, when a file is unusable or the two sizes differ.
@@ -43,10 +43,6 @@ class LoadFace(FaceTransform):
                 f'but its image {results["img_path"]} is {_size(image)}.'
             )
         return results
-
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return columns as they are: their pixels are there, see :mod:`fsfm_mm.datasets.columns`."""
-        return columns
 
     def __repr__(self) -> str:
         return 'LoadFace()'

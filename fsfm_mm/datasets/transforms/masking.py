@@ -86,18 +86,13 @@ class PatchMask(FaceTransform):
         """
         if not results:
             return results
-        mask, region_mask = self._masks(self._stack_labels(results))
+        mask, region_mask = self.masks(self._stack_labels(results))
         for i, sample in enumerate(results):
             sample['mask'], sample['region_mask'] = mask[i], region_mask[i]
         return results
 
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Add the masks to columns, see :mod:`fsfm_mm.datasets.columns`; the same masks as by samples."""
-        columns['mask'], columns['region_mask'] = self._masks(columns['patch_labels'])
-        return columns
-
-    def _masks(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Masks of a batch, bool (N, L) each, for its label sets uint16 (N, h, w)."""
+    def masks(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Masks and region masks of a batch, bool (N, L), for label sets uint16 (N, h, w); errors as above."""
         k = num_masked(labels[0].size, self.mask_ratio)
         # A fresh generator at each call, seeded from numpy's global state: mmengine seeds that in
         # every worker, while a stored generator would be duplicated by fork. Two words are taken

@@ -35,10 +35,5 @@ class PackFaces(FaceTransform):
                 packed[key] = results[key]
         return packed
 
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Reduce columns likewise: the planes are ``inputs`` already, see :mod:`fsfm_mm.datasets.columns`."""
-        packed = {'inputs': columns['planes']}
-        return packed | {key: columns[key] for key in ('mask', 'region_mask') if key in columns}
-
     def __repr__(self) -> str:
         return 'PackFaces()'

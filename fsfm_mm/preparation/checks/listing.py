@@ -17,7 +17,7 @@ from fsfm_mm.datasets.labelled.names import CLASSES, SPLITS, class_of_folder, on
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.preparation.checks.expected import Expected
 from fsfm_mm.preparation.checks.report import Report
-from fsfm_mm.preparation.checks.stored import stored_formats
+from fsfm_mm.preparation.checks.stored import has_archive
 
 POSITIVE = 'real'
 #: An empty class is a finding, not the end of the listing.
@@ -45,10 +45,10 @@ def kind_of(root: str, kind: str = 'auto', expect: str | None = None) -> str:
         return 'deepfake'
     if os.path.isdir(os.path.join(root, 'txt')) or os.path.isdir(os.path.join(root, 'frame')):
         return 'antispoof'
-    if os.path.isdir(os.path.join(root, 'images')) or stored_formats(root):
+    if os.path.isdir(os.path.join(root, 'images')) or has_archive(root):
         return 'pretrain'
     raise ValueError(
-        f'{root}: looks like no data set; expected images/ and parsing_maps/, packed/ or shards/ (pretraining), '
+        f'{root}: looks like no data set; expected images/ and parsing_maps/, or archive/ (pretraining), '
         '{train,val,test}/{real*,fake*} (deepfake) or txt/ and frame/ (antispoof), found '
         f'{quoted(sorted(os.listdir(root))) or "nothing"}. The folders of a published set need --expect.'
     )
