@@ -177,6 +177,7 @@ class Archive:
         count, sums = self.header.faces, self.header.crc32
         self.index = self.store.open_array(INDEX, ROW, (count,), sums[INDEX])
         self._check_index()
+        self._names = [chunk_name(number) for number in range(len(self.header.shards))]
         self._keys = self.store.read_file(KEYS)
         check_sum(self._keys, sums[KEYS], f'{root}/{KEYS}')
         self._ends = np.flatnonzero(np.frombuffer(self._keys, np.uint8) == ord('\n'))
@@ -214,7 +215,7 @@ class Archive:
             pieces.append((labels, label_bytes, MAP_ENDING))
         begin, end = image - tarfile.BLOCKSIZE, pieces[-1][0] + pieces[-1][1]
         data = bytearray(end - begin)
-        self._fill(row, shard, begin, [data])
+        self._fill(row, shard, begin, [data], end - begin)
         files = []
         for offset, size, ending in pieces:
             place = offset - begin
@@ -226,8 +227,8 @@ class Archive:
         """Copy the pixels of face ``row`` of a raw archive into uint8 (3, H, W); errors as of :meth:`read`."""
         shard, height, width, image, image_bytes, *_ = self.index[row].tolist()
         assert planes.shape == (3, height, width)
-        head = bytearray(tarfile.BLOCKSIZE)
-        self._fill(row, shard, image - tarfile.BLOCKSIZE, [head, planes.data])
+        head, start = bytearray(tarfile.BLOCKSIZE), image - tarfile.BLOCKSIZE
+        self._fill(row, shard, start, [head, planes.data], tarfile.BLOCKSIZE + image_bytes)
         self._check_member(row, head, image_bytes, ENCODINGS['raw'])
 
     def check_tables(self) -> None:
@@ -237,15 +238,13 @@ class Archive:
 
     def check_files(self) -> None:
         """Compare the size of every local shard with what the archive says; raises ValueError."""
-        for number, (_, size) in enumerate(self.header.shards):
-            self.store.check_size(chunk_name(number), size)
+        for name, (_, size) in zip(self._names, self.header.shards):
+            self.store.check_size(name, size)
 
-    def _fill(self, row: int, shard: int, offset: int, buffers: list) -> None:
-        """Fill buffers one after the other from a shard."""
-        wanted = sum(len(memoryview(buffer).cast('B')) for buffer in buffers)
-        name, size = chunk_name(shard), self.header.shards[shard][1]
+    def _fill(self, row: int, shard: int, offset: int, buffers: list, wanted: int) -> None:
+        """Fill buffers one after the other, with so many bytes together, from a shard."""
         try:
-            found = self.store.read_into(name, size, offset, buffers)
+            found = self.store.read_into(self._names[shard], self.header.shards[shard][1], offset, buffers)
         except OSError as error:
             raise BrokenSampleError(f'{self.path(row)}: cannot be read ({error}).') from error
         if found != wanted:
@@ -262,8 +261,12 @@ class Archive:
         field = name.encode('ascii', 'replace')[
             :100
         ]  # a long or foreign name stands in full in a block before
-        same = header.startswith(field) and (len(field) == 100 or not header[len(field)])
-        if same and header[124:136] == b'%011o\0' % size and header[156] == ord('0'):
+        kind = header[156:157]
+        if (header[:100], header[124:136], kind) == (
+            field.ljust(100, b'\0'),
+            b'%011o\0' % size,
+            tarfile.REGTYPE,
+        ):
             return
         try:
             info = tarfile.TarInfo.frombuf(bytes(header), 'utf-8', 'surrogateescape')

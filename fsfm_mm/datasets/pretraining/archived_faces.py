@@ -19,6 +19,9 @@ from fsfm_mm.datasets.reading import BrokenSampleError, decode_image, decode_par
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
 from fsfm_mm.registry import DATASETS
 
+#: Sets that the labels of a patch can make.
+_SETS = 1 << NUM_LABELS
+
 
 @DATASETS.register_module()
 class ArchivedFaces(FaceDataset):
@@ -173,6 +176,8 @@ class ArchivedFaces(FaceDataset):
             columns['patch_labels'] = np.empty((len(indices), *header.grid), np.uint16)
         for place, idx in enumerate(indices):
             self.first_readable(idx, functools.partial(self._read_into, columns, place))
+        if self._by_table and columns['patch_labels'].max() >= _SETS:
+            return super().__getitems__(indices)  # one by one, which tells or leaves out the broken one
         return run_columns(self.pipeline.transforms, columns)
 
     def _read_into(self, columns: dict[str, np.ndarray], place: int, idx: int) -> None:
@@ -184,7 +189,7 @@ class ArchivedFaces(FaceDataset):
             image = _decoded(archive, row, archive.read(row, with_map=False)[0])
             cv2.split(image, [planes[2], planes[1], planes[0]])
         if self._by_table:
-            columns['patch_labels'][place] = _label_sets(archive, row)
+            columns['patch_labels'][place] = archive.labels[row]
 
     def _candidates(self, idx: int) -> Iterable[int]:
         """Sample ``idx``, the one after it, and the first one of each following shard, at most 32 together."""
@@ -222,9 +227,9 @@ def _decoded(archive: Archive, row: int, data: bytes) -> np.ndarray:
 def _label_sets(archive: Archive, row: int) -> np.ndarray:
     """Label sets of a face, a view (h, w)."""
     labels = archive.labels[row]
-    if labels.max() >= 1 << NUM_LABELS:
+    if labels.max() >= _SETS:
         raise BrokenSampleError(
             f'{archive.path(row)}: its label sets reach {labels.max()}, but {NUM_LABELS} labels make sets below '
-            f'{1 << NUM_LABELS}.'
+            f'{_SETS}.'
         )
     return labels
