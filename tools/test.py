@@ -18,11 +18,10 @@ from mmengine.registry import init_default_scope
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
 from fsfm_mm.apis.protocols import PROTOCOLS, Evaluation, ProtocolResult
 from fsfm_mm.apis.testing import load_classifier, score_set
-from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
+from fsfm_mm.checkpoints import load_checkpoint_file, save_checkpoint_file
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.engine.launch import leave_processes, start_processes
 from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config
-from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
-from fsfm_mm.files.checkpoint_writing import save_checkpoint_file
 from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
 
 EPILOG = """\
@@ -105,7 +104,7 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     for item in args.set:
         name, equals, folder = item.partition('=')
         kind, colon, rest = folder.partition(':')
-        if colon and kind in NAMED_SETS:
+        if colon and kind in PUBLISHED_SETS:
             folder = rest
         if not equals or not Path(folder).is_dir():
             raise ValueError(

@@ -105,13 +105,13 @@ def _cpu_lines(pair: Pair, options: PlainOptions, say: Callable[[str], None]) ->
 
 
 def _data_wait(cfg: Config, options: PlainOptions) -> Comparison:
-    """Train for a while from packed raw faces with worker processes."""
+    """Train for a while from raw faces of an archive with worker processes."""
     size, patch_size = square_size(cfg)
     mask = CRFRPMask(mask_transform(cfg).mask_ratio)
     with tempfile.TemporaryDirectory(prefix='fsfm_mm_benchmark_') as folder:
         faces = read_faces(max(options.pictures, 1024), size, options.data_root)
         roots = store(faces, Path(folder), patch_size)
-        dataset = our_dataset('packed raw', roots['packed raw'], mask, size, patch_size)
+        dataset = our_dataset('archive raw', roots['archive raw'], mask, size, patch_size)
         order = RandomSampler(dataset, replacement=True, num_samples=_MANY)  # type: ignore[arg-type]
         loader: DataLoader[PretrainBatch] = DataLoader(
             dataset,

@@ -30,10 +30,10 @@ DECODER = 'the JPEG decoder alone (quality 95, 4:4:4)'
 TARGETS: dict[str, tuple[str, float | None]] = {
     'png': ('PNG + .npy', None),
     'jpeg': ('JPEG files (quality 95, 4:4:4) + label table', 10.0),
-    'packed jpeg': ('packed JPEG (quality 95, 4:4:4) + label table', 10.0),
-    'packed jpeg 4:2:0': ('packed JPEG (quality 90, 4:2:0) + label table', 10.0),
-    'packed raw': ('packed raw, memory-mapped table', 30.0),
-    'shards jpeg': ('tar shards, JPEG (quality 95, 4:4:4) + PNG map', None),
+    'archive jpeg': ('archive JPEG (quality 95, 4:4:4) + label table', 10.0),
+    'archive jpeg 4:2:0': ('archive JPEG (quality 90, 4:2:0) + label table', 10.0),
+    'archive raw': ('archive raw + label table', 30.0),
+    'archive maps': ('archive JPEG (quality 95, 4:4:4) + PNG map', None),
 }
 MASK_TARGET = 100.0
 
@@ -51,10 +51,9 @@ def our_dataset(kind: str, root: Path, mask: PatchMask, size: int, patch_size: i
         dict(type='BuildPatchLabels', patch_size=patch_size),
         dict(type='PackFaces'),
     ]
-    if kind.startswith('packed'):
-        cfg = dict(type='PackedFaces', data_root=str(root), mask=mask, pipeline=pipeline)
-    elif kind.startswith('shards'):
-        cfg = dict(type='ShardedFaces', data_root=str(root), mask=mask, pipeline=pipeline)
+    if kind.startswith('archive'):
+        cfg = dict(type='ArchivedFaces', data_root=str(root), mask=mask, pipeline=pipeline)
+        cfg['read_maps'] = kind == 'archive maps'
     else:
         cfg = dict(type='FaceParsingDataset', data_root=str(root), mask=mask, pipeline=pipeline)
         if kind == 'jpeg':

@@ -13,10 +13,9 @@ from fsfm_mm.datasets import FaceParsingDataset
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.writers.archive import ArchiveWriter
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
 from fsfm_mm.preparation.writers.folders import encode_image
-from fsfm_mm.preparation.writers.packed import PackedWriter
-from fsfm_mm.preparation.writers.shards import ShardsWriter
 
 #: A picture, uint8 (S, S, 3) BGR, and its parsing map, uint8 (S, S).
 Face = tuple[np.ndarray, np.ndarray]
@@ -47,7 +46,7 @@ def read_faces(count: int, size: int, data_root: str | None = None) -> list[Face
 
 
 def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Path]:
-    """Write faces below ``folder`` as files and packed.
+    """Write faces below ``folder`` as files and in archives.
 
     Args:
         faces: Of one size.
@@ -56,14 +55,13 @@ def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Pat
 
     Returns:
         Roots by kind: 'png' (with ``.npy`` maps), 'jpeg' (quality 95, 4:4:4, with ``label_table.npy`` in the
-        root), 'packed jpeg' (the same pictures), 'packed jpeg 4:2:0' (quality 90), 'packed raw' and 'shards jpeg' (tar
-        shards with PNG maps).
+        root), 'archive jpeg' (the same pictures), 'archive jpeg 4:2:0' (quality 90), 'archive raw' and
+        'archive maps' (that of 'archive jpeg' once more).
     """
     packed: dict[str, FaceWriter] = {
-        'packed jpeg': PackedWriter('jpeg', 95, patch_size),
-        'packed jpeg 4:2:0': PackedWriter('jpeg', 90, patch_size, '4:2:0'),
-        'packed raw': PackedWriter('raw', patch_size=patch_size),
-        'shards jpeg': ShardsWriter('jpeg', 95),
+        'archive jpeg': ArchiveWriter('jpeg', 95, patch_size=patch_size),
+        'archive jpeg 4:2:0': ArchiveWriter('jpeg', 90, '4:2:0', patch_size),
+        'archive raw': ArchiveWriter('raw', patch_size=patch_size),
     }
     roots = {kind: folder / str(number) for number, kind in enumerate(('png', 'jpeg', *packed))}
     for sub in (roots['png'] / 'images', roots['png'] / 'parsing_maps', roots['jpeg'] / 'images'):
@@ -76,7 +74,7 @@ def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Pat
     np.save(roots['jpeg'] / 'label_table.npy', np.stack([patch_labels(m, patch_size) for _, m in faces]))
     for kind, writer in packed.items():
         _pack(faces, roots[kind], writer)
-    return roots
+    return {**roots, 'archive maps': roots['archive jpeg']}
 
 
 def _pack(faces: Sequence[Face], root: Path, writer: FaceWriter) -> None:

@@ -5,18 +5,18 @@ from fsfm_mm.datasets.collate import dense_collate
 from fsfm_mm.datasets.labelled.antispoof import AntiSpoofDataset
 from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.folders import LabelledFaces
+from fsfm_mm.datasets.labelled.forgery_set import NamedForgerySet
 from fsfm_mm.datasets.labelled.lists import FaceListDataset
-from fsfm_mm.datasets.labelled.published_sets import NamedForgerySet
 from fsfm_mm.datasets.labelled.sampler import DomainBalancedSampler, check_balanced_loader
 from fsfm_mm.datasets.labelled.splits import check_splits, entries_of
-from fsfm_mm.datasets.packed_faces import PackedFaces
+from fsfm_mm.datasets.pretraining.archive_sampler import ShardSampler
+from fsfm_mm.datasets.pretraining.archived_faces import ArchivedFaces
 from fsfm_mm.datasets.pretraining.folders import FaceParsingDataset, LabelTable
-from fsfm_mm.datasets.shard_sampler import ShardSampler
-from fsfm_mm.datasets.sharded_faces import ShardedFaces
-from fsfm_mm.datasets.transforms import BrokenSampleError
+from fsfm_mm.files.pictures import BrokenSampleError
 
 __all__ = [
     'AntiSpoofDataset',
+    'ArchivedFaces',
     'BrokenSampleError',
     'DomainBalancedSampler',
     'FaceDataset',
@@ -26,9 +26,7 @@ __all__ = [
     'LabelledDataset',
     'LabelledFaces',
     'NamedForgerySet',
-    'PackedFaces',
     'ShardSampler',
-    'ShardedFaces',
     'check_balanced_loader',
     'check_splits',
     'dense_collate',

@@ -10,7 +10,7 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError
+from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.registry import TRANSFORMS
 
 #: With ``on_broken='skip'``: so many broken samples in a row are a fault of the data set, not of a file.

@@ -7,20 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsfm_mm.datasets.labelled.base import one_of
-from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
-from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
-from fsfm_mm.preparation.sources.forgeries import ALL_OVER, FORGERY_SOURCES
-
-#: Family of names -> pattern of a video's own name (without folders); every group is a person.
-IDENTITY_PATTERNS = {
-    # FaceForensics++: 012 shows person 012; 012_345 is the video of 012 with the face of 345
-    'ffpp': r'(\d{3})(?:_(\d{3}))?',
-    # Celeb-DF: id3_0001 and, forged, id3_id7_0001
-    'celebdf': r'id(\d+)(?:_id(\d+))?_\d+',
-    # DeepFakeDetection: 01__scene and, forged, 01_02__scene__NAME
-    'dfd': r'(\d{2})(?:_(\d{2}))?__.+',
-}
+from fsfm_mm.datasets.labelled.names import one_of
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
+from fsfm_mm.preparation.sources.forgeries import ALL_OVER
 
 
 @dataclass(frozen=True)
@@ -28,7 +17,7 @@ class Expected:
     """A published set that data are compared with.
 
     Attributes:
-        name: Its name in ``NAMED_SETS``.
+        name: Its name in ``PUBLISHED_SETS``.
         options: Of its rule, such as the compression.
     """
 
@@ -38,24 +27,24 @@ class Expected:
     @property
     def identity(self) -> str | None:
         """Pattern of its names; None where they do not tell who is seen."""
-        return IDENTITY_PATTERNS.get(self.name.split('_')[0])
+        return PUBLISHED_SETS[self.name].identity
 
     def videos(self, split: str) -> int | None:
         """Published number of videos of a split, in all or (FF++) of the originals and each manipulation."""
-        return NAMED_SETS[self.name].counts.get(split)
+        return PUBLISHED_SETS[self.name].counts.get(split)
 
     @property
     def per_folder(self) -> bool:
         """Whether the number of videos is that of each class folder."""
-        return NAMED_SETS[self.name].count_by > 0
+        return PUBLISHED_SETS[self.name].count_by > 0
 
     def groups(self) -> tuple[str, ...]:
         """Names that occur in the class folders of a whole set; empty where the folders are not compared."""
-        return MANIPULATIONS if self.per_folder else ()
+        return PUBLISHED_SETS[self.name].groups
 
     def frames(self, class_name: str) -> int | None:
         """Published number of frames of a video; None for a set of pictures."""
-        source = FORGERY_SOURCES[self.name]
+        source = PUBLISHED_SETS[self.name]
         if not source.videos:
             return None
         return ALL_OVER.value * (source.real_factor({}) if class_name == 'real' else 1)
@@ -63,7 +52,7 @@ class Expected:
 
 def expected_sets() -> dict[str, Expected]:
     """Every name that can be asked for, such as 'ffpp-c23' or 'celebdf-v2'."""
-    sets = {name.replace('_', '-'): Expected(name) for name in NAMED_SETS if name != 'ffpp'}
+    sets = {name.replace('_', '-'): Expected(name) for name in PUBLISHED_SETS if name != 'ffpp'}
     for compression in ('raw', 'c23', 'c40'):
         sets[f'ffpp-{compression}'] = Expected('ffpp', {'compression': compression})
     return dict(sorted(sets.items()))
@@ -78,9 +67,9 @@ def expected_set(name: str | None) -> Expected | None:
 
 
 def guess_identity(videos: Iterable[str]) -> str | None:
-    """The pattern of the first family that has a name of two people among some videos; None for none."""
+    """The pattern of the first published set that has a name of two people among some videos; None for none."""
     names = [video.rpartition('/')[2] for video in videos]
-    for pattern in IDENTITY_PATTERNS.values():
+    for pattern in dict.fromkeys(row.identity for row in PUBLISHED_SETS.values() if row.identity):
         matches = (re.fullmatch(pattern, name) for name in names)
         if any(match is not None and match.group(2) for match in matches):
             return pattern

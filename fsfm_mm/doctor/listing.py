@@ -13,15 +13,13 @@ from typing import Any
 from mmengine.logging import MMLogger
 
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledDataset, LabelledFaces, NamedForgerySet
-from fsfm_mm.datasets.labelled.base import class_of_folder, one_of, quoted
+from fsfm_mm.datasets.labelled.names import CLASSES, SPLITS, class_of_folder, one_of, quoted
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.doctor.expected import Expected
 from fsfm_mm.doctor.report import Report
-from fsfm_mm.doctor.stored import stored_formats
-from fsfm_mm.preparation.sources.forgeries import FORGERY_SOURCES
+from fsfm_mm.doctor.stored import has_archive
 
-CLASSES = ('fake', 'real')
 POSITIVE = 'real'
-SPLITS = ('train', 'val', 'test')
 #: An empty class is a finding, not the end of the listing.
 _COMMON: dict[str, Any] = {'classes': CLASSES, 'positive_class': POSITIVE, 'empty_classes': 'warn'}
 Builder = Callable[[], LabelledDataset]
@@ -47,10 +45,10 @@ def kind_of(root: str, kind: str = 'auto', expect: str | None = None) -> str:
         return 'deepfake'
     if os.path.isdir(os.path.join(root, 'txt')) or os.path.isdir(os.path.join(root, 'frame')):
         return 'antispoof'
-    if os.path.isdir(os.path.join(root, 'images')) or stored_formats(root):
+    if os.path.isdir(os.path.join(root, 'images')) or has_archive(root):
         return 'pretrain'
     raise ValueError(
-        f'{root}: looks like no data set; expected images/ and parsing_maps/, packed/ or shards/ (pretraining), '
+        f'{root}: looks like no data set; expected images/ and parsing_maps/, or archive/ (pretraining), '
         '{train,val,test}/{real*,fake*} (deepfake) or txt/ and frame/ (antispoof), found '
         f'{quoted(sorted(os.listdir(root))) or "nothing"}. The folders of a published set need --expect.'
     )
@@ -141,7 +139,7 @@ def _deepfake(root: str, splits: Sequence[str], expected: Expected | None) -> di
             )
         return {split: functools.partial(LabelledFaces, root, split, **_COMMON) for split in splits or there}
     named = functools.partial(NamedForgerySet, expected.name, root, options=dict(expected.options), **_COMMON)
-    of_set = FORGERY_SOURCES[expected.name].splits
+    of_set = PUBLISHED_SETS[expected.name].splits
     return {split: functools.partial(named, split=split) for split in splits or of_set}
 
 

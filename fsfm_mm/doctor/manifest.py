@@ -75,7 +75,7 @@ def check_manifest(report: Report, root: str, files: Sequence[str]) -> dict[int,
 
 
 def check_stored_manifest(report: Report, root: str, count: int) -> dict[int, str]:
-    """Compare the manifest with packed files or shards, which have ``count`` faces in its order.
+    """Compare the manifest with an archive, which has ``count`` faces in its order.
 
     Returns:
         Number of a face -> the SHA-256 that its stored bytes should have; none where the numbers do not fit.

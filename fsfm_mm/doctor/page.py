@@ -50,7 +50,7 @@ def _tables(page: HtmlPage, report: Report) -> None:
         page.table(table.header, table.rows, table.title)
     if report.shares:
         shares = {name.replace('_', ' '): share for name, share in report.shares.items()}
-        page.bars(shares, label_legend(), f'share of the {report.share_unit} with each label, over all maps')
+        page.bars(shares, label_legend(), 'share of the pixels with each label, over all maps')
 
 
 def _broken(page: HtmlPage, report: Report, source: Source) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.datasets.labelled.base import video_of
+from fsfm_mm.datasets.labelled.names import video_of
+from fsfm_mm.datasets.pretraining.archive_format import FOLDER
 from fsfm_mm.doctor.lookalikes import FLAT
 from fsfm_mm.doctor.manifest import (
     MANIFEST,
@@ -20,14 +21,14 @@ from fsfm_mm.doctor.manifest import (
 from fsfm_mm.doctor.report import Report, Sample, Table, number_of
 from fsfm_mm.doctor.scanning import FileSource, Scan, Source, scan
 from fsfm_mm.doctor.similar import report_lookalikes
-from fsfm_mm.doctor.stored import open_stored, stored_formats
+from fsfm_mm.doctor.stored import has_archive, open_stored
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
 from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.regions import FACIAL_REGIONS, LABEL_NAMES, REGION_ORDER
 
 _WHAT_TO_DO = {
     'unreadable picture': ('cannot be read: make them anew or delete them with their maps', 'error'),
-    'unreadable face': ('of packed files or shards cannot be read: prepare or pack the set again', 'error'),
+    'unreadable face': ('of an archive cannot be read: prepare or pack the set again', 'error'),
     'unusable map': ('cannot be used: make them anew or delete them with their pictures', 'error'),
     'size mismatch': ('differ in size from their pictures: make them anew from the pictures', 'error'),
     'changed file': (
@@ -52,12 +53,11 @@ def check_pretraining(
         The report, and the source that reads its samples.
 
     Raises:
-        ValueError: There are no pictures at all, or packed files cannot be opened.
+        ValueError: There are no pictures at all, or an archive cannot be opened.
     """
     report = Report(root, 'pretrain')
-    stored = stored_formats(root)
-    if stored and not os.path.isdir(os.path.join(root, 'images')):
-        return _check_stored(report, stored[0], workers, samples, progress)
+    if has_archive(root) and not os.path.isdir(os.path.join(root, 'images')):
+        return _check_stored(report, workers, samples, progress)
     folder = os.path.join(root, 'images')
     images = list_files(folder, IMAGE_EXTENSIONS) if os.path.isdir(folder) else []
     if not images:
@@ -78,12 +78,10 @@ def check_pretraining(
     return report, source
 
 
-def _check_stored(
-    report: Report, folder: str, workers: int, samples: int, progress: bool
-) -> tuple[Report, Source]:
-    """Check packed files or shards."""
-    source = open_stored(report.root, folder)
-    report.facts.append(f'read from {folder}/')
+def _check_stored(report: Report, workers: int, samples: int, progress: bool) -> tuple[Report, Source]:
+    """Check an archive."""
+    source = open_stored(report.root)
+    report.facts.append(f'read from {FOLDER}/')
     if os.path.isfile(os.path.join(report.root, MANIFEST)):
         source.sha256 = check_stored_manifest(report, report.root, len(source.names))
     found = scan(source, workers, progress)
@@ -207,12 +205,11 @@ def _check_labels(report: Report, source: Source, found: Scan) -> None:
         return
     labels, regions = found.labels[have], found.regions[have]
     report.shares = {name: float(s) for name, s in zip(LABEL_NAMES, labels.mean(axis=0))}
-    report.share_unit = source.unit
     rows = [
         (name, 100 * float(share), int(count), 100 * float(count) / len(have))
         for name, share, count in zip(LABEL_NAMES, labels.mean(axis=0), (labels > 0).sum(axis=0))
     ]
-    header = ('label', f'% of the {source.unit}', 'faces having it', '% of the faces')
+    header = ('label', '% of the pixels', 'faces having it', '% of the faces')
     report.tables.append(Table(f'labels ({len(have)} maps)', header, tuple(rows)))
     rows = [
         (name, 100 * float(share), int(count), 100 * float(count) / len(have))

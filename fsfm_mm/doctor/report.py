@@ -76,7 +76,6 @@ class Report:
         broken: Pictures with a problem to show, the problem in the name.
         lookalikes: Pairs of near-duplicates to show, those in two splits first.
         shares: Share of the pixels of each label, by name; empty without maps.
-        share_unit: 'pixels' or 'patches'.
     """
 
     root: str
@@ -88,7 +87,6 @@ class Report:
     broken: list[Sample] = field(default_factory=list)
     lookalikes: list[tuple[Sample, Sample]] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
-    share_unit: str = 'pixels'
 
     def add(self, level: str, check: str, message: str, files: Iterable[str] = ()) -> None:
         """Note a finding; raises ValueError for an unknown level."""

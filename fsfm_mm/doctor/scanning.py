@@ -33,13 +33,11 @@ class Opened:
     Attributes:
         image: uint8 (H, W, 3) BGR; None where it cannot be read.
         labels: uint8 (H, W); None without a usable map.
-        label_sets: uint16 (h, w), labels of each patch, where there is no map but such a table.
         problems: Name of the check and a sentence for everything that is wrong.
     """
 
     image: np.ndarray | None = None
     labels: np.ndarray | None = None
-    label_sets: np.ndarray | None = None
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -47,7 +45,6 @@ class Source(Protocol):
     """Samples that can be read by number; pickled once for every worker process."""
 
     names: Sequence[str]
-    unit: str  # of the shares of labels: 'pixels' or, from tables of patches, 'patches'
 
     def read(self, index: int) -> Opened:
         """Read a sample; what is wrong with it is noted, not raised."""
@@ -62,14 +59,12 @@ class FileSource:
         images: Path of each.
         maps: Path of each one's parsing map, None for none.
         sha256: Checksums that pictures should have, by their number.
-        unit: What shares of labels are counted in.
     """
 
     names: Sequence[str]
     images: Sequence[str]
     maps: Sequence[str | None]
     sha256: dict[int, str] = field(default_factory=dict)
-    unit: str = 'pixels'
 
     def read(self, index: int) -> Opened:
         """Read a picture with its map."""
@@ -112,8 +107,7 @@ class Scan:
     Attributes:
         sizes: int32 (N, 2), height and width; 0 where the picture cannot be read.
         hashes: uint64 (N,), thumbs: uint8 (N, 256): see ``lookalikes``.
-        labels: float32 (N, 11), share of the pixels with each label (of the patches that hold it, where only
-            these are known); NaN without a map.
+        labels: float32 (N, 11), share of the pixels with each label; NaN without a map.
         regions: float32 (N, 8), share of the patches in each region; NaN without a map.
         problems: Number of a sample -> what is wrong with it: name of the check, sentence.
     """
@@ -147,10 +141,6 @@ class Scan:
             # the grid of the published recipe, whatever the size
             grid = patch_labels(resize_labels(opened.labels, (GRID * PATCH, GRID * PATCH)), PATCH)
             self.regions[index] = _MEMBER[:, grid.ravel()].mean(axis=1)
-        if opened.label_sets is not None:
-            sets = opened.label_sets.ravel()
-            self.labels[index] = (sets[:, None] >> np.arange(NUM_LABELS) & 1).mean(axis=0)
-            self.regions[index] = _MEMBER[:, sets].mean(axis=1)
         if opened.problems:
             self.problems[index] = opened.problems
 

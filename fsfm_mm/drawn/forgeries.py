@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fsfm_mm.datasets.labelled.base import LabelledDataset, one_of
+from fsfm_mm.datasets.labelled.base import LabelledDataset
+from fsfm_mm.datasets.labelled.names import one_of
 from fsfm_mm.drawn.face_drawing import FaceParams, render, sample_params
 from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES
 from fsfm_mm.registry import DATASETS

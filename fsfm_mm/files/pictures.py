@@ -104,7 +104,8 @@ def decode_image(data: bytes, path: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def _decode_npy(path: str, data: bytes) -> np.ndarray:
+def decode_npy(data: bytes, path: str) -> np.ndarray:
+    """Decode the bytes of a ``.npy`` file; raises BrokenSampleError where they are none, or hold objects."""
     stream = io.BytesIO(data)
     try:
         # Not np.load: it would also open pickles and archives. The header alone first: it may promise an array
@@ -169,7 +170,7 @@ def decode_parsing_map(data: bytes, path: str) -> np.ndarray:
         BrokenSampleError: They are not a map of labels 0 to 10.
     """
     is_npy = os.path.splitext(path)[1].lower() == '.npy'
-    labels = _decode_npy(path, data) if is_npy else _decode_png(path, data)
+    labels = decode_npy(data, path) if is_npy else _decode_png(path, data)
     return _checked_labels(path, labels)
 
 

@@ -1,4 +1,4 @@
-"""From a data set in the published folder layout to packed files or tar shards: preparing without a detector."""
+"""From a data set in the published folder layout to an archive: preparing without a detector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.preparation.progress import Tally
 from fsfm_mm.preparation.run import prepare
-from fsfm_mm.preparation.settings import Execution, Settings, build_writer
+from fsfm_mm.preparation.settings import Execution, Settings
 from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import Item
 
@@ -25,6 +25,7 @@ def pack(
     missing_maps: str = 'error',
     workers: int = 0,
     chunk_size: int = 1024,
+    need_table: bool = False,
 ) -> Tally:
     """Pack a data set, or go on with that.
 
@@ -33,12 +34,13 @@ def pack(
     Args:
         data: Folder with ``images/`` and ``parsing_maps/``.
         out: Folder of the output; new, empty, or with the beginning of the same packing.
-        form: Config of the writer, e.g. ``dict(type='packed', encoding='raw')``.
+        form: Config of the writer, e.g. ``dict(type='archive', image_format='raw')``.
         size: Side of the packed faces in pixels; others are resized. None keeps their own, which must be one size.
         need_maps: False leaves the maps out.
         missing_maps: What to do with images without a map: 'error' or 'skip'.
         workers: Processes; 0 works in this one.
-        chunk_size: Faces of a file or shard.
+        chunk_size: Faces of a shard.
+        need_table: Refuse a size that the writer's patches do not divide, of which there is no label table.
 
     Returns:
         What has become of the images.
@@ -52,10 +54,9 @@ def pack(
     detector: dict[str, Any] = dict(type='NoDetector', as_stored=True)
     if size is None:
         detector['only_size'] = size = _own_size(items)
-    patch_size = getattr(build_writer(form), 'patch_size', 1)
-    if need_maps and size % patch_size:
+    if need_table and need_maps and size % form['patch_size']:
         raise ValueError(
-            f'{size} pixels cannot be cut into patches of {patch_size}: choose another size or patch size.'
+            f'{size} pixels cannot be cut into patches of {form["patch_size"]}: choose another size or patch size.'
         )
     parser = dict(type='StoredMaps') if need_maps else None
     if parser and _approximate(Path(data, SUMMARY_FILE)):

@@ -23,8 +23,7 @@ from fsfm_mm.version import __version__
 #: Writers by the ``type`` in their config: module and class.
 WRITERS = {
     'folders': ('fsfm_mm.preparation.writers.folders', 'FoldersWriter'),
-    'packed': ('fsfm_mm.preparation.writers.packed', 'PackedWriter'),
-    'shards': ('fsfm_mm.preparation.writers.shards', 'ShardsWriter'),
+    'archive': ('fsfm_mm.preparation.writers.archive', 'ArchiveWriter'),
 }
 
 #: More would only fill its memory: one process alone keeps a GPU busy for most of the time.

@@ -20,8 +20,8 @@ from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.writers.archive import ArchiveWriter
 from fsfm_mm.preparation.writers.base import PreparedFace
-from fsfm_mm.preparation.writers.shards import ShardsWriter
 from fsfm_mm.registry import DATASETS, HOOKS
 
 EXACT = dict(
@@ -170,20 +170,20 @@ def shards(out):
             info = drawn.get_data_info(number)
             record = FaceRecord(source=f'{number}.jpg')
             faces.append(PreparedFace(f'f{number}', info['img'], info['parsing_map'], record))
-        ShardsWriter('png').write_chunk(out, chunk, faces)
+        ArchiveWriter('png', patch_size=8).write_chunk(out, chunk, faces)
         records += [face.record for face in faces]
-    ShardsWriter('png').finish(out, 3, records)
+    ArchiveWriter('png', patch_size=8).finish(out, 3, records)
     return out
 
 
 @pytest.mark.parametrize('how', ['cut', 'empty'])
 def test_a_shard_that_is_damaged_in_mid_run_is_left_out_and_named(tmp_path, how):
     root = shards(tmp_path / 'data')
-    victim = sorted((root / 'shards').glob('*.tar'))[1]
+    victim = sorted((root / 'archive').glob('*.tar'))[1]
     hooks = dict(damage=dict(type='DamageShardHook', path=str(victim), how=how))
     config = tiny_config(tmp_path / 'run', max_iters=9, hooks=hooks)
     config.train_dataloader.dataset = dict(
-        type='ShardedFaces', data_root=str(root), on_broken='skip', mask=dict(type='CRFRPMask', mask_ratio=0.75),
+        type='ArchivedFaces', data_root=str(root), on_broken='skip', mask=dict(type='CRFRPMask', mask_ratio=0.75),
         pipeline=[dict(type='LoadFace'), dict(type='BuildPatchLabels', patch_size=8), dict(type='PackFaces')],
     )  # fmt: skip
     runner = build_runner(config)

@@ -180,7 +180,7 @@ def test_wrong_settings_are_one_sentence(tmp_path):
     for changes, sentence in (
         (dict(detector=dict(type='Yonet')), "there is no face detector 'Yonet'; known are .*MarkedDetector"),
         (dict(parser=dict(type='MarkedParser', x=1)), 'face parser MarkedParser: .*'),
-        (dict(format=dict(type='zip')), 'the format must be one of folders, packed, shards'),
+        (dict(format=dict(type='zip')), 'the format must be one of folders, archive'),
         (dict(format=dict(type='folders', image_format='gif')), "image_format must be one of .* 'gif'"),
         (dict(format=dict(type='folders', quality=0)), 'quality must lie within 1 and 100, found 0'),
         (dict(margin=0), 'the margin must lie within 0.1 and 10'),

@@ -80,7 +80,7 @@ def test_all_is_well(tool, tmp_path, fake, capsys):
     'out, form, expected',
     [
         ('data/my_faces', 'folders', ''),
-        ('data/my_faces/', 'packed', ' --cfg-options train_dataloader.dataset.type=PackedFaces'),
+        ('data/my_faces/', 'archive', ' --cfg-options train_dataloader.dataset.type=ArchivedFaces'),
         (
             'a/b',
             'folders',
@@ -119,9 +119,9 @@ def test_next_command_fits_the_data(tool, options, expected):
     'options',
     [
         ['--size', '256'],
-        ['--size', '160', '--patch-size', '20', '--format', 'packed'],
+        ['--size', '160', '--patch-size', '20', '--format', 'archive'],
         ['--parser', 'none'],
-        ['--parser', 'none', '--format', 'shards', '--size', '96'],
+        ['--parser', 'none', '--format', 'archive', '--size', '96'],
     ],
 )
 def test_the_next_command_trains(tool, tmp_path, fake, options, capsys):
@@ -196,12 +196,12 @@ def test_no_face_at_all(tool, tmp_path, fake, capsys):
         (['--shard', '2', '--num-shards', '2'], 'found shard 2 of 2'),
         (['--margin', '0'], 'the margin must lie within'),
         (['--workers', '-1'], 'workers must be 0 or more'),
-        (['--map-format', 'png', '--format', 'packed'], '--map-format belongs to --format folders'),
-        (['--image-format', 'raw'], '--image-format raw belongs to --format packed'),
-        (['--image-format', 'png', '--format', 'packed'], '--format packed takes'),
+        (['--map-format', 'png', '--format', 'archive'], '--map-format belongs to --format folders'),
+        (['--image-format', 'raw'], '--image-format raw belongs to --format archive'),
+        (['--patch-size', '48', '--format', 'archive'], '--size 224 must be a multiple of --patch-size 48'),
         (['--device', 'gpu'], "device must be auto, cpu, cuda or cuda:N, found 'gpu'"),
         (['--chunk-size', '0'], 'chunk_size must be 1 or more, found 0'),
-        (['--patch-size', '0', '--format', 'packed'], '--patch-size must be 1 or more, found 0'),
+        (['--patch-size', '0', '--format', 'archive'], '--patch-size must be 1 or more, found 0'),
         (['--timeout', '0'], 'timeout must be above 0'),
         (['--detector', 'none', '--parser', 'template'], '--parser template needs the landmarks'),
         (['--detector-weights', 'nowhere.onnx', '--parser', 'none'], 'nowhere.onnx'),
@@ -275,7 +275,7 @@ def test_an_output_inside_a_source_is_not_a_source(tool, tmp_path, fake, capsys)
     assert 'complete already' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('form', ['folders', 'packed', 'shards'])
+@pytest.mark.parametrize('form', ['folders', 'archive'])
 def test_shares_of_every_format(tool, tmp_path, fake, form, capsys):
     write_pictures(tmp_path / 'photos', 5)
     options = [*fake, '--format', form]

@@ -154,8 +154,8 @@ def test_wrong_use_is_one_sentence(tool, tmp_path, monkeypatch, arguments, messa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('folder, part', [('set', 'packed'), ('set', 'shards'), ('set/packed', 'packed')])
-def test_packed_faces_are_refused_in_one_sentence(tool, tmp_path, folder, part):
+@pytest.mark.parametrize('folder, part', [('set', 'archive'), ('set/archive', 'archive')])
+def test_archives_are_refused_in_one_sentence(tool, tmp_path, folder, part):
     (tmp_path / 'set' / part).mkdir(parents=True)
     message = rf'error: .*{folder}: .*the faces lie in {part}/: pass a folder with images/ and parsing_maps/'
     with pytest.raises(SystemExit, match=message):

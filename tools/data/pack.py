@@ -1,4 +1,4 @@
-"""From images and parsing maps in folders to packed files or tar shards, which are faster to read."""
+"""From images and parsing maps in folders to an archive of tar files, which is faster to read."""
 
 from __future__ import annotations
 
@@ -17,20 +17,17 @@ from fsfm_mm.preparation.writers.folders import CHROMA
 
 EPILOG = """\
 DATA is a folder in the published layout (DATA/images/**/X.png with DATA/parsing_maps/**/X.npy). OUT becomes a folder
-with packed/ or shards/, manifest.jsonl, mean_std.json and prepare.json. docs/formats.md compares the formats.
+with archive/, manifest.jsonl, mean_std.json and prepare.json. docs/formats.md compares the formats.
 
 examples:
-  python tools/data/pack.py data/my_faces data/my_faces_packed                              # JPEG, 25 kB a face
-  python tools/data/pack.py data/my_faces data/my_faces_packed --image-format raw           # exact, fastest, 147 kB
-  python tools/data/pack.py data/my_faces data/my_faces_shards --format shards              # for object stores
+  python tools/data/pack.py data/my_faces data/my_faces_packed                              # JPEG, 30 kB a face
+  python tools/data/pack.py data/my_faces data/my_faces_packed --image-format raw           # exact, fastest, 155 kB
 
 Interrupted? The same command goes on where it stopped. Train on the result with
-train_dataloader.dataset.type=PackedFaces (or ShardedFaces) train_dataloader.dataset.data_root=OUT.
+train_dataloader.dataset.type=ArchivedFaces train_dataloader.dataset.data_root=OUT.
 Exit code: 0 all well; 1 stopped or wrong arguments; 2 done, but files could not be read; 130 Ctrl-C; 143
 terminated.
 """
-#: Format -> what it may hold, its default first.
-IMAGES = {'packed': ('jpeg', 'raw'), 'shards': ('jpeg', 'png')}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,19 +36,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add('data', metavar='DATA', help='folder with images/ and parsing_maps/')
     add('out', metavar='OUT', help='folder of the result')
-    add('--format', choices=IMAGES, default='packed', help='packed files or WebDataset tar shards [packed]')
-    add('--image-format', choices=['jpeg', 'raw', 'png'], help='raw: packed only; png: shards only [jpeg]')
+    add('--image-format', choices=['jpeg', 'raw', 'png'], default='jpeg', help='raw: the fastest [jpeg]')
     add('--quality', type=int, default=95, help='of JPEG, 1..100 [95]')
     add('--chroma', choices=CHROMA, default='4:4:4', help='colour resolution of JPEG [4:4:4]')
     add('--size', type=int, help='side of the faces in pixels; others are resized [their own]')
     add(
         '--patch-size',
         type=int,
-        help="side of the patches of the label table, packed only: the backbone's [16]",
+        help="side of the patches of the label table: the backbone's [16]",
     )
     add('--missing-maps', choices=['error', 'skip'], default='error', help='images without a map [error]')
     add('--no-maps', action='store_true', help='leave maps out (MAE)')
-    add('--chunk-size', type=int, default=1024, help='faces of one file or shard [1024]')
+    add('--chunk-size', type=int, default=1024, help='faces of one tar file [1024]')
     add(
         '--workers',
         type=int,
@@ -65,23 +61,18 @@ def writer_config(args: argparse.Namespace) -> dict[str, Any]:
     """Config of the writer.
 
     Raises:
-        ValueError: An option that this format does not have, or a number out of range.
+        ValueError: A number out of range.
     """
-    image = args.image_format or IMAGES[args.format][0]
-    if image not in IMAGES[args.format]:
-        raise ValueError(f'--format {args.format} takes --image-format {" or ".join(IMAGES[args.format])}.')
     for name, low in (('size', 8), ('chunk_size', 1), ('workers', 0)):
         if getattr(args, name) is not None and getattr(args, name) < low:
             raise ValueError(
                 f'--{name.replace("_", "-")} must be {low} or more, found {getattr(args, name)}.'
             )
+    patch_size = 16 if args.patch_size is None else args.patch_size
+    if patch_size < 1:
+        raise ValueError(f'--patch-size must be 1 or more, found {patch_size}.')
     jpeg = dict(quality=args.quality, chroma=args.chroma)
-    if args.format == 'packed':
-        patch_size = 16 if args.patch_size is None else args.patch_size
-        return dict(type='packed', encoding=image, patch_size=patch_size, **jpeg)
-    if args.patch_size is not None:
-        raise ValueError('--patch-size belongs to --format packed: shards keep whole maps.')
-    return dict(type='shards', image_format=image, **jpeg)
+    return dict(type='archive', image_format=args.image_format, patch_size=patch_size, **jpeg)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -95,6 +86,7 @@ def command(args: argparse.Namespace) -> int:
         args.missing_maps,
         args.workers,
         args.chunk_size,
+        need_table=args.patch_size is not None,
     )
     print(summary(Path(args.out), tally))
     return 2 if tally.failures else 0

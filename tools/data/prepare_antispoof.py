@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from fsfm_mm.datasets.labelled.lists import read_lines
+from fsfm_mm.datasets.labelled.names import read_lines
 from fsfm_mm.preparation.command_line import (
     EXIT_CODES,
     CommandParser,

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
+from fsfm_mm.datasets.labelled.names import SPLITS
 from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATIONS
-from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.preparation.command_line import (
     EXIT_CODES,
     CommandParser,
@@ -28,13 +29,7 @@ from fsfm_mm.preparation.command_line import (
 from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
 from fsfm_mm.preparation.run import Outcome, prepare
 from fsfm_mm.preparation.settings import Settings
-from fsfm_mm.preparation.sources.forgeries import (
-    FORGERY_SOURCES,
-    SPLITS,
-    Listing,
-    folder_listing,
-    forgery_listing,
-)
+from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
 
 EPILOG = f"""\
 examples:
@@ -52,7 +47,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of the tool."""
     parser = CommandParser(__doc__, EPILOG)
     parser.add_argument(
-        'set', choices=[*FORGERY_SOURCES, 'folders'], help='which set; folders: real*/ and fake*/ of your own'
+        'set', choices=[*PUBLISHED_SETS, 'folders'], help='which set; folders: real*/ and fake*/ of your own'
     )
     parser.add_argument('source', metavar='SOURCE', help='folder of the set as it was downloaded')
     parser.add_argument('out', metavar='OUT', help='folder of the result, e.g. data/ffpp_c23')
@@ -116,7 +111,7 @@ def plan_of(args: argparse.Namespace) -> Listing:
 
 def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
     """Print how many videos there are, and what differs from the published numbers."""
-    named = NAMED_SETS.get(args.set)
+    named = PUBLISHED_SETS.get(args.set)
     for (split, folder), count in sorted(plan.videos.items()):
         published = named.counts.get(split) if named and named.count_by else None
         note = f' (published: {published})' if published not in (None, count) else ''
@@ -132,7 +127,7 @@ def run(args: argparse.Namespace) -> tuple[Outcome, int]:
     check_places([args.source], args.out)
     plan = plan_of(args)
     tell_plan(args, plan)
-    crops = args.set in FORGERY_SOURCES and FORGERY_SOURCES[args.set].crops
+    crops = args.set in PUBLISHED_SETS and PUBLISHED_SETS[args.set].crops
     detector = detector_of(args, dict(type='NoDetector' if crops else 'YuNet'))
     form = dict(type='folders', image_folder='')
     settings = Settings(detector, None, form, 'largest', args.margin, args.size, args.min_face, 64)

@@ -40,7 +40,7 @@ examples:
   python tools/data/prepare_pretrain.py photos videos more/videos data/my_faces --frames 8 --faces all
   python tools/data/prepare_pretrain.py photos data/my_faces --parser template      # needs no weights, rough maps
   python tools/data/prepare_pretrain.py crops data/my_faces --detector none         # pictures are faces already
-  python tools/data/prepare_pretrain.py photos data/my_faces --format packed        # fastest to train on
+  python tools/data/prepare_pretrain.py photos data/my_faces --format archive       # fastest to train on
   torchrun --nproc-per-node 4 tools/data/prepare_pretrain.py photos data/my_faces   # or SLURM's srun
 
 {EXIT_CODES}More in docs/preparation.md.
@@ -52,12 +52,12 @@ PARSERS: dict[str, dict[str, Any]] = {
 }
 #: Of what :data:`CONFIG` sets.
 SIZE, PATCH_SIZE = 224, 16
-#: Sources from which on packed files and shards hold 1024 each: fewer are cut so that every worker has some.
+#: Sources from which on shards hold 1024 each: fewer are cut so that every worker has some.
 MANY = 4096
 CONFIG = 'configs/fsfm/fsfm_vit-s_own-faces.py'
 DATA_ROOT = 'data/my_faces'
 #: Who reads each format in training.
-DATASETS = {'folders': 'FaceParsingDataset', 'packed': 'PackedFaces', 'shards': 'ShardedFaces'}
+DATASETS = {'folders': 'FaceParsingDataset', 'archive': 'ArchivedFaces'}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -91,21 +91,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--format',
         choices=WRITERS,
         default='folders',
-        help='files, memory-mapped packs or tar shards [folders]',
+        help='files, or an archive of tar files [folders]',
     )
     form.add_argument(
-        '--image-format', choices=['png', 'jpeg', 'raw'], help='raw: packed only [png; packed: jpeg]'
+        '--image-format', choices=['png', 'jpeg', 'raw'], help='raw: archive only [png; archive: jpeg]'
     )
     form.add_argument('--quality', type=int, default=95, help='of JPEG [95]')
     form.add_argument('--chroma', choices=CHROMA, default='4:4:4', help='colour resolution of JPEG [4:4:4]')
     form.add_argument(
-        '--patch-size', type=int, metavar='PIXELS', help="packed only: the backbone's patches [16]"
+        '--patch-size', type=int, metavar='PIXELS', help="archive only: the backbone's patches [16]"
     )
     form.add_argument(
         '--chunk-size',
         type=int,
         metavar='FACES',
-        help='sources of one file or shard [by their number, 1024 at most]',
+        help='sources of one tar file [by their number, 1024 at most]',
     )
     form.add_argument('--map-format', choices=['npy', 'png'], help='of the maps in folders [npy]')
     add_execution_options(parser)
@@ -156,23 +156,19 @@ def output_format(args: argparse.Namespace) -> dict[str, Any]:
     image = args.image_format
     if args.map_format and args.format != 'folders':
         raise ValueError('--map-format belongs to --format folders.')
-    if args.patch_size is not None and args.format != 'packed':
-        raise ValueError('--patch-size belongs to --format packed: the other formats keep whole maps.')
-    if image == 'raw' and args.format != 'packed':
-        raise ValueError('--image-format raw belongs to --format packed.')
+    if args.patch_size is not None and args.format != 'archive':
+        raise ValueError('--patch-size belongs to --format archive: folders keep whole maps only.')
+    if image == 'raw' and args.format != 'archive':
+        raise ValueError('--image-format raw belongs to --format archive.')
     jpeg = dict(quality=args.quality, chroma=args.chroma)
     if args.format == 'folders':
         return dict(type='folders', image_format=image or 'png', map_format=args.map_format or 'npy', **jpeg)
-    if args.format == 'shards':
-        return dict(type='shards', image_format=image or 'jpeg', **jpeg)
-    if image == 'png':
-        raise ValueError('--format packed takes --image-format jpeg or raw.')
     patch_size = PATCH_SIZE if args.patch_size is None else args.patch_size
     if patch_size < 1:
         raise ValueError(f'--patch-size must be 1 or more, found {patch_size}.')
-    if args.size % patch_size:
+    if args.patch_size is not None and args.size % patch_size:
         raise ValueError(f'--size {args.size} must be a multiple of --patch-size {patch_size}.')
-    return dict(type='packed', encoding=image or 'jpeg', patch_size=patch_size, **jpeg)
+    return dict(type='archive', image_format=image or 'jpeg', patch_size=patch_size, **jpeg)
 
 
 def run(

@@ -7,6 +7,9 @@ instead of ``images/``, or beside them as ``NAME.npy``. ``--generated N`` draws 
 from __future__ import annotations
 
 import argparse
+import copy
+import functools
+import inspect
 import math
 import re
 import sys
@@ -21,19 +24,16 @@ from mmengine.utils import import_modules_from_strings
 
 import fsfm_mm  # noqa: F401  (registers everything)
 from fsfm_mm.datasets import FaceParsingDataset
-from fsfm_mm.datasets.packed_format import FOLDER as PACKED
-from fsfm_mm.datasets.shard_format import FOLDER as SHARDS
+from fsfm_mm.datasets.pretraining.archive_format import FOLDER as ARCHIVE
 from fsfm_mm.datasets.transforms import (
     BuildPatchLabels,
-    CRFRPMask,
-    CRFRRMask,
     LoadFace,
     PatchMask,
     ResizeFace,
+    mask_types,
 )
 from fsfm_mm.drawn import GeneratedFaces
 from fsfm_mm.files import write_atomically
-from fsfm_mm.ops.masks import crfr_p_masks, crfr_r_masks
 from fsfm_mm.regions import FACIAL_REGIONS
 from fsfm_mm.registry import TRANSFORMS
 from fsfm_mm.visualization import (
@@ -45,14 +45,6 @@ from fsfm_mm.visualization import (
     overlay_labels,
 )
 
-#: Title of a column -> its strategy; every name of :data:`TRANSFORMS` can be asked for as well.
-STRATEGIES = {
-    'Random': 'RandomMask',
-    'Fasking-I': 'FaskingMask',
-    'FRP': 'FRPMask',
-    'CRFR-R': 'CRFRRMask',
-    'CRFR-P': 'CRFRPMask',
-}
 EPILOG = """\
 examples:
   python tools/visualization/show_masks.py --generated 4
@@ -63,32 +55,19 @@ examples:
 """
 
 
-class _Covering(PatchMask):
-    """CRFR-R or CRFR-P with a region that is given instead of drawn."""
-
-    def __init__(self, mask_ratio: float, base: type[PatchMask], region: int) -> None:
-        super().__init__(mask_ratio)
-        self.masks = crfr_p_masks if base is CRFRPMask else crfr_r_masks
-        self.region = region
-
-    def strategy(
-        self, patch_labels: np.ndarray, num_masked: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return self.masks(patch_labels, num_masked, rng, region=self.region)
-
-
 def build_strategy(name: str, mask_ratio: float) -> tuple[str, PatchMask]:
     """Build a strategy by its name in the papers or in TRANSFORMS; returns the column's title with it.
 
     Raises:
         ValueError: Nothing of that name is registered, or it is no masking strategy.
     """
-    titles = {re.sub('[^a-z]', '', title.lower()): title for title in STRATEGIES}
+    known = {title: kind.__name__ for title, kind in mask_types().items()}
+    titles = {re.sub('[^a-z]', '', title.lower()): title for title in known}
     title = titles.get(re.sub('[^a-z]', '', name.lower()), name)
-    kind = STRATEGIES.get(title, title)
+    kind = known.get(title, title)
     if TRANSFORMS.get(kind) is None:
         raise ValueError(
-            f'there is no strategy {name!r}; known are {", ".join(STRATEGIES)} and every PatchMask that is '
+            f'there is no strategy {name!r}; known are {", ".join(known)} and every PatchMask that is '
             'registered in TRANSFORMS (--import MODULE loads yours).'
         )
     if not _is_mask(kind):
@@ -103,12 +82,17 @@ def build_strategy(name: str, mask_ratio: float) -> tuple[str, PatchMask]:
 
 def with_each_region(name: str, strategy: PatchMask) -> dict[str, PatchMask]:
     """The strategy once for every region that it can cover; itself where it covers none."""
-    if type(strategy) not in (CRFRPMask, CRFRRMask):
+    if 'region' not in inspect.signature(strategy.strategy).parameters:
         return {name: strategy}
-    ratio = strategy.mask_ratio
-    return {
-        f'{name}: {region}': _Covering(ratio, type(strategy), i) for i, region in enumerate(FACIAL_REGIONS)
-    }
+    return {f'{name}: {region}': _covering(strategy, i) for i, region in enumerate(FACIAL_REGIONS)}
+
+
+def _covering(strategy: PatchMask, region: int) -> PatchMask:
+    """A copy of a strategy with a region that is given instead of drawn."""
+    one = copy.copy(strategy)
+    masks: Any = strategy.strategy
+    one.strategy = functools.partial(masks, region=region)  # type: ignore[method-assign]
+    return one
 
 
 def from_config(path: str) -> tuple[PatchMask, dict[str, int]]:
@@ -176,10 +160,10 @@ def load_faces(
 
 
 def _refuse_stored(folder: Path) -> None:
-    stored = [name for name in (PACKED, SHARDS) if (folder / name).is_dir() or folder.name == name]
+    stored = (folder / ARCHIVE).is_dir() or folder.name == ARCHIVE
     if stored and not (folder / 'images').is_dir():
         raise ValueError(
-            f'{folder}: masks are drawn of files, but here the faces lie in {stored[0]}/: pass a folder with images/ '
+            f'{folder}: masks are drawn of files, but here the faces lie in {ARCHIVE}/: pass a folder with images/ '
             'and parsing_maps/, such as the one that it was packed from.'
         )
 
@@ -288,7 +272,7 @@ def chosen_strategies(args: argparse.Namespace) -> dict[str, PatchMask]:
         sizes = found
     args.patch_size = args.patch_size or sizes.get('patch_size', 16)
     args.size = args.size or sizes.get('size', 224)
-    names = args.strategies if args.strategies else ([] if args.config else list(STRATEGIES))
+    names = args.strategies if args.strategies else ([] if args.config else list(mask_types()))
     for name in names:
         title, strategy = build_strategy(name, args.mask_ratio)
         chosen[title] = strategy
@@ -307,7 +291,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--num', type=int, default=6, help='faces of each folder, evenly spread [6]')
     parser.add_argument('--out', default='work_dirs/masks', help='folder to write [work_dirs/masks]')
     parser.add_argument(
-        '--strategies', nargs='+', help=f'names [{" ".join(STRATEGIES)}], or types in TRANSFORMS'
+        '--strategies', nargs='+', help='such as CRFR-P, or types in TRANSFORMS [all of the papers]'
     )
     parser.add_argument('--config', nargs='+', default=[], help='draw the masks of these configs')
     parser.add_argument(

@@ -5,34 +5,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from fsfm_mm.datasets.labelled.base import LabelledDataset, class_of_folder, one_of, quoted
-from fsfm_mm.datasets.labelled.lists import inside, read_lines, without_missing
+from fsfm_mm.datasets.labelled.base import LabelledDataset
+from fsfm_mm.datasets.labelled.lists import without_missing
+from fsfm_mm.datasets.labelled.names import (
+    PROTOCOLS,
+    FrameNames,
+    class_of_folder,
+    inside,
+    one_of,
+    quoted,
+    read_lines,
+)
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.registry import DATASETS
-
-
-@dataclass(frozen=True)
-class FrameNames:
-    """How a protocol names the frames of a video.
-
-    Args:
-        pattern: Regular expression of a file's stem with the groups 'video' and 'frame'.
-        frames: What stands for 'frame' in each frame of a video.
-    """
-
-    pattern: str
-    frames: tuple[str, ...]
-
-
-#: Protocol -> its frame names. 'image' is for sets of single images, such as CelebA-Spoof.
-PROTOCOLS: dict[str, FrameNames] = {
-    'MCIO': FrameNames(r'(?P<video>.+_frame)(?P<frame>[0-9]+)', ('0', '1')),
-    'WCS': FrameNames(r'(?P<video>.+?)(?P<frame>[0-9]{2})', tuple(f'{i:02d}' for i in range(10))),
-    'image': FrameNames(r'(?P<video>.+)(?P<frame>)', ('',)),
-}
 
 
 @DATASETS.register_module()

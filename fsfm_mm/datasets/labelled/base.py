@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -13,9 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from fsfm_mm.datasets.base import FaceDataset
-
-#: Files or folders named in a message about many.
-SHOWN = 5
+from fsfm_mm.datasets.labelled.names import one_of, quoted
 
 
 class LabelledDataset(FaceDataset):
@@ -102,18 +99,6 @@ class LabelledDataset(FaceDataset):
         return type(self).__name__
 
 
-def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise ValueError unless the argument ``name`` has one of the allowed values."""
-    if value not in allowed:
-        raise ValueError(f'{name} must be one of {quoted(allowed)}, but is {value!r}.')
-
-
-def quoted(names: Sequence[str]) -> str:
-    """Join names for a message, each in quotes: the first five, then a count."""
-    more = f', ... ({len(names)} in all)' if len(names) > SHOWN else ''
-    return ', '.join(f"'{name}'" for name in names[:SHOWN]) + more
-
-
 def checked_classes(classes: Sequence[str], positive_class: str) -> tuple[str, ...]:
     """Return the class names as a tuple; raises ValueError unless they are distinct and hold the positive one."""
     names = () if isinstance(classes, str) else tuple(classes)
@@ -131,42 +116,6 @@ def _refuse_other_meta(given: dict, ours: dict) -> None:
         other = given.get(key, value)
         if (other if isinstance(other, str) else tuple(other)) != value:
             raise ValueError(f"metainfo['{key}'] is {other!r}, but the argument {key} is {value!r}.")
-
-
-def class_of_folder(folder: str, classes: Sequence[str]) -> str | None:
-    """Return the class that a folder's name stands for.
-
-    Args:
-        folder: Name of a folder, such as 'real', 'Real' or 'real_youtube'.
-        classes: Class names.
-
-    Returns:
-        The class with which the name begins, regardless of case, the longest if there are several; None
-        if there is none. What follows must not be a letter: 'realistic_fakes' is not 'real'.
-    """
-    name = folder.lower()
-    fitting = [c for c in classes if name.startswith(c.lower()) and not name[len(c) : len(c) + 1].isalpha()]
-    return max(fitting, key=len, default=None)
-
-
-def video_of(path: str, video_by: str = 'name') -> str:
-    """Return the video that a frame belongs to.
-
-    Args:
-        path: Relative path of the frame with '/' between folders.
-        video_by: 'name': the path up to the last ``_frame_`` of the file's name, or without its extension
-            where there is none (every image is a video of its own). 'folder': the frame's folder.
-
-    Returns:
-        The video, relative as ``path``, folders included: files of the same name in 'real' and in 'fake' are
-        different videos.
-    """
-    folder, _, name = path.rpartition('/')
-    if video_by == 'folder':
-        return folder
-    stem = os.path.splitext(name)[0]
-    video = stem.rpartition('_frame_')[0] or stem
-    return f'{folder}/{video}' if folder else video
 
 
 def natural_key(name: str) -> list:

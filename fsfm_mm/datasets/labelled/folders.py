@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from fsfm_mm.datasets.labelled.base import LabelledDataset, class_of_folder, one_of, quoted, video_of
+from fsfm_mm.datasets.labelled.base import LabelledDataset
+from fsfm_mm.datasets.labelled.names import class_of_folder, one_of, quoted, video_of
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, by_stem, list_files
 from fsfm_mm.registry import DATASETS
 
@@ -17,7 +18,7 @@ class LabelledFaces(LabelledDataset):
     """Face crops ``data_root/split/<class>*/**/*.{png,jpg,jpeg,webp,bmp}``.
 
     Every folder whose name begins with a class name counts for that class: ``real``, ``real_youtube``; see
-    :func:`~fsfm_mm.datasets.labelled.base.class_of_folder`. A frame is named ``{video}_frame_{index}.png``; its
+    :func:`~fsfm_mm.datasets.labelled.names.class_of_folder`. A frame is named ``{video}_frame_{index}.png``; its
     ``video_id`` is its path below the split up to ``_frame_``, class folder included.
 
     Args:

@@ -10,8 +10,17 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from fsfm_mm.datasets.labelled.base import LabelledDataset, class_of_folder, one_of, quoted, video_of
+from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.folders import default_domain
+from fsfm_mm.datasets.labelled.names import (
+    class_of_folder,
+    class_of_label,
+    inside,
+    one_of,
+    quoted,
+    read_lines,
+    video_of,
+)
 from fsfm_mm.registry import DATASETS
 
 
@@ -30,7 +39,7 @@ class FaceListDataset(LabelledDataset):
         label_names: What integer labels mean: ``{0: 'real', 1: 'fake'}``.
         skip_lines: Lines of a header at the top of each list.
         missing: 'error' when a listed file is not there, or 'skip' to leave such files out with a warning.
-        video_by: See :func:`~fsfm_mm.datasets.labelled.base.video_of`. Where a path does not begin with a
+        video_by: See :func:`~fsfm_mm.datasets.labelled.names.video_of`. Where a path does not begin with a
             folder of its class, the class name is put before the video's.
         **kwargs: See :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`.
 
@@ -95,33 +104,6 @@ class FaceListDataset(LabelledDataset):
         return {'img_path': img_path, 'class_name': name, 'video_id': video, 'domain': self.domain}
 
 
-def read_lines(file: str, skip: int = 0) -> list[tuple[int, str]]:
-    """Read a list file.
-
-    Args:
-        file: UTF-8 text file, with or without byte-order mark.
-        skip: Lines of a header.
-
-    Returns:
-        Number (from 1) and text, without white space around it, of each line that is neither empty nor a
-        comment ('#').
-
-    Raises:
-        ValueError: The file cannot be read, is no UTF-8 text, or has no such line.
-    """
-    try:
-        with open(file, encoding='utf-8-sig') as stream:
-            lines = [(number, line.strip()) for number, line in enumerate(stream, 1)]
-    except OSError as error:
-        raise ValueError(f'{file}: the list cannot be read ({error.strerror or error}).') from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{file}: the list is no UTF-8 text ({error.reason}).') from error
-    kept = [(number, line) for number, line in lines[skip:] if line and not line.startswith('#')]
-    if not kept:
-        raise ValueError(f'{file}: the list names no files.')
-    return kept
-
-
 def split_line(line: str, place: str) -> tuple[str, str]:
     """Split a line into path and label; raises ValueError with ``place`` ('file:line') if it has not both."""
     pattern = (
@@ -132,41 +114,6 @@ def split_line(line: str, place: str) -> tuple[str, str]:
     if not path or not label:
         raise ValueError(f"{place}: expected 'path label' (space, tab or comma between), but found {line!r}.")
     return path, label
-
-
-def class_of_label(label: str, classes: Sequence[str], label_names: Mapping[int, str], place: str) -> str:
-    """Return the class that a label of a list means.
-
-    Args:
-        label: Class name, regardless of case, or an integer.
-        classes: Class names.
-        label_names: Class names of the integers.
-        place: 'file:line', for messages.
-
-    Raises:
-        ValueError: The label is neither, or an integer without a name.
-    """
-    by_name = {name.lower(): name for name in classes}
-    if label.lower() in by_name:
-        return by_name[label.lower()]
-    if not re.fullmatch(r'[+-]?[0-9]+', label):
-        raise ValueError(f"{place}: the label '{label}' is none of the classes {quoted(classes)}.")
-    if int(label) not in label_names:
-        known = f'has only {dict(label_names)}' if label_names else 'is not given'
-        raise ValueError(
-            f'{place}: which class is the label {label}? label_names {known}; it must say so, '
-            f"as in label_names={{0: '{classes[0]}', 1: '{classes[1]}'}} or the other way round."
-        )
-    return label_names[int(label)]
-
-
-def inside(root: str, path: str, place: str) -> str:
-    """Return ``path`` relative to ``root`` with '/' between folders; raises ValueError if it leads out."""
-    path = path.replace('\\', '/')
-    relative = os.path.relpath(os.path.join(os.path.abspath(root), path), os.path.abspath(root))
-    if relative.split(os.sep)[0] in ('..', '.'):
-        raise ValueError(f"{place}: '{path}' leads out of the data_root {root}.")
-    return relative.replace(os.sep, '/')
 
 
 def without_missing(

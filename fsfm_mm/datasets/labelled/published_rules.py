@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fsfm_mm.datasets.labelled.base import one_of, quoted, video_of
-from fsfm_mm.datasets.labelled.lists import class_of_label, read_lines
+from fsfm_mm.datasets.labelled.names import CLASSES, class_of_label, one_of, quoted, read_lines, video_of
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 
 #: The manipulations of FaceForensics++ that the published protocols use.
@@ -27,7 +26,6 @@ MANIPULATIONS = ('Deepfakes', 'Face2Face', 'FaceSwap', 'NeuralTextures')
 DIFF_SUBSETS = ('T2I', 'I2I', 'FS', 'FE')
 #: Names of the folder that stands for the source's 'videos'.
 _FRAME_FOLDERS = ('videos', 'frames', 'faces', 'images', 'crops')
-_CLASSES = ('fake', 'real')
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def dfdc(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
     for number, row in rows[1:]:
         if len(row) < 2 or not row[0]:
             raise ValueError(f'{file}:{number}: expected filename,label, found {",".join(row)!r}.')
-        name = class_of_label(row[1].strip(), _CLASSES, {0: 'real', 1: 'fake'}, f'{file}:{number}')
+        name = class_of_label(row[1].strip(), CLASSES, {0: 'real', 1: 'fake'}, f'{file}:{number}')
         wanted.append((os.path.splitext(row[0].strip())[0], name))
     found: dict[str, tuple[str, ...]] = {}
     for video, frames in find(root, '').items():
@@ -213,7 +211,7 @@ def dfdc_preview(root: str, split: str, *, find: Finder = find_videos) -> list[V
     file, table = _read_json(root, ['dataset.json'])
     wanted = []
     for path, about in table.items() if isinstance(table, dict) else ():
-        if not isinstance(about, dict) or about.get('label') not in _CLASSES or 'set' not in about:
+        if not isinstance(about, dict) or about.get('label') not in CLASSES or 'set' not in about:
             raise ValueError(
                 f"{file}: expected {{'label': 'real' or 'fake', 'set': ...}} for '{path}', found {about}."
             )
@@ -228,7 +226,7 @@ def wilddeepfake(root: str, split: str) -> list[Video]:
     """WildDeepfake: real_test, fake_test ... with a folder of face images for each video."""
     one_of('split', split, ('train', 'test'))
     videos: dict[tuple[str, str], list[str]] = {}
-    for name in _CLASSES:
+    for name in CLASSES:
         folder = f'{name}_{split}'
         if not os.path.isdir(os.path.join(root, folder)):
             raise ValueError(

@@ -1,51 +1,120 @@
-"""The published deepfake sets by name, with their official split files."""
+"""The published deepfake sets, one row a set: what is in them, and what their names and folders mean.
+
+A new set is a rule in :mod:`~fsfm_mm.datasets.labelled.published_rules` and a row here. Training
+(:class:`~fsfm_mm.datasets.NamedForgerySet`), preparation and the checks of data read the rows.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import logging
-import os
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mmengine.logging import print_log
-
-from fsfm_mm.datasets.labelled import published_rules
-from fsfm_mm.datasets.labelled.base import LabelledDataset, one_of, quoted
-from fsfm_mm.datasets.labelled.published_rules import Video
-from fsfm_mm.registry import DATASETS
+from fsfm_mm.datasets.labelled import published_rules as rules
+from fsfm_mm.datasets.labelled.names import SPLITS, one_of, quoted
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS, Video
 
 
 @dataclass(frozen=True)
-class NamedSet:
+class PublishedSet:
     """A published set.
 
-    Args:
+    Attributes:
         rule: Function (root, split, **options) -> videos.
+        splits: The splits that the set has.
         counts: Split -> published number of videos, for each folder of ``count_by``.
         count_by: How many leading folders of a video's name make a group that is counted; 0 counts all.
+        groups: Names that occur in the class folders of a whole set; empty where folders are not compared.
+        identity: Pattern of a video's own name (without folders), each group a person; None where names do not
+            tell who is seen.
+        folder: Function of a video's path and class -> class folder of its faces, 'real...' or 'fake...'.
+        videos: Whether the set has videos; its rule then takes ``find``. Otherwise it has pictures.
+        crops: Whether its pictures are face crops already.
+        below: Number of leading folders of a path that the name of a result leaves out; None for all of them.
+        real_factor: Function of the options -> frames of a real video for each of a fake one.
     """
 
     rule: Callable[..., list[Video]]
+    splits: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
     count_by: int = 0
+    groups: tuple[str, ...] = ()
+    identity: str | None = None
+    folder: Callable[[str, str], str] = lambda path, name: name
+    videos: bool = True
+    crops: bool = False
+    below: int | None = None
+    real_factor: Callable[[Mapping[str, Any]], int] = lambda options: 1
 
 
-#: Name -> set. FF++ has so many videos for the originals and for each manipulation.
-NAMED_SETS: dict[str, NamedSet] = {
-    'ffpp': NamedSet(published_rules.ffpp, {'train': 720, 'val': 140, 'test': 140}, count_by=2),
-    'dfd': NamedSet(published_rules.dfd),
-    'celebdf_v1': NamedSet(published_rules.celebdf),
-    # The published numbers on v2 leave YouTube-real out; options=dict(youtube_real=True) takes it in.
-    'celebdf_v2': NamedSet(functools.partial(published_rules.celebdf, youtube_real=False)),
-    'celebdf_pp': NamedSet(functools.partial(published_rules.celebdf, youtube_real=False)),
-    'dfdc': NamedSet(published_rules.dfdc, {'test': 5000}),
-    'dfdc_preview': NamedSet(published_rules.dfdc_preview),
-    'wilddeepfake': NamedSet(published_rules.wilddeepfake),
-    'diff': NamedSet(published_rules.diff),
+def _ffpp_folder(path: str, name: str) -> str:
+    return 'real_youtube' if name == 'real' else f'fake_{path.split("/")[1]}'
+
+
+def _celeb_folder(path: str, name: str) -> str:
+    if path.startswith('YouTube-real/'):
+        return 'real_youtube'
+    parts = path.split('/')
+    # Celeb-DF++ nests its manipulations: Celeb-synthesis/KIND/METHOD/...
+    return '_'.join([name, *parts[1:-1]]) if name == 'fake' else name
+
+
+def _preview_folder(path: str, name: str) -> str:
+    # method_A and method_B may have swapped the same two people under one name
+    return f'fake_{path.split("/")[0]}' if name == 'fake' and '/' in path else name
+
+
+def _diff_folder(path: str, name: str) -> str:
+    return 'real' if name == 'real' else f'fake_{path.split("/")[1]}'
+
+
+def _ffpp_real_factor(options: Mapping[str, Any]) -> int:
+    chosen = options.get('manipulations', MANIPULATIONS)
+    return 1 if isinstance(chosen, str) else len(set(chosen))
+
+
+_CELEBDF = PublishedSet(
+    rules.celebdf,
+    ('train', 'test'),
+    folder=_celeb_folder,
+    # id3_0001 and, forged, id3_id7_0001
+    identity=r'id(\d+)(?:_id(\d+))?_\d+',
+)
+#: The published numbers on v2 leave YouTube-real out; options=dict(youtube_real=True) takes it in.
+_CELEBDF_2 = replace(_CELEBDF, rule=functools.partial(rules.celebdf, youtube_real=False))
+
+#: Name -> set.
+PUBLISHED_SETS: dict[str, PublishedSet] = {
+    'ffpp': PublishedSet(
+        rules.ffpp,
+        SPLITS,
+        # so many videos of the originals and of each manipulation
+        {'train': 720, 'val': 140, 'test': 140},
+        count_by=2,
+        groups=MANIPULATIONS,
+        # 012 shows person 012; 012_345 is the video of 012 with the face of 345
+        identity=r'(\d{3})(?:_(\d{3}))?',
+        folder=_ffpp_folder,
+        # as many frames of a real video as of its manipulations together keep the classes even: 128 for four times
+        # 32 in the published recipe
+        real_factor=_ffpp_real_factor,
+    ),
+    'dfd': PublishedSet(
+        rules.dfd,
+        ('test',),
+        # 01__scene and, forged, 01_02__scene__NAME
+        identity=r'(\d{2})(?:_(\d{2}))?__.+',
+    ),
+    'celebdf_v1': _CELEBDF,
+    'celebdf_v2': _CELEBDF_2,
+    'celebdf_pp': _CELEBDF_2,
+    'dfdc': PublishedSet(rules.dfdc, ('test',), {'test': 5000}),
+    'dfdc_preview': PublishedSet(rules.dfdc_preview, ('train', 'test'), folder=_preview_folder),
+    # real_test/TAR/real/VIDEO: the same number of a video in two tars is not the same video
+    'wilddeepfake': PublishedSet(rules.wilddeepfake, ('train', 'test'), videos=False, crops=True, below=1),
+    'diff': PublishedSet(rules.diff, ('val', 'test'), folder=_diff_folder, videos=False, below=2),
 }
 
 
@@ -59,99 +128,8 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: The set or an option is unknown.
     """
-    one_of('name', name, tuple(NAMED_SETS))
-    known = [o for o in list(inspect.signature(NAMED_SETS[name].rule).parameters)[2:] if o != 'find']
+    one_of('name', name, tuple(PUBLISHED_SETS))
+    known = [o for o in list(inspect.signature(PUBLISHED_SETS[name].rule).parameters)[2:] if o != 'find']
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"'{name}' has no option {quoted(unknown)}; it has {quoted(known) or 'none'}.")
-
-
-@DATASETS.register_module()
-class NamedForgerySet(LabelledDataset):
-    """A published deepfake set, from frames extracted into folders like the source's.
-
-    See :mod:`fsfm_mm.datasets.labelled.published_rules` for the layout and for each set's rule and options. The
-    frames of one video are those that were extracted; the number of *videos* is compared with the published one.
-
-    Args:
-        name: 'ffpp', 'dfd', 'celebdf_v1', 'celebdf_v2', 'celebdf_pp', 'dfdc', 'dfdc_preview', 'wilddeepfake' or
-            'diff'.
-        data_root: Folder of the set.
-        split: 'train', 'val' or 'test', as far as the set has it.
-        options: Options of the set's rule: ``compression`` and ``manipulations`` (ffpp), ``compression``
-            (dfd), ``youtube_real`` (celebdf_*), ``subsets`` (diff).
-        domain: Name of the domain; by default ``name``.
-        missing: 'warn', or 'error' where a split file names videos without frames (face extraction finds no
-            face in a few videos of most sets, so the default counts them and goes on).
-        **kwargs: See :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`.
-
-    Raises:
-        ValueError: The set or an option is unknown, a folder or split file is missing or malformed, or a
-            class is empty.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        data_root: str,
-        split: str = 'test',
-        options: dict | None = None,
-        domain: str | None = None,
-        missing: str = 'warn',
-        **kwargs: Any,
-    ) -> None:
-        one_of('missing', missing, ('warn', 'error'))
-        one_of('split', split, ('train', 'val', 'test'))
-        self.name, self.root, self.split = name, os.fspath(data_root), split
-        self.options = dict(options or {})
-        check_options(name, self.options)
-        self.domain, self.missing = domain or name, missing
-        super().__init__(**kwargs)
-
-    def source(self) -> str:
-        """Return name, split and folder."""
-        return f'{self.name} ({self.split}) in {self.root}'
-
-    def list_entries(self) -> list[dict]:
-        """List the frames of the split's videos."""
-        if not os.path.isdir(self.root):
-            raise ValueError(f'{self.root}: no such data_root.')
-        videos = NAMED_SETS[self.name].rule(self.root, self.split, **self.options)
-        self._check_frames(videos)
-        self._check_counts(videos)
-        return [
-            {
-                'img_path': os.path.join(self.root, frame),
-                'class_name': video.class_name,
-                'video_id': f'{video.class_name}/{video.name}',
-                'domain': self.domain,
-            }
-            for video in videos
-            for frame in video.frames
-        ]
-
-    def _check_frames(self, videos: list[Video]) -> None:
-        empty = [video.name for video in videos if not video.frames]
-        if not empty:
-            return
-        message = (
-            f'{self.source()}: {len(empty)} of {len(videos)} listed videos have no frames: {quoted(empty)}'
-        )
-        if self.missing == 'error' or len(empty) == len(videos):
-            raise ValueError(f'{message}. Extract their faces first, or allow some with missing="warn".')
-        print_log(f'{message}.', logger='current', level=logging.WARNING)
-
-    def _check_counts(self, videos: list[Video]) -> None:
-        named = NAMED_SETS[self.name]
-        expected = named.counts.get(self.split)
-        if expected is None:
-            return
-        groups = Counter('/'.join(v.name.split('/')[: named.count_by]) for v in videos if v.frames)
-        for group, count in groups.items():
-            if count != expected:
-                print_log(
-                    f'{self.source()}: {count} videos{" in " + group if group else ""}, but the published '
-                    f'split has {expected}: results do not compare with published ones.',
-                    logger='current',
-                    level=logging.WARNING,
-                )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fsfm_mm.datasets.labelled.base import quoted
+from fsfm_mm.datasets.labelled.names import quoted
 
 
 def entries_of(dataset: Any) -> Iterator[dict]:

@@ -12,8 +12,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from fsfm_mm.datasets.base import FaceDataset
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, by_stem, list_files
+from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
 from fsfm_mm.registry import DATASETS
 

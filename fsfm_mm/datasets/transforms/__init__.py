@@ -1,7 +1,7 @@
 """Pipeline transforms; importing this package registers them."""
 
 from fsfm_mm.datasets.transforms.geometry import RandomFaceCrop, RandomFaceFlip, ResizeFace
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace, read_image, read_parsing_map
+from fsfm_mm.datasets.transforms.loading import LoadFace
 from fsfm_mm.datasets.transforms.masking import (
     CRFRPMask,
     CRFRRMask,
@@ -9,10 +9,12 @@ from fsfm_mm.datasets.transforms.masking import (
     FRPMask,
     PatchMask,
     RandomMask,
+    mask_types,
 )
 from fsfm_mm.datasets.transforms.packing import PackFaces
 from fsfm_mm.datasets.transforms.patch_labels import BuildPatchLabels
 from fsfm_mm.datasets.transforms.timm_augment import TimmTrainAugment
+from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
 
 __all__ = [
     'BrokenSampleError',
@@ -29,6 +31,7 @@ __all__ = [
     'RandomMask',
     'ResizeFace',
     'TimmTrainAugment',
+    'mask_types',
     'read_image',
     'read_parsing_map',
 ]

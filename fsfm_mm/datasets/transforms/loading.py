@@ -1,30 +1,25 @@
-"""Reading a sample's files, as the first step of every pipeline."""
+"""The first transform of a pipeline: a sample's image and its parsing map."""
 
 from __future__ import annotations
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
-from fsfm_mm.files.pictures import (  # noqa: F401 - whoever transforms samples finds their errors here
-    BrokenSampleError,
-    decode_image,
-    decode_parsing_map,
-    read_image,
-    read_parsing_map,
-)
+from fsfm_mm.datasets.transforms.base import FaceTransform
+from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
 from fsfm_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class LoadFace(BaseTransform):
+class LoadFace(FaceTransform):
     """Read a sample's image and, where it has one, its parsing map.
 
     Reads ``img_path`` and writes ``img``, uint8 (H, W, 3) BGR. With a ``map_path`` it also writes
     ``parsing_map``, uint8 (H, W): the file's labels, or all background when ``map_path`` is None (a data
     set without maps, see :class:`~fsfm_mm.datasets.FaceParsingDataset`). Samples without the key get no map.
 
-    The pixels are taken as stored, see :func:`read_image`; labels, see :func:`read_parsing_map`. Samples that
-    come with their ``img`` (packed files, shards) pass unchanged, so every data set takes the same pipeline.
+    The pixels are taken as stored, see :func:`~fsfm_mm.files.pictures.read_image`; labels, see
+    :func:`~fsfm_mm.files.pictures.read_parsing_map`. Samples that
+    come with their ``img`` (archives) pass unchanged, so every data set takes the same pipeline.
 
     Raises:
         BrokenSampleError: From :meth:`transform`, when a file is unusable or the two sizes differ.
@@ -48,10 +43,6 @@ class LoadFace(BaseTransform):
                 f'but its image {results["img_path"]} is {_size(image)}.'
             )
         return results
-
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return columns as they are: their pixels are there, see :mod:`fsfm_mm.datasets.columns`."""
-        return columns
 
     def __repr__(self) -> str:
         return 'LoadFace()'

@@ -3,83 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsfm_mm.datasets.labelled.base import class_of_folder, one_of, quoted
-from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS, Video, find_originals
-from fsfm_mm.datasets.labelled.published_sets import NAMED_SETS, check_options
+from fsfm_mm.datasets.labelled.names import CLASSES, SPLITS, class_of_folder, one_of, quoted
+from fsfm_mm.datasets.labelled.published_rules import Video, find_originals
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS, PublishedSet, check_options
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 
-CLASSES = ('fake', 'real')
-SPLITS = ('train', 'val', 'test')
 ALL_OVER = FrameChoice('count', 32)
-
-
-@dataclass(frozen=True)
-class ForgerySource:
-    """How a published set is taken apart.
-
-    Args:
-        splits: The splits that the set has.
-        folder: Function of a video's path and class -> class folder, 'real...' or 'fake...'.
-        crops: Whether its pictures are face crops already.
-        real_factor: Function of the options -> frames of a real video for each of a fake one.
-        videos: Whether the set has videos; its rule then takes ``find``.
-        below: Number of leading folders of a path that the name leaves out; None for all of them.
-    """
-
-    splits: tuple[str, ...]
-    folder: Callable[[str, str], str] = lambda path, name: name
-    crops: bool = False
-    real_factor: Callable[[Mapping[str, Any]], int] = lambda options: 1
-    videos: bool = True
-    below: int | None = None
-
-
-def _ffpp_folder(path: str, name: str) -> str:
-    return 'real_youtube' if name == 'real' else f'fake_{path.split("/")[1]}'
-
-
-def _celeb_folder(path: str, name: str) -> str:
-    if path.startswith('YouTube-real/'):
-        return 'real_youtube'
-    parts = path.split('/')
-    # Celeb-DF++ nests its manipulations: Celeb-synthesis/KIND/METHOD/...
-    return '_'.join([name, *parts[1:-1]]) if name == 'fake' else name
-
-
-def _preview_folder(path: str, name: str) -> str:
-    # method_A and method_B may have swapped the same two people under one name
-    return f'fake_{path.split("/")[0]}' if name == 'fake' and '/' in path else name
-
-
-def _diff_folder(path: str, name: str) -> str:
-    return 'real' if name == 'real' else f'fake_{path.split("/")[1]}'
-
-
-def _ffpp_real_factor(options: Mapping[str, Any]) -> int:
-    chosen = options.get('manipulations', MANIPULATIONS)
-    return 1 if isinstance(chosen, str) else len(set(chosen))
-
-
-_CELEB = ForgerySource(('train', 'test'), _celeb_folder)
-FORGERY_SOURCES: dict[str, ForgerySource] = {
-    # as many frames of a real video as of its manipulations together keep the classes even: 128 for four times 32
-    # in the published recipe
-    'ffpp': ForgerySource(SPLITS, _ffpp_folder, real_factor=_ffpp_real_factor),
-    'dfd': ForgerySource(('test',)),
-    'celebdf_v1': _CELEB,
-    'celebdf_v2': _CELEB,
-    'celebdf_pp': _CELEB,
-    'dfdc': ForgerySource(('test',)),
-    'dfdc_preview': ForgerySource(('train', 'test'), _preview_folder),
-    # real_test/TAR/real/VIDEO: the same number of a video in two tars is not the same video
-    'wilddeepfake': ForgerySource(('train', 'test'), crops=True, videos=False, below=1),
-    'diff': ForgerySource(('val', 'test'), _diff_folder, videos=False, below=2),
-}
 
 
 @dataclass
@@ -117,7 +51,7 @@ def forgery_listing(
     Results are named ``{split}/{class folder}/{video}_frame_{index}``: what ``LabelledFaces`` reads.
 
     Args:
-        name: Name of the set, see :data:`FORGERY_SOURCES`.
+        name: Name of the set, see :data:`~fsfm_mm.datasets.labelled.published_sets.PUBLISHED_SETS`.
         root: The set as it was downloaded.
         splits: Which splits; None for all that the set has.
         frames: Frames of a video.
@@ -128,19 +62,19 @@ def forgery_listing(
         ValueError: The set, a split or an option is unknown, frames are asked of a set of pictures, or the source
             is not as the set's rule says.
     """
-    one_of('the set', name, tuple(FORGERY_SOURCES))
-    source, named = FORGERY_SOURCES[name], NAMED_SETS[name]
+    one_of('the set', name, tuple(PUBLISHED_SETS))
+    source = PUBLISHED_SETS[name]
     check_options(name, options or {})
     if not source.videos and (frames != ALL_OVER or real_frames is not None):
         raise ValueError(f'{name} has pictures, no videos: leave out --frames and --real-frames.')
     find = {'find': find_originals} if source.videos else {}
-    real = _real_frames(source, frames, real_frames, options or {})
+    real = _real_frames(source.real_factor(options or {}), frames, real_frames)
     listing = Listing()
     if source.videos and frames.mode == 'count':
         listing.frames = {'fake': frames.value, 'real': real.value}
     for split in splits or source.splits:
         one_of(f'the split of {name}', split, source.splits)
-        videos = named.rule(root, split, **find, **(options or {}))
+        videos = source.rule(root, split, **find, **(options or {}))
         for video in videos:
             wanted = real if video.class_name == 'real' else frames
             _add_video(listing, source, root, split, video, wanted if source.videos else None)
@@ -153,19 +87,17 @@ def forgery_listing(
     return listing
 
 
-def _real_frames(
-    source: ForgerySource, frames: FrameChoice, real_frames: int | None, options: Mapping[str, Any]
-) -> FrameChoice:
+def _real_frames(factor: int, frames: FrameChoice, real_frames: int | None) -> FrameChoice:
     if frames.mode != 'count':
         if real_frames is not None:
             raise ValueError('--real-frames goes with a number of --frames, not with every:N or all.')
         return frames
-    count = frames.value * source.real_factor(options) if real_frames is None else real_frames
+    count = frames.value * factor if real_frames is None else real_frames
     return FrameChoice('count', count)
 
 
 def _add_video(
-    listing: Listing, source: ForgerySource, root: str, split: str, video: Video, frames: FrameChoice | None
+    listing: Listing, source: PublishedSet, root: str, split: str, video: Video, frames: FrameChoice | None
 ) -> None:
     folder = source.folder(video.name, video.class_name)
     if not video.frames:
@@ -212,7 +144,7 @@ def folder_listing(
     gone = [name for name in wanted if splits and name not in splits]
     if gone:
         raise ValueError(f'{root}: no folder {quoted(gone)}; the splits there are {quoted(splits)}.')
-    real = frames if real_frames is None else _real_frames(ForgerySource(SPLITS), frames, real_frames, {})
+    real = frames if real_frames is None else _real_frames(1, frames, real_frames)
     listing = Listing()
     places = [(s, os.path.join(root, s)) for s in splits if not wanted or s in wanted]
     for name, base in places or [((*wanted, 'test')[0], root)]:

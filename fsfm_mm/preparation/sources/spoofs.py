@@ -8,12 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from fsfm_mm.datasets.labelled.antispoof import PROTOCOLS
-from fsfm_mm.datasets.labelled.base import one_of, quoted
-from fsfm_mm.datasets.labelled.lists import inside, read_lines
+from fsfm_mm.datasets.labelled.names import CLASSES, PROTOCOLS, inside, one_of, quoted, read_lines
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
-from fsfm_mm.preparation.sources.forgeries import CLASSES, Listing
+from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 
 #: Face chips of the published protocols: the box enlarged by .37 (MTCNN's margin), 224 pixels.

@@ -39,7 +39,7 @@ class FaceWriter(abc.ABC):
     processes and machines, interrupted and started again in any way, leave the same files.
     """
 
-    #: Short name for the command line: 'folders', 'packed', 'shards'.
+    #: Short name for the command line: 'folders', 'archive'.
     name: str
 
     @abc.abstractmethod

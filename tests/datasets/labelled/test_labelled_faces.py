@@ -6,7 +6,8 @@ from mmengine.dataset import ConcatDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets import FaceListDataset, LabelledFaces, check_splits, entries_of
-from fsfm_mm.datasets.labelled.base import class_of_folder, natural_key, spread_frames, video_of
+from fsfm_mm.datasets.labelled.base import natural_key, spread_frames
+from fsfm_mm.datasets.labelled.names import class_of_folder, video_of
 from fsfm_mm.drawn import GeneratedForgeries
 from fsfm_mm.registry import DATASETS
 

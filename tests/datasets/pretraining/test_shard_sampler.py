@@ -3,11 +3,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from archive_files import written
 from mmengine.dataset import BaseDataset
-from packed_files import written
 from torch.utils.data import BatchSampler, DataLoader
 
-from fsfm_mm.datasets import ShardedFaces, ShardSampler, shard_sampler
+from fsfm_mm.datasets import ArchivedFaces, ShardSampler
+from fsfm_mm.datasets.pretraining import archive_sampler
 from fsfm_mm.datasets.seeding import SeededBatchSampler
 from fsfm_mm.registry import DATA_SAMPLERS
 
@@ -28,7 +29,7 @@ class Shards:
 
 
 def make(monkeypatch, rank=0, world=1, data=None, **options):
-    monkeypatch.setattr(shard_sampler, 'get_dist_info', lambda: (rank, world))
+    monkeypatch.setattr(archive_sampler, 'get_dist_info', lambda: (rank, world))
     return ShardSampler(
         data or Shards(), **{'batch_size': 4, 'num_workers': 3, 'window': 2, 'seed': 5, **options}
     )
@@ -162,7 +163,7 @@ def test_workers_keep_their_shards_when_epochs_end_within_a_batch(monkeypatch):
 
 
 def test_a_loader_reads_each_shard_in_few_workers(tmp_path, monkeypatch):
-    data = ShardedFaces(written('png shards', tmp_path, chunks=(6,) * 8), pipeline=())
+    data = ArchivedFaces(written('png', tmp_path, chunks=(6,) * 8), pipeline=())
     config = dict(type='ShardSampler', batch_size=4, num_workers=2, window=2)
     sampler = DATA_SAMPLERS.build(config, default_args=dict(dataset=data, seed=3))
     batches = SeededBatchSampler(BatchSampler(sampler, 4, drop_last=True), 0)
@@ -175,7 +176,7 @@ def test_a_loader_reads_each_shard_in_few_workers(tmp_path, monkeypatch):
 
 
 def test_wrong_arguments(monkeypatch):
-    with pytest.raises(ValueError, match='ShardSampler needs a ShardedFaces data set, found BaseDataset'):
+    with pytest.raises(ValueError, match='ShardSampler needs an ArchivedFaces data set, found BaseDataset'):
         ShardSampler(BaseDataset(lazy_init=True), 4)
     for name, value in (('batch_size', 0), ('num_workers', -1), ('window', 0)):
         with pytest.raises(ValueError, match=f'{name} must be'):

@@ -28,7 +28,7 @@ class ShardSampler(Sampler[int]):
     ``round_up``.
 
     Args:
-        dataset: A :class:`~fsfm_mm.datasets.ShardedFaces`.
+        dataset: An :class:`~fsfm_mm.datasets.ArchivedFaces`.
         batch_size: The loader's, of one process.
         num_workers: The loader's.
         window: Shards whose samples are mixed, 1 or more.
@@ -53,7 +53,7 @@ class ShardSampler(Sampler[int]):
         round_up: bool = True,
     ) -> None:
         if not hasattr(dataset, 'shard_numbers'):
-            raise ValueError(f'ShardSampler needs a ShardedFaces data set, found {type(dataset).__name__}.')
+            raise ValueError(f'ShardSampler needs an ArchivedFaces data set, found {type(dataset).__name__}.')
         for name, value, low in (
             ('batch_size', batch_size, 1),
             ('num_workers', num_workers, 0),

@@ -1,4 +1,4 @@
-"""One small data set in every format, for the tests of packed files and shards."""
+"""One small data set in every format, for the tests of archives."""
 
 from pathlib import Path
 
@@ -7,10 +7,9 @@ from face_files import COLOURS, label_map
 
 from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, LoadFace, PackFaces, ResizeFace
 from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.writers.archive import ArchiveWriter
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.preparation.writers.folders import FoldersWriter
-from fsfm_mm.preparation.writers.packed import PackedWriter
-from fsfm_mm.preparation.writers.shards import ShardsWriter
 
 #: Faces of each chunk; an empty one in between.
 CHUNKS = (5, 0, 7, 1, 3)
@@ -19,10 +18,11 @@ SIZE, PATCH = 32, 8
 
 WRITERS = {
     'folders': FoldersWriter,
-    'raw': lambda: PackedWriter('raw', patch_size=PATCH),
-    'jpeg': lambda: PackedWriter('jpeg', patch_size=PATCH),
-    'png shards': lambda: ShardsWriter('png'),
-    'jpeg shards': lambda: ShardsWriter('jpeg'),
+    'raw': lambda: ArchiveWriter('raw', patch_size=PATCH),
+    'jpeg': lambda: ArchiveWriter('jpeg', patch_size=PATCH),
+    'png': lambda: ArchiveWriter('png', patch_size=PATCH),
+    'png maps': lambda: ArchiveWriter('png', patch_size=None),
+    'jpeg maps': lambda: ArchiveWriter('jpeg', patch_size=None),
 }
 
 
