@@ -67,7 +67,7 @@ def test_a_process_that_is_killed_costs_nothing(tmp_path):
     """By the machine, say, for lack of memory: its chunk is worked on again."""
     items = write_pictures(tmp_path / 'photos', 14)
     prepare(items, tmp_path / 'whole', settings(seconds=0.01), execution(0))
-    forms = dict(type='shards', image_format='png')
+    forms = dict(type='archive', image_format='png')
     pack(tmp_path / 'whole', tmp_path / 'packed', forms, chunk_size=3)
     killers = [Killer(), Killer()]
     killers[0].start()
