@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-import fsfm_mm  # noqa: F401  (registers everything)
+import fsfm_mm.components  # noqa: F401  (registers everything)
 
 # models of the tests are tiny: a second thread only waits, and for long when the machine is busy
 torch.set_num_threads(1)

@@ -24,13 +24,15 @@ LAYERS = (
     ('engine',),
     ('checkpoints',),
     ('apis',),
-    ('__init__',),  # the package itself: registers everything
+    ('components',),  # what registers everything
+    ('commands',),
+    ('__init__', '__main__'),
 )
 LEVEL = {component: level for level, row in enumerate(LAYERS) for component in row}
 #: Products of their own beside the core: the core does not import them, whatever row they stand in.
 WINGS = {'drawn', 'preparation', 'doctor'}
-#: What may import a wing: the registration.
-DOORS = {'__init__'}
+#: What may import a wing: the registration of drawn faces, and the commands.
+DOORS = {'components', 'commands'}
 #: Pairs that do not know each other, although one stands above the other.
 STRANGERS = {('models', 'datasets'), ('checkpoints', 'engine')}
 #: Folders of the project that the package, once installed, cannot see.
@@ -135,7 +137,7 @@ def test_the_check_itself(component, source, expected):
         ('engine', 'def f():\n    from fsfm_mm import drawn', ['fsfm_mm.drawn']),
         ('models', 'import fsfm_mm.datasets', []),
         ('drawn', 'from fsfm_mm.drawn.forging import swap', []),
-        ('__init__', 'from fsfm_mm import datasets, drawn', []),
+        ('components', 'from fsfm_mm import datasets, drawn', []),
     ],
 )
 def test_the_check_of_wings(component, source, expected):

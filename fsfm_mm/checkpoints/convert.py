@@ -13,6 +13,7 @@ from fsfm_mm.checkpoints.name_maps import (
     NAME_MAPS,
     PRETRAINING_PARTS,
     SOURCES,
+    TARGETS,
     WRAPPERS,
     Rule,
     from_reference,
@@ -20,7 +21,6 @@ from fsfm_mm.checkpoints.name_maps import (
 from fsfm_mm.files.checkpoint_matching import differences, listed
 
 State = dict[str, torch.Tensor]
-TARGETS = ('fsfm_mm', 'timm')
 #: Kinds with a head that was trained on one of the two pooled features.
 WITH_POOLED_HEAD = ('fsfm-finetuned', 'fsfm-fas', 'fs-adapter')
 

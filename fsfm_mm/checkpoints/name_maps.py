@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 #: Reference prefix (with a dot) or whole name -> ours; none of them is the start of another.
 REFERENCE_NAMES: dict[str, str] = {
@@ -167,6 +169,8 @@ NAME_MAPS: dict[str, list[Rule]] = {
     ],
 }
 SOURCES = tuple(kind for kind in NAME_MAPS if kind != 'fsfm-target')
+#: What :func:`~fsfm_mm.checkpoints.convert.convert` converts to.
+TARGETS = ('fsfm_mm', 'timm')
 #: Where a kind's files keep the state dict; a file may also be nothing but the state dict.
 WRAPPERS: dict[str, tuple[str, ...]] = {
     'fsfm-pretrain': ('model',),
@@ -198,7 +202,7 @@ def _rename(key: str) -> str | None:
 
 
 def _renamed(state: Mapping[str, torch.Tensor], what: str) -> dict[str, torch.Tensor]:
-    if 'model' in state and not isinstance(state['model'], torch.Tensor):
+    if isinstance(state.get('model'), Mapping):
         raise ValueError(f"{what} is a whole checkpoint, not a state dict: pass checkpoint['model']")
     names = {key: _rename(key) for key in state}
     unknown = sorted(key for key, name in names.items() if name is None)

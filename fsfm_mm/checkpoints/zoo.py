@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 from mmengine.logging import print_log
 
 from fsfm_mm.files import download, sha256_of
@@ -73,6 +72,8 @@ def fetch(name: str, part: str = 'online') -> Path:
     local = zoo_folder() / name / entry['files'][part]
     if local.is_file():
         return _checked(local, entry['sha256'][part])
+    import huggingface_hub  # heavy: only where something is fetched
+
     cached = huggingface_hub.try_to_load_from_cache(entry['repository'], remote)
     if isinstance(cached, str):
         return _checked(Path(cached), entry['sha256'][part])

@@ -1,34 +1,24 @@
-"""Data sets, pipeline transforms and collate functions; importing this package registers them."""
+"""Data sets, pipeline transforms and collate functions; `fsfm_mm.components` registers them."""
 
-from fsfm_mm.datasets.base import FaceDataset
-from fsfm_mm.datasets.collate import dense_collate
-from fsfm_mm.datasets.labelled.antispoof import AntiSpoofDataset
-from fsfm_mm.datasets.labelled.base import LabelledDataset
-from fsfm_mm.datasets.labelled.folders import LabelledFaces
-from fsfm_mm.datasets.labelled.forgery_set import NamedForgerySet
-from fsfm_mm.datasets.labelled.lists import FaceListDataset
-from fsfm_mm.datasets.labelled.sampler import DomainBalancedSampler, check_balanced_loader
-from fsfm_mm.datasets.labelled.splits import check_splits, entries_of
-from fsfm_mm.datasets.pretraining.archive_sampler import ShardSampler
-from fsfm_mm.datasets.pretraining.archived_faces import ArchivedFaces
-from fsfm_mm.datasets.pretraining.folders import FaceParsingDataset, LabelTable
+import lazy_loader
+
 from fsfm_mm.files.pictures import BrokenSampleError
 
-__all__ = [
-    'AntiSpoofDataset',
-    'ArchivedFaces',
-    'BrokenSampleError',
-    'DomainBalancedSampler',
-    'FaceDataset',
-    'FaceListDataset',
-    'FaceParsingDataset',
-    'LabelTable',
-    'LabelledDataset',
-    'LabelledFaces',
-    'NamedForgerySet',
-    'ShardSampler',
-    'check_balanced_loader',
-    'check_splits',
-    'dense_collate',
-    'entries_of',
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        'base': ['FaceDataset'],
+        'collate': ['dense_collate'],
+        'labelled.antispoof': ['AntiSpoofDataset'],
+        'labelled.base': ['LabelledDataset'],
+        'labelled.folders': ['LabelledFaces'],
+        'labelled.forgery_set': ['NamedForgerySet'],
+        'labelled.lists': ['FaceListDataset'],
+        'labelled.sampler': ['DomainBalancedSampler', 'check_balanced_loader'],
+        'labelled.splits': ['check_splits', 'entries_of'],
+        'pretraining.archive_sampler': ['ShardSampler'],
+        'pretraining.archived_faces': ['ArchivedFaces'],
+        'pretraining.folders': ['FaceParsingDataset', 'LabelTable'],
+    },
+)
+__all__ = ['BrokenSampleError', *__all__]

@@ -11,6 +11,8 @@ from fsfm_mm.datasets.labelled.names import one_of
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.preparation.sources.forgeries import ALL_OVER
 
+KINDS = ('pretrain', 'deepfake', 'antispoof')
+
 
 @dataclass(frozen=True)
 class Expected:

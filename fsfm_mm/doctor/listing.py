@@ -23,7 +23,6 @@ POSITIVE = 'real'
 #: An empty class is a finding, not the end of the listing.
 _COMMON: dict[str, Any] = {'classes': CLASSES, 'positive_class': POSITIVE, 'empty_classes': 'warn'}
 Builder = Callable[[], LabelledDataset]
-KINDS = ('pretrain', 'deepfake', 'antispoof')
 
 
 def kind_of(root: str, kind: str = 'auto', expect: str | None = None) -> str:

@@ -202,18 +202,18 @@ def _open_validation_data(runner: Runner) -> None:
         check_splits({'train': training.dataset, 'val': validation.dataset})
 
 
-def exit_where_settings_are_wrong(error: Exception) -> None:
+def exit_where_settings_are_wrong(error: Exception, name: str = 'train.py') -> None:
     """Exit with one sentence, where there is one."""
     sentence = None if isinstance(error, StoppedError) else explain_setting(error)
     if sentence is not None:
-        sys.exit(f'train.py: {sentence}')
+        sys.exit(f'{name}: {sentence}')
 
 
-def train_or_explain(runner: Runner) -> None:
+def train_or_explain(runner: Runner, name: str = 'train.py') -> None:
     """Train; optimiser, schedules and weights are built here, and what is wrong with them is one sentence, too."""
     try:
         train(runner)
     except Exception as error:
         if not has_begun(runner):
-            exit_where_settings_are_wrong(error)
+            exit_where_settings_are_wrong(error, name)
         raise

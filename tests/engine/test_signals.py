@@ -1,19 +1,14 @@
 """Asked to stop, a run ends its update, saves, says so by its exit code, and goes on later as if nothing was."""
 
-import importlib.util
 import signal
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from kill_lab import Lab
 from resume_cases import assert_same_run, pretraining
 
+from fsfm_mm.commands import train
 from fsfm_mm.engine.hooks import StopSignalHook
-
-spec = importlib.util.spec_from_file_location('train_tool', Path(__file__).parents[2] / 'tools/train.py')
-train = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(train)
 
 
 @pytest.fixture(scope='module')

@@ -21,10 +21,10 @@ from engine_fakes import (
 )
 from test_ray_engine import StandIn
 
+from fsfm_mm.commands.preparing import exit_code, share_of
 from fsfm_mm.files.parallel import FIRST, Watcher
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation import plan
-from fsfm_mm.preparation.command_line import exit_code, share_of
 from fsfm_mm.preparation.cutting import reading
 from fsfm_mm.preparation.cutting.cutter import Cutter
 from fsfm_mm.preparation.run import Outcome, Share, _remove_leftovers, prepare

@@ -1,4 +1,4 @@
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
@@ -18,12 +18,7 @@ SCRIPT = ROOT / 'tools' / 'data' / 'compute_mean_std.py'
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('compute_mean_std', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # worker processes find the function by this name
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return importlib.import_module('fsfm_mm.commands.stats')
 
 
 def write_images(folder, count, size=16, seed=0):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fsfm_mm.commands import pack as command
 from fsfm_mm.datasets import ArchivedFaces, FaceParsingDataset, dense_collate
 from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, LoadFace, PackFaces, ResizeFace
 from fsfm_mm.ops.region_tables import patch_labels
@@ -43,14 +44,8 @@ def run(*arguments, check=None):
 
 @pytest.fixture
 def pack():
-    """The tool's main function, in this process."""
-    sys.path.insert(0, str(ROOT / 'tools/data'))
-    try:
-        import pack as module
-
-        yield lambda *arguments: module.main([*map(str, arguments), '--workers', '0'])
-    finally:
-        sys.path.pop(0)
+    """The command, in this process."""
+    return lambda *arguments: command.main([*map(str, arguments), '--workers', '0'])
 
 
 def files(folder):
@@ -268,7 +263,7 @@ def test_wrong_inputs_are_told_in_one_sentence(tmp_path, pack, capsys):
         ((data, tmp_path / 'o', '--chunk-size', 0), '--chunk-size must be 1 or more'),
         ((data, tmp_path / 'o', '--quality', 0), 'quality must lie within 1 and 100'),
         ((data, tmp_path / 'taken'), 'taken holds files of something else'),
-        ((data, tmp_path / 'taken/x/o'), 'pack.py: stopped: '),
+        ((data, tmp_path / 'taken/x/o'), 'fsfm-mm pack: stopped: '),
     ]:
         assert pack(*arguments) == 1
         error = capsys.readouterr().err

@@ -1,6 +1,6 @@
 """tools/data/prepare_pretrain.py as a user calls it: options, exit codes, summary, and training on the result."""
 
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -30,17 +30,10 @@ parser = dict(type='MarkedParser')
 """
 
 
-def load_tool(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope='module')
 def tool():
     before = signal.getsignal(signal.SIGTERM)
-    yield load_tool(SCRIPT)
+    yield importlib.import_module('fsfm_mm.commands.prepare')
     signal.signal(signal.SIGTERM, before)
 
 
@@ -154,7 +147,7 @@ def test_a_wrong_config_is_one_sentence(tool, tmp_path, option, name, text, caps
     (tmp_path / name).write_text(text)
     assert tool.main([str(tmp_path / 'photos'), str(tmp_path / 'out'), option, str(tmp_path / name)]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f'prepare_pretrain.py: {tmp_path / name} is no') and 'Traceback' not in said
+    assert said.startswith(f'fsfm-mm prepare: {tmp_path / name} is no') and 'Traceback' not in said
 
 
 def test_imports_may_be_one_name(tool, tmp_path):
@@ -212,7 +205,7 @@ def test_wrong_options_are_one_sentence(tool, tmp_path, options, sentence, capsy
     write_pictures(tmp_path / 'photos', 1)
     assert tool.main([str(tmp_path / 'photos'), str(tmp_path / 'out'), *options]) == 1
     said = capsys.readouterr().err
-    assert said.startswith('prepare_pretrain.py: ') and sentence in said and said.count('\n') == 1
+    assert said.startswith('fsfm-mm prepare: ') and sentence in said and said.count('\n') == 1
     assert not (tmp_path / 'out').exists()
 
 

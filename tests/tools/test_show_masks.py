@@ -1,6 +1,6 @@
 """tools/visualization/show_masks.py: the drawn masks are those of the transforms."""
 
-import importlib.util
+import importlib
 import re
 from pathlib import Path
 
@@ -29,10 +29,7 @@ class FirstPatchesForTest(PatchMask):
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('show_masks_tool', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module('fsfm_mm.commands.masks')
 
 
 @pytest.fixture
@@ -136,7 +133,7 @@ def test_the_mask_of_a_shipped_config(tool, tmp_path):
     'arguments, message',
     [
         ([], 'no faces: name a folder'),
-        (['nowhere.png'], 'nowhere.png: no parsing map; expected one of nowhere.npy'),
+        (['nowhere.png'], 'there is no file or folder nowhere.png'),
         (['--generated', '1', '--strategies', 'crfr'], "no strategy 'crfr'"),
         (['--generated', '1', '--strategies', 'PackFaces'], "'PackFaces' is no masking strategy"),
         (['--generated', '1', '--mask-ratio', '1.5'], 'mask_ratio must lie between 0 and 1'),

@@ -1,4 +1,4 @@
-"""What the commands of the preparation share: options, shares, exit codes."""
+"""What the commands that prepare data share: options, shares, exit codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
@@ -31,18 +31,8 @@ frame of a video gave no face);
 """
 
 
-class CommandParser(argparse.ArgumentParser):
-    """Exit code 1 for wrong arguments: argparse's own 2 says here that some files failed."""
-
-    def __init__(self, description: str | None, epilog: str) -> None:
-        super().__init__(
-            description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-
-    def error(self, message: str) -> NoReturn:
-        """End with a message and exit code 1."""
-        self.print_usage(sys.stderr)
-        self.exit(1, f'{self.prog}: {message}\n')
+#: Exit code for wrong arguments: argparse's own 2 says here that some files failed.
+WRONG_ARGUMENTS = 1
 
 
 def frame_choice(text: str) -> FrameChoice:
