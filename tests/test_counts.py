@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-import fsfm_mm  # noqa: F401
+import fsfm_mm.components  # noqa: F401
 from bench import build_step, count_operators, peak_bytes, saved_bytes, step_counts
 from bench.memory import tensor_bytes
 from fsfm_mm.datasets import dense_collate

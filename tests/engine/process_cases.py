@@ -20,6 +20,7 @@ from mmpretrain.structures import DataSample
 from tiny_run import tiny_config
 from torch.utils.data import Dataset
 
+import fsfm_mm.components  # noqa: F401  (registers everything)
 from fsfm_mm.engine.fsdp import gathered
 from fsfm_mm.engine.launch import build_runner, join_with_gloo
 from fsfm_mm.registry import DATASETS, HOOKS

@@ -14,9 +14,10 @@ import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmpretrain.registry import METRICS
-from test_metrics import META, case  # registers everything
+from test_metrics import META, case
 from torch.utils.data import DistributedSampler
 
+import fsfm_mm.components  # noqa: F401  (registers everything)
 from fsfm_mm.engine.launch import join_with_gloo
 
 

@@ -113,7 +113,7 @@ def test_strategies_of_ones_own_by_name_and_by_config(tool, tmp_path, plugin):
     )  # the last rows are visible
     config = tmp_path / 'mine.py'
     config.write_text(
-        f"custom_imports = dict(imports=['fsfm_mm', '{plugin}'], allow_failed_imports=False)\n"
+        f"custom_imports = dict(imports=['fsfm_mm.components', '{plugin}'], allow_failed_imports=False)\n"
         "train_dataloader = dict(dataset=dict(type='GeneratedFaces', img_size=64, pipeline=[\n"
         "    dict(type='BuildPatchLabels', patch_size=8),\n"
         "    dict(type='FirstPatchesForTest', mask_ratio=0.5), dict(type='PackFaces')]))\n"

@@ -287,7 +287,7 @@ def test_two_processes_equal_one(tmp_path, accumulate, loss):
         'optim_wrapper.accumulative_counts': accumulate,
         'optim_wrapper.dtype': 'float32',
         'model.loss_sim.type': loss,
-        'custom_imports.imports': ['fsfm_mm', 'fixed_mask'],
+        'custom_imports.imports': ['fsfm_mm.components', 'fixed_mask'],
     }
     config = Config.fromfile(small_config(tmp_path, DEMO, **settings), import_custom_modules=False)
     config.train_dataloader.dataset.mask = dict(type='FixedMask')
