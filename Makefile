@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := work_dirs/demo
+# one process a core, at most four; tests of a file stay in one, since they share what it has started
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test lint fast slow audit clean
 
@@ -19,10 +21,10 @@ lint: .venv/.installed  ## ruff and mypy
 	$(BIN)/mypy
 
 fast: .venv/.installed  ## tests of about three minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 slow: .venv/.installed  ## the other tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
 
 .venv/.installed: requirements/lock.txt setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

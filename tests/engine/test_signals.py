@@ -34,7 +34,7 @@ def test_signals_save_and_stop(lab, tmp_path, by_epoch):
         assert code == (130 if name == 'INT' else 75)
         last = (tmp_path / 'stopped.log').read_text().splitlines()[-1]
         assert last == (
-            f'fsfm-mm train: stopped by SIG{name} after iteration {end}; the state is saved as {stopped}/stopped.pth: '
+            f'train.py: stopped by SIG{name} after iteration {end}; the state is saved as {stopped}/stopped.pth: '
             'go on with --resume.'
         )
         assert (stopped / 'last_checkpoint').read_text() == str(stopped / 'stopped.pth')
