@@ -16,22 +16,15 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from bench import (
-    PlainOptions,
-    Row,
-    choice_rows,
-    describe_machine,
-    face_maps,
-    loader_rows,
-    mask_rows,
-    mask_transform,
-    plain_comparisons,
-    random_batch,
-    scaling,
-    square_size,
-    step_rows,
-    text_report,
-)
+from bench.against_plain import plain_comparisons
+from bench.choices import choice_rows
+from bench.inputs import face_maps, mask_transform, random_batch, square_size
+from bench.loaders import loader_rows
+from bench.masks import mask_rows
+from bench.report import text_report
+from bench.scaling import scaling
+from bench.step import step_rows
+from bench.timing import Timer, describe_machine
 from fsfm_mm.files import write_atomically
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 from fsfm_mm.ops.precision import resolve_dtype
@@ -161,39 +154,37 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def measure_part(
-    part: str, args: argparse.Namespace, cfg: Config, maps: np.ndarray
-) -> tuple[list[Row], list[str], dict[str, float]]:
-    """Measure one of :data:`PARTS`; returns rows, notes and facts."""
-    mask, patch_size = mask_transform(cfg), square_size(cfg)[1]
-    repeats, least = args.repeats, args.min_seconds
+def measure_part(part: str, args: argparse.Namespace, cfg: Config, maps: np.ndarray) -> dict[str, Any]:
+    """Measure one part; returns what it adds to the result."""
+    timer = Timer(args.repeats, args.min_seconds, say)
     if part == 'masks':
-        return mask_rows(mask, maps, patch_size, repeats, least, say), [], {}
+        return dict(rows=mask_rows(cfg, maps, timer))
     if part == 'loader':
         rows, line = loader_rows(
-            cfg, args.batch_size, args.loader_batches, args.workers, args.data_root, repeats, say
+            cfg, args.batch_size, args.loader_batches, args.workers, args.data_root, timer
         )
-        return rows, [line], {}
-    batch = random_batch(mask, maps, patch_size, args.batch_size)
+        return dict(rows=rows, notes=[line])
+    if part == 'scaling':
+        return dict(scaling=scaling(cfg, args.device, Timer(repeats=2, say=say)))
+    if part == 'plain':
+        lines = plain_comparisons(
+            cfg,
+            maps,
+            args.device,
+            args.batch_size,
+            args.matmul_size,
+            args.pictures,
+            args.workers or os.cpu_count() or 1,
+            args.data_root,
+            timer,
+        )
+        return dict(comparisons=lines)
+    batch = random_batch(mask_transform(cfg), maps, square_size(cfg)[1], args.batch_size)
     if part == 'step':
         compiled = COMPILED[args.compile]
-        rows, facts = step_rows(cfg, batch, args.device, compiled, args.matmul_size, repeats, least, say)
-        return rows, [], facts
-    return choice_rows(cfg, batch, args.device, repeats, least, say), [], {}
-
-
-def plain_options(args: argparse.Namespace) -> PlainOptions:
-    """What of the command line the part 'plain' needs."""
-    return PlainOptions(
-        batch_size=args.batch_size,
-        repeats=args.repeats,
-        min_seconds=args.min_seconds,
-        matmul_size=args.matmul_size,
-        pictures=args.pictures,
-        loader_batch=min(128, args.pictures),
-        data_root=args.data_root,
-        workers=args.workers or (os.cpu_count() or 1),
-    )
+        rows, facts = step_rows(cfg, batch, args.device, compiled, args.matmul_size, timer)
+        return dict(rows=rows, facts=facts)
+    return dict(rows=choice_rows(cfg, batch, args.device, timer))
 
 
 def run(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
@@ -201,53 +192,30 @@ def run(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
 
     Returns:
         ``config`` (its name), ``machine``, ``options``, ``notes``, ``facts`` (of the step), ``rows`` (see
-        :class:`~bench.Row`), ``comparisons`` (with the plain implementation, see
-        :class:`~bench.Comparison`) and ``scaling`` (see
-        :class:`~bench.Scale`).
+        :class:`~bench.results.Row`), ``comparisons`` (with the plain implementation, see
+        :class:`~bench.results.Comparison`) and ``scaling`` (see :func:`~bench.scaling.scaling`); no paths and no
+        host name.
     """
     say(f'drawing {args.mask_batch} faces')
     maps = face_maps(args.mask_batch, square_size(cfg)[0])
-    rows: list[Row] = []
-    notes: list[str] = []
-    facts: dict[str, float] = {}
-    extras: dict[str, list] = dict(comparisons=[], scaling=[])
-    for part in args.parts:
-        say(f'{part} ...')
-        start = time.monotonic()
-        if part == 'plain':
-            lines = plain_comparisons(cfg, maps, args.device, plain_options(args), say)
-            extras['comparisons'] = [line.as_dict() for line in lines]
-        elif part == 'scaling':
-            extras['scaling'] = [scale.as_dict() for scale in scaling(cfg, args.device, say=say)]
-        else:
-            found, more_notes, more_facts = measure_part(part, args, cfg, maps)
-            rows += found
-            notes += more_notes
-            facts |= more_facts
-        say(f'{part}: {time.monotonic() - start:.0f} s')
-    return report(args, cfg, rows, notes, facts) | extras
-
-
-def report(
-    args: argparse.Namespace, cfg: Config, rows: list[Row], notes: list[str], facts: dict[str, float]
-) -> dict[str, Any]:
-    """Everything that is printed and written; no paths and no host name."""
     hidden = ('config', 'data_root', 'out', 'dtype')
-    dtype = resolve_dtype(cfg.optim_wrapper.dtype, args.device)
     options = {key: value for key, value in vars(args).items() if key not in hidden}
-    return dict(
+    dtype = resolve_dtype(cfg.optim_wrapper.dtype, args.device)
+    result: dict[str, Any] = dict(
         config=Path(args.config).stem,
         machine=describe_machine(args.device),
         options={**options, 'dtype': str(dtype).removeprefix('torch.')},
-        notes=notes,
-        facts=facts,
-        rows=[row.as_dict() for row in rows],
+        **dict(notes=[], facts={}, rows=[], comparisons=[], scaling=[]),
     )
-
-
-def write_json(result: dict[str, Any], path: Path) -> None:
-    """Write the result whole or not at all."""
-    write_atomically(path, json.dumps(result, indent=1) + '\n')
+    for part in args.parts:
+        say(f'{part} ...')
+        start = time.monotonic()
+        for key, found in measure_part(part, args, cfg, maps).items():
+            if key in ('rows', 'comparisons'):
+                found = [line.as_dict() for line in found]
+            result[key] = result[key] | found if key == 'facts' else result[key] + found
+        say(f'{part}: {time.monotonic() - start:.0f} s')
+    return result
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -264,7 +232,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         sys.exit(f'benchmark.py: {error}')
     print(text_report(result))
     path = Path(args.out or Path('work_dirs') / 'benchmark' / f'{result["config"]}.json')
-    write_json(result, path)
+    write_atomically(path, json.dumps(result, indent=1) + '\n')
     say(f'written: {path}')
     return result
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import verdict
+from bench.results import verdict
 from fsfm_mm.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]

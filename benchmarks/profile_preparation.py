@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from bench import describe_machine
+from bench.timing import describe_machine
 from fsfm_mm.files import write_atomically
 from fsfm_mm.preparation.items import FrameChoice
 from fsfm_mm.preparation.progress import profile

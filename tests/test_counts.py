@@ -14,8 +14,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import fsfm_mm  # noqa: F401
-from bench import build_step, count_operators, peak_bytes, saved_bytes, step_counts
-from bench.memory import tensor_bytes
+from bench.counting import count_operators, step_counts
+from bench.memory import peak_bytes, saved_bytes, tensor_bytes
+from bench.training_step import build_step
 from fsfm_mm.datasets import GeneratedFaces, dense_collate
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,66 +1,41 @@
-"""Every optimisation against the plain implementation, in one run."""
+"""The training step against the plain implementation, whole and by part; and every comparison in one run."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from bench.against_plain_inputs import loader_comparisons, mask_comparisons, our_dataset
-from bench.against_plain_memory import memory_comparisons
-from bench.against_plain_step import part_comparisons, step_comparisons, update_comparisons
-from bench.comparison import Comparison
-from bench.cuda import cuda_comparisons, data_wait_comparison
-from bench.inputs import mask_transform, square_size
-from bench.pair import Pair, torch_threads
-from bench.stored_pictures import read_faces, store
-from bench.training_step import build_step, random_batch
-from fsfm_mm.datasets import dense_collate
-from fsfm_mm.datasets.transforms import CRFRPMask
+from bench.cuda import cuda_comparisons, data_wait_comparison, endless_raw_faces
+from bench.inputs import mask_transform, random_batch, square_size
+from bench.loaders import loader_comparisons
+from bench.masks import mask_comparisons
+from bench.memory import memory_comparisons
+from bench.results import Comparison
+from bench.settings import torch_threads
+from bench.step import matmul, step_flops
+from bench.timing import Timer, threads
+from bench.training_step import Pair, build_step
 from fsfm_mm.ops.precision import has_bf16
-from fsfm_mm.structures import PretrainBatch
 
-#: Longest run of the endless loader of the data wait, in samples.
-_MANY = 1 << 30
+STEP_TARGET, UPDATE_TARGET, PEAK_SHARE_TARGET = 1.05, 3.0, 80.0
 
-
-@dataclass(frozen=True)
-class PlainOptions:
-    """How much is measured.
-
-    Args:
-        batch_size: Images of a step; two or more.
-        repeats: See :func:`~bench.measure`.
-        min_seconds: See :func:`~bench.measure`.
-        matmul_size: Side of the matrices that measure the peak.
-        pictures: Faces that the loaders read.
-        loader_batch: Images a batch of the loaders, at most ``pictures``.
-        data_root: Folder of the loaders' faces; drawn ones without it.
-        workers: Loader processes of the data wait (CUDA only).
-    """
-
-    batch_size: int = 8
-    repeats: int = 3
-    min_seconds: float = 0.05
-    matmul_size: int = 2048
-    pictures: int = 256
-    loader_batch: int = 128
-    data_root: str | None = None
-    workers: int = 8
+#: A name, and what computes it in the library and in the plain implementation.
+Arms = dict[str, tuple[Callable[[], object], Callable[[], object]]]
 
 
 def plain_comparisons(
     cfg: Config,
     maps: np.ndarray,
     device: str,
-    options: PlainOptions,
-    say: Callable[[str], None] = lambda line: None,
+    batch_size: int,
+    matmul_size: int,
+    pictures: int,
+    workers: int,
+    data_root: str | None,
+    timer: Timer,
 ) -> list[Comparison]:
     """Measure loaders, masks, updates, the step and its parts, and memory, of both implementations.
 
@@ -69,58 +44,143 @@ def plain_comparisons(
         maps: Parsing maps (M, S, S) for the masks.
         device: 'cpu' or 'cuda'. On CUDA the step is measured in bfloat16, float16, TF32 and float32 with compiled
             blocks, and waiting for the device and for data is counted.
-        options: How much.
-        say: Takes progress lines.
+        batch_size: Images of a step; two or more.
+        matmul_size: Side of the matrices that measure the peak.
+        pictures: Faces that the loaders read.
+        workers: Loader processes of the data wait (CUDA only).
+        data_root: Folder of the loaders' faces; drawn ones without it.
+        timer: How it is timed.
     """
-    say('  loaders')
-    lines = loader_comparisons(
-        cfg, options.pictures, options.loader_batch, options.data_root, options.repeats, say
-    )
-    say('  masks')
-    lines += mask_comparisons(cfg, maps, options.repeats, options.min_seconds, say)
-    batch = random_batch(mask_transform(cfg), maps, square_size(cfg)[1], options.batch_size)
+    timer.say('  loaders')
+    lines = loader_comparisons(cfg, pictures, data_root, timer)
+    timer.say('  masks')
+    lines += mask_comparisons(cfg, maps, timer)
+    batch = random_batch(mask_transform(cfg), maps, square_size(cfg)[1], batch_size)
     if device == 'cuda':
-        pair = Pair(cfg, batch, device, 'bfloat16')
-        lines += update_comparisons(pair, options.repeats, options.min_seconds, say)
-        del pair
-        lines += cuda_comparisons(cfg, batch, options.matmul_size, options.repeats, say)
-        lines.append(_data_wait(cfg, options))
-        return lines
-    dtypes = ['float32', 'bfloat16'] if has_bf16(device) else ['float32']
-    for dtype in dtypes:
-        say(f'  {dtype}')
-        lines += _cpu_lines(Pair(cfg, batch, device, dtype), options, say)
+        lines += update_comparisons(Pair(cfg, batch, device, 'bfloat16'), timer)
+        lines += cuda_comparisons(cfg, batch, matmul_size, timer)
+        with endless_raw_faces(cfg, batch_size, pictures, workers, data_root) as loader:
+            return [*lines, data_wait_comparison(loader, build_step(cfg, batch, device))]
+    for dtype in ('float32', 'bfloat16') if has_bf16(device) else ('float32',):
+        timer.say(f'  {dtype}')
+        pair = Pair(cfg, batch, device, dtype)
+        lines += step_comparisons(pair, matmul_size, timer)
+        if torch.get_num_threads() > 1:
+            with torch_threads(1):
+                lines += step_comparisons(pair.take(max(2, pair.images // 2)), matmul_size, timer)
+        if dtype == 'float32':  # parameters and gradients are float32 in any precision
+            lines += update_comparisons(pair, timer)
+        lines += [*part_comparisons(pair, timer), *memory_comparisons(pair)]
     return lines
 
 
-def _cpu_lines(pair: Pair, options: PlainOptions, say: Callable[[str], None]) -> list[Comparison]:
-    repeats, least = options.repeats, options.min_seconds
-    lines = step_comparisons(pair, options.matmul_size, repeats, say)
-    if torch.get_num_threads() > 1:
-        with torch_threads(1):
-            lines += step_comparisons(pair.take(max(2, pair.images // 2)), options.matmul_size, repeats, say)
-    if pair.dtype == torch.float32:  # parameters and gradients are float32 in any precision
-        lines += update_comparisons(pair, repeats, least, say)
-    return [*lines, *part_comparisons(pair, repeats, least, say), *memory_comparisons(pair)]
+def step_comparisons(pair: Pair, matmul_size: int, timer: Timer) -> list[Comparison]:
+    """The whole step, and the share of the matmul peak measured between its timings."""
+    times = timer.measure(
+        {**pair.whole(), 'matmul': matmul(matmul_size, pair.dtype, pair.device)}, pair.device
+    )
+    flops, peak = step_flops(pair.ours), 2 * matmul_size**3 / times['matmul']
+    share = 100 * flops * pair.images / times['ours'] / peak
+    kind, note = pair.precision, f'batch {pair.images}, {threads()}'
+    plain, ours = times['plain'], times['ours']
+    how = f'{note}; peak {peak / 1e9:,.0f} GFLOP/s, {flops / 1e9:.1f} GFLOP an image'
+    return [
+        Comparison.of_times(
+            'step', f'whole step, {kind}', plain, ours, pair.images, target=STEP_TARGET, note=note
+        ),
+        Comparison(
+            'step', f'share of the matmul peak, {kind}', '%', None, share, PEAK_SHARE_TARGET, note=how
+        ),
+    ]
 
 
-def _data_wait(cfg: Config, options: PlainOptions) -> Comparison:
-    """Train for a while from packed raw faces with worker processes."""
-    size, patch_size = square_size(cfg)
-    mask = CRFRPMask(mask_transform(cfg).mask_ratio)
-    with tempfile.TemporaryDirectory(prefix='fsfm_mm_benchmark_') as folder:
-        faces = read_faces(max(options.pictures, 1024), size, options.data_root)
-        roots = store(faces, Path(folder), patch_size)
-        dataset = our_dataset('packed raw', roots['packed raw'], mask, size, patch_size)
-        order = RandomSampler(dataset, replacement=True, num_samples=_MANY)  # type: ignore[arg-type]
-        loader: DataLoader[PretrainBatch] = DataLoader(
-            dataset,
-            batch_sampler=BatchSampler(order, options.batch_size, drop_last=True),
-            num_workers=options.workers,
-            collate_fn=dense_collate,
-            pin_memory=True,
+def update_comparisons(pair: Pair, timer: Timer) -> list[Comparison]:
+    """What comes after the gradients: together (the line with a target), and by part."""
+    ours, plain, script = pair.ours, pair.plain, pair.plain.training
+    steps = ours.optim.optimizer.step, plain.optim.step
+    arms: Arms = {
+        'clipping, AdamW and momentum update': (
+            ours.with_gradients(ours.update),
+            plain.with_gradients(script.update),
+        ),
+        'AdamW: fused, merged groups (default, a group each)': (
+            ours.with_gradients(steps[0]),
+            plain.with_gradients(steps[1]),
+        ),
+        'momentum update: one call (loop)': (ours.update_target, script.update_target),
+    }
+    return _in_turns('updates', arms, threads(), (UPDATE_TARGET, None, None), pair.device, timer)
+
+
+def part_comparisons(pair: Pair, timer: Timer) -> list[Comparison]:
+    """Forward and backward pass of each part, on the same inputs."""
+    note = f'{pair.precision}, batch {pair.images}, {threads()}'
+    arms = _parts(pair)
+    return _in_turns('parts', arms, note, [None] * len(arms), pair.device, timer)
+
+
+def _in_turns(
+    section: str,
+    arms: Arms,
+    note: str,
+    targets: Iterable[float | None],
+    device: torch.device,
+    timer: Timer,
+) -> list[Comparison]:
+    times = timer.measure(
+        {(name, who): f for name, both in arms.items() for who, f in zip(('ours', 'plain'), both)}, device
+    )
+    return [
+        Comparison.of_times(
+            section, name, times[name, 'plain'], times[name, 'ours'], target=target, note=note
         )
-        batch = random_batch(
-            mask, np.stack([labels for _, labels in faces[:8]]), patch_size, options.batch_size
+        for name, target in zip(arms, targets)
+    ]
+
+
+def _parts(pair: Pair) -> Arms:
+    """The parts whose plain form differs, as functions of each implementation."""
+    ours, theirs = pair.ours.model, pair.plain.model
+    patches, split, _ = pair.ours.prepare()
+    images = pair.plain.batch['image'].to(pair.device)
+    keep, restore = split.visible, torch.cat([split.visible, split.masked], dim=1).argsort(dim=1)
+    with torch.no_grad(), pair.ours.context():
+        latent = ours.backbone.encode(patches, split).float()
+
+    def plain_embedding() -> torch.Tensor:
+        x = theirs.backbone.patch_embed(images) + theirs.backbone.pos_embed[:, 1:]
+        return x.gather(1, keep.unsqueeze(-1).repeat(1, 1, x.shape[-1]))
+
+    def both(
+        of_ours: Callable[..., torch.Tensor], of_theirs: Callable[..., torch.Tensor], *inputs: torch.Tensor
+    ) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Forward and backward pass."""
+        return (
+            pair.ours.backward_of(pair.ours.part(of_ours, *inputs)),
+            pair.plain.backward_of(pair.plain.part(of_theirs, *inputs)),
         )
-        return data_wait_comparison(loader, build_step(cfg, batch, 'cuda'))
+
+    def without_gradients(
+        of_ours: Callable[[], torch.Tensor], of_theirs: Callable[[], torch.Tensor]
+    ) -> tuple[Callable[[], object], Callable[[], object]]:
+        return torch.no_grad()(pair.ours.part(of_ours)), torch.no_grad()(pair.plain.part(of_theirs))
+
+    return {
+        'embedding of visible patches (convolution + gather)': without_gradients(
+            lambda: ours.backbone.embed(patches, split), plain_embedding
+        ),
+        'online encoder': both(
+            lambda: ours.backbone.encode(patches, split), lambda: theirs.backbone(images, keep)
+        ),
+        'pixel decoder: masked patches, no un-shuffle': both(
+            lambda x: ours.pixel_decoder(x, split, ours.mask_token),
+            lambda x: theirs.pixel_decoder(x, theirs.mask_token, restore),
+            latent,
+        ),
+        'rep decoder: mean before the last linear, no un-shuffle': both(
+            lambda x: ours.rep_decoder(x, split, ours.mask_token),
+            lambda x: theirs.rep_decoder(x, theirs.mask_token, restore),
+            latent,
+        ),
+        'target, forward': without_gradients(lambda: ours.target(patches), lambda: theirs.target(images)),
+    }

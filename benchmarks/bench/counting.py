@@ -69,14 +69,9 @@ def step_counts(step: TrainingStep) -> dict[str, int]:
         main process) and ``allocations``.
     """
     step.whole()  # makes the optimiser's state
-    images = len(step.batch['mask'])
+    images = step.images
     whole = count_operators(step.whole)
-
-    def update() -> None:
-        step.optim.step()
-        step.update_target()
-
-    updates = count_operators(step.with_gradients(update))
+    updates = count_operators(step.with_gradients(step.update))
     batch: dict[str, Any] = dict(step.batch)
     return dict(
         operators=sum(whole.calls.values()),
@@ -93,7 +88,7 @@ def _waits_on_device(step: TrainingStep) -> int:
     data = step.model.data_preprocessor(step.batch, True)
 
     def run() -> None:
-        with step.optim.optim_context(step.model):
+        with step.context():
             losses = step.model(**data, mode='loss')
         total, _ = step.model.parse_losses(losses)
         step.optim.update_params(total)

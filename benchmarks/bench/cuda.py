@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import copy
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from bench.against_plain_memory import memory_comparisons
-from bench.comparison import Comparison
-from bench.pair import Pair
+from bench.inputs import mask_transform, square_size
+from bench.memory import memory_comparisons
+from bench.results import Comparison
+from bench.settings import setting, tf32
 from bench.step import matmul, step_flops
-from bench.timing import measure
-from bench.training_step import TrainingStep
+from bench.stored_pictures import open_stored, read_faces, store
+from bench.timing import Timer
+from bench.training_step import Pair, TrainingStep
+from fsfm_mm.datasets import dense_collate
+from fsfm_mm.datasets.transforms import CRFRPMask
 from fsfm_mm.models.layers import compile_blocks
 from fsfm_mm.structures import PretrainBatch
 
@@ -25,34 +32,18 @@ SPEED_TARGET = 1.6
 #: Share of the matmul peak in %, by width of the encoder (ViT-B, ViT-L).
 PEAK_SHARE_TARGETS = {768: 40.0, 1024: 45.0}
 DATA_WAIT_TARGET = 3.0
+#: Longest run of the endless loader of the data wait, in samples.
+_MANY = 1 << 30
 
 
-@contextmanager
-def tf32(enabled: bool) -> Iterator[None]:
-    """Allow TensorFloat-32 in float32 products (or not) for a while."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision('high' if enabled else 'highest')
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def cuda_comparisons(
-    cfg: Config,
-    batch: PretrainBatch,
-    matmul_size: int,
-    repeats: int,
-    say: Callable[[str], None] = lambda line: None,
-) -> list[Comparison]:
+def cuda_comparisons(cfg: Config, batch: PretrainBatch, matmul_size: int, timer: Timer) -> list[Comparison]:
     """The plain step against the library's with fused attention and compiled blocks, on CUDA.
 
     Args:
         cfg: A pretraining config of FSFM.
         batch: 256 images for the targets to mean what they say.
         matmul_size: Side of the matrices that measure the peak.
-        repeats: See :func:`measure`.
-        say: Takes progress lines.
+        timer: How it is timed.
     """
     lines = []
     for name, dtype, with_tf32 in (
@@ -60,99 +51,100 @@ def cuda_comparisons(
         ('float32 with TF32', 'float32', True),
         ('float32', 'float32', False),
     ):
-        say(f'  {name}')
+        timer.say(f'  {name}')
         with tf32(with_tf32):
             pair = Pair(cfg, batch, 'cuda', dtype)
-            lines += _step_lines(pair, name, matmul_size, repeats, say)
+            lines += _step_lines(pair, name, matmul_size, timer)
             if name == 'bfloat16':
+                waits = {arm: count_synchronisations(step) for arm, step in pair.whole().items()}
                 lines += memory_comparisons(pair)
-                lines.append(synchronisation_line(pair))
+                lines.append(Comparison('cuda', 'host waits a step', 'calls', waits['plain'], waits['ours']))
         del pair
-    lines.append(_fp16_line(cfg, batch, repeats, say))
+    lines.append(_fp16_line(Pair(cfg, batch, 'cuda', 'bfloat16'), timer))
     return lines
 
 
-def _step_lines(
-    pair: Pair, name: str, matmul_size: int, repeats: int, say: Callable[[str], None]
-) -> list[Comparison]:
+def _step_lines(pair: Pair, name: str, matmul_size: int, timer: Timer) -> list[Comparison]:
     flops = step_flops(pair.ours) * pair.images
-    arms: dict[str, Callable[[], object]] = {
-        **pair.whole(),
-        'matmul': matmul(matmul_size, pair.dtype, pair.ours.device),
-    }
-    eager = measure(arms, repeats, 'cuda', say=say)
+    arms = {**pair.whole(), 'matmul': matmul(matmul_size, pair.dtype, pair.device)}
+    eager = timer.measure(arms, 'cuda')
     compile_blocks(pair.ours.model)
     del arms['plain']
-    compiled = measure(arms, repeats, 'cuda', say=say)
-    is_target = name == 'bfloat16'
-    width = pair.ours.model.backbone.embed_dims
-    peak = 2 * matmul_size**3 / eager['matmul']
+    ours = timer.measure(arms, 'cuda')['ours']
+    width, peak = pair.ours.model.backbone.embed_dims, 2 * matmul_size**3 / eager['matmul']
+    targets = (SPEED_TARGET if width == 768 else None, PEAK_SHARE_TARGETS.get(width))
+    speed, share = targets if name == 'bfloat16' else (None, None)
     note = f'batch {pair.images}; {peak / 1e12:.0f} TFLOP/s measured'
-    plain, rate = pair.images / eager['plain'], pair.images / compiled['ours']
+
+    def line(how: str, seconds: float, target: float | None = None) -> Comparison:
+        what = f'step, {how}, {name}'
+        return Comparison.of_times(
+            'cuda', what, eager['plain'], seconds, pair.images, target=target, note=note
+        )
+
     return [
-        Comparison(
-            'cuda',
-            f'step, fused attention, {name}',
-            'images/s',
-            plain,
-            pair.images / eager['ours'],
-            note=note,
-        ),
-        Comparison(
-            'cuda',
-            f'step, fused attention and compiled blocks, {name}',
-            'images/s',
-            plain,
-            rate,
-            SPEED_TARGET if is_target and width == 768 else None,
-            note=note,
-        ),
+        line('fused attention', eager['ours']),
+        line('fused attention and compiled blocks', ours, speed),
         Comparison(
             'cuda',
             f'share of the matmul peak, {name}',
             '%',
             None,
-            100 * flops / compiled['ours'] / peak,
-            PEAK_SHARE_TARGETS.get(width) if is_target else None,
+            100 * flops / ours / peak,
+            share,
             note=note,
         ),
     ]
 
 
-def synchronisation_line(pair: Pair) -> Comparison:
-    """Times that the host waited for the GPU in one step of each, as torch warns about them."""
-    waits = {arm: count_synchronisations(step) for arm, step in pair.whole().items()}
-    return Comparison('cuda', 'host waits a step', 'calls', waits['plain'], waits['ours'])
-
-
 def count_synchronisations(function: Callable[[], object]) -> int:
-    """How often a call makes the host wait for the GPU (torch's synchronisation debug mode)."""
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode('warn')
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter('always')
-            function()
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
+    """How often a call makes the host wait for the GPU, as torch's synchronisation debug mode warns of it."""
+    debug_mode = setting(torch.cuda.get_sync_debug_mode, torch.cuda.set_sync_debug_mode, 'warn')
+    with debug_mode, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        function()
     return sum('synchroniz' in str(warning.message) for warning in caught)
 
 
-def _fp16_line(cfg: Config, batch: PretrainBatch, repeats: int, say: Callable[[str], None]) -> Comparison:
+def _fp16_line(pair: Pair, timer: Timer) -> Comparison:
     """float16 with loss scaling, through mmengine's wrapper."""
-    pair = Pair(copy.deepcopy(cfg), batch, 'cuda', 'bfloat16')
-    ours, plain = pair.ours, pair.plain
-    optim = AmpOptimWrapper(optimizer=ours.optim.optimizer, dtype='float16', clip_grad=dict(max_norm=1.0))
-    half = TrainingStep(ours.model, optim, batch)
-    compile_blocks(ours.model)
-    times = measure(
-        {'ours': half.whole, 'plain': lambda: plain.step(pair.plain_batch)}, repeats, 'cuda', say=say
-    )
+    optimizer = pair.ours.optim.optimizer
+    optim = AmpOptimWrapper(optimizer=optimizer, dtype='float16', clip_grad=dict(max_norm=1.0))
+    half = replace(pair.ours, optim=optim)
+    compile_blocks(half.model)
+    times = timer.measure({'ours': half.whole, 'plain': pair.plain.whole}, 'cuda')
     note = f'batch {pair.images}; plain: bfloat16'
-    speed = {arm: pair.images / seconds for arm, seconds in times.items()}
-    return Comparison(
-        'cuda', 'step, float16 with loss scaling', 'images/s', speed['plain'], speed['ours'], note=note
+    return Comparison.of_times(
+        'cuda', 'step, float16 with loss scaling', times['plain'], times['ours'], pair.images, note=note
     )
+
+
+@contextmanager
+def endless_raw_faces(
+    cfg: Config, batch_size: int, pictures: int, workers: int, data_root: str | None
+) -> Iterator[Iterable[PretrainBatch]]:
+    """A loader of packed raw faces with CRFR-P masks that goes on and on.
+
+    Args:
+        cfg: Gives sizes and mask ratio.
+        batch_size: Images a batch.
+        pictures: Faces to store (in a temporary folder); 1024 at least.
+        workers: Loader processes.
+        data_root: See :func:`~bench.stored_pictures.read_faces`.
+    """
+    size, patch_size = square_size(cfg)
+    with tempfile.TemporaryDirectory(prefix='fsfm_mm_benchmark_') as folder:
+        roots = store(read_faces(max(pictures, 1024), size, data_root), Path(folder), patch_size)
+        mask = CRFRPMask(mask_transform(cfg).mask_ratio)
+        dataset = open_stored('packed raw', roots['packed raw'], mask, size, patch_size)
+        order = RandomSampler(dataset, replacement=True, num_samples=_MANY)  # type: ignore[arg-type]
+        yield DataLoader(
+            dataset,
+            batch_sampler=BatchSampler(order, batch_size, drop_last=True),
+            num_workers=workers,
+            collate_fn=dense_collate,
+            pin_memory=True,
+        )
 
 
 def data_wait_comparison(loader: Iterable[PretrainBatch], step: TrainingStep, steps: int = 50) -> Comparison:
@@ -173,7 +165,7 @@ def data_wait_comparison(loader: Iterable[PretrainBatch], step: TrainingStep, st
         before = time.perf_counter()
         batch = next(batches)
         waited += time.perf_counter() - before
-        TrainingStep(step.model, step.optim, batch).whole()
+        replace(step, batch=batch).whole()
     torch.cuda.synchronize()
     share = 100 * waited / (time.perf_counter() - start)
     note = f'{steps} steps'

@@ -8,6 +8,12 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
+from bench.results import Comparison
+from bench.settings import checkpointing
+from bench.training_step import Pair, Step, TrainingStep
+
+MEMORY_TARGET = 0.65
+
 
 def tensor_bytes(tensors: Iterable[torch.Tensor]) -> int:
     """Bytes of the storages of tensors; a storage that several of them share counts once."""
@@ -72,3 +78,58 @@ def allocations(function: Callable[[], object]) -> list[int]:
     results = profiler.profiler.kineto_results
     events = [event for event in results.events() if event.name() == '[memory]']
     return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+
+
+def held_bytes(step: TrainingStep) -> int:
+    """Bytes that stay between steps, of which one must have run: weights, target, optimiser state."""
+    state = [v for values in step.optim.optimizer.state.values() for v in values.values()]
+    return tensor_bytes([*step.model.parameters(), *(v for v in state if isinstance(v, torch.Tensor))])
+
+
+def peak_of(step: Step) -> int:
+    """Most bytes of a whole step beyond :func:`held_bytes`; it runs twice."""
+    step.whole()  # makes the optimiser's state
+    step.optim.zero_grad()
+    return peak_bytes(step.whole, step.device)
+
+
+def memory_comparisons(pair: Pair) -> list[Comparison]:
+    """Activations kept an image, and the peak of a step; counted, so nothing is timed."""
+    arms: dict[str, Step] = {'plain': pair.plain, 'ours': pair.ours}
+    # the difference, because low-precision copies of the weights are kept too, whatever the batch
+    kept = {arm: (_kept(step) - _kept(step.take(1))) / (pair.images - 1) / 1e6 for arm, step in arms.items()}
+    peak = {arm: peak_of(step) / 1e6 for arm, step in arms.items()}
+    with checkpointing(pair.ours.model):
+        checkpointed = peak_of(pair.ours) / 1e6
+    note = f'batch {pair.images}'
+    held = f'{note}; beyond weights and optimiser state, {held_bytes(pair.ours) / 1e6:,.0f} MB in both'
+    again = f'{note}; activation checkpointing in every block, an option that computes each block again'
+    kind = pair.precision
+    return [
+        Comparison(
+            'memory',
+            f'kept for the backward pass an image, {kind}',
+            'MB',
+            kept['plain'],
+            kept['ours'],
+            note=note,
+        ),
+        Comparison(
+            'memory',
+            f'peak of a step, {kind}',
+            'MB',
+            peak['plain'],
+            peak['ours'],
+            target=MEMORY_TARGET,
+            at_most=True,
+            note=held,
+        ),
+        Comparison(
+            'memory', f'peak of a step, {kind}, with_cp=True', 'MB', peak['plain'], checkpointed, note=again
+        ),
+    ]
+
+
+def _kept(step: Step) -> int:
+    """Bytes kept for the backward pass of a batch."""
+    return saved_bytes(step.forward, step.model.parameters())

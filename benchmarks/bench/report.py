@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.results import verdict
+
 TITLES = {
     'masks': 'Mask generation, one thread',
     'loader': 'Loader',
@@ -47,14 +49,6 @@ def _comparison_lines(result: dict[str, Any]) -> list[str]:
         lines.append(f'  {name:<68} {plain:>9} {row["ours"]:>9,.4g}   {ratio:<6} {verdict(row)}')
         lines += [f'      {row["note"]}'] if row['note'] else []
     return lines
-
-
-def verdict(row: dict[str, Any]) -> str:
-    """Target of a comparison and whether it is met; empty without a target."""
-    if row['target'] is None:
-        return ''
-    bound = 'at most' if row['at_most'] else 'at least'
-    return f'{bound} {row["target"]:g}: {"met" if row["met"] else "NOT MET"}'
 
 
 def _scaling_lines(result: dict[str, Any]) -> list[str]:

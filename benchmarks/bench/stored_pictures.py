@@ -1,4 +1,4 @@
-"""The same faces stored in every way that the loaders are compared on."""
+"""The same faces stored, and read, in every way that the loaders are compared on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
+from torch.utils.data import Dataset
 
 from fsfm_mm.datasets import FaceParsingDataset
 from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.datasets.transforms import PatchMask
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.preparation.records import FaceRecord
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
-from fsfm_mm.preparation.writers.folders import encode_image
+from fsfm_mm.preparation.writers.folders import FoldersWriter
 from fsfm_mm.preparation.writers.packed import PackedWriter
 from fsfm_mm.preparation.writers.shards import ShardsWriter
+from fsfm_mm.registry import DATASETS
 
 #: A picture, uint8 (S, S, 3) BGR, and its parsing map, uint8 (S, S).
 Face = tuple[np.ndarray, np.ndarray]
@@ -59,30 +61,46 @@ def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Pat
         root), 'packed jpeg' (the same pictures), 'packed jpeg 4:2:0' (quality 90), 'packed raw' and 'shards jpeg' (tar
         shards with PNG maps).
     """
-    packed: dict[str, FaceWriter] = {
+    writers: dict[str, FaceWriter] = {
+        'png': FoldersWriter(),
+        'jpeg': FoldersWriter('jpeg', 95),
         'packed jpeg': PackedWriter('jpeg', 95, patch_size),
         'packed jpeg 4:2:0': PackedWriter('jpeg', 90, patch_size, '4:2:0'),
         'packed raw': PackedWriter('raw', patch_size=patch_size),
         'shards jpeg': ShardsWriter('jpeg', 95),
     }
-    roots = {kind: folder / str(number) for number, kind in enumerate(('png', 'jpeg', *packed))}
-    for sub in (roots['png'] / 'images', roots['png'] / 'parsing_maps', roots['jpeg'] / 'images'):
-        sub.mkdir(parents=True)
-    for number, (image, labels) in enumerate(faces):
-        name = f'{number:06d}'
-        cv2.imwrite(str(roots['png'] / 'images' / f'{name}.png'), image)
-        np.save(roots['png'] / 'parsing_maps' / f'{name}.npy', labels.astype(np.int8))
-        (roots['jpeg'] / 'images' / f'{name}.jpg').write_bytes(encode_image(image, '.jpg', 95))
-    np.save(roots['jpeg'] / 'label_table.npy', np.stack([patch_labels(m, patch_size) for _, m in faces]))
-    for kind, writer in packed.items():
-        _pack(faces, roots[kind], writer)
-    return roots
-
-
-def _pack(faces: Sequence[Face], root: Path, writer: FaceWriter) -> None:
     records = [FaceRecord(source=f'{number:06d}') for number in range(len(faces))]
     prepared = [
         PreparedFace(record.source, image, labels, record) for (image, labels), record in zip(faces, records)
     ]
-    writer.write_chunk(root, 0, prepared)
-    writer.finish(root, 1, records)
+    roots = {kind: folder / str(number) for number, kind in enumerate(writers)}
+    for kind, writer in writers.items():
+        writer.write_chunk(roots[kind], 0, prepared)
+        writer.finish(roots[kind], 1, records)
+    np.save(roots['jpeg'] / 'label_table.npy', np.stack([patch_labels(m, patch_size) for _, m in faces]))
+    return roots
+
+
+def open_stored(kind: str, root: Path, mask: PatchMask, size: int, patch_size: int) -> Dataset:
+    """The library's data set over one of the roots of :func:`store`, with the pipeline of pretraining.
+
+    Args:
+        kind: Key of the root.
+        root: The root.
+        mask: Made for every sample.
+        size: Side that pictures are resized to, in pixels.
+        patch_size: Side of a patch in pixels.
+    """
+    pipeline = [
+        dict(type='LoadFace'),
+        dict(type='ResizeFace', size=size, interpolation='bicubic'),
+        dict(type='BuildPatchLabels', patch_size=patch_size),
+        dict(type='PackFaces'),
+    ]
+    types = {'packed': 'PackedFaces', 'shards': 'ShardedFaces'}
+    cfg = dict(type=types.get(kind.split()[0], 'FaceParsingDataset'), data_root=str(root))
+    if kind == 'jpeg':
+        cfg['label_table'] = str(root / 'label_table.npy')
+    dataset = DATASETS.build(dict(cfg, mask=mask, pipeline=pipeline))
+    dataset.full_init()
+    return dataset

@@ -1,109 +1,82 @@
-"""One training step of a config, taken apart into functions that can be timed."""
+"""One training step, taken apart into functions that can be timed: the library's, and the plain one beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 
-from fsfm_mm.datasets.transforms import PatchMask
-from fsfm_mm.models.layers import Attention
 from fsfm_mm.models.losses.reconstruction import patch_errors, patch_targets
 from fsfm_mm.models.selfsup import FaceMAE
 from fsfm_mm.ops.patches import gather_tokens
-from fsfm_mm.ops.region_tables import patch_labels
+from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from fsfm_mm.structures import PretrainBatch
+from plain import PlainFSFM, PlainTraining
 
 #: Momentum of the timed target updates; any value below 1 costs the same.
 MOMENTUM = 0.996
 
 Tensors = tuple[torch.Tensor, ...]
-
-
-def random_batch(mask: PatchMask, maps: np.ndarray, patch_size: int, batch_size: int) -> PretrainBatch:
-    """A batch of random pixels under masks of generated faces.
-
-    Args:
-        mask: The config's mask transform.
-        maps: Parsing maps (M, S, S); repeated where M is less than the batch.
-        patch_size: Side of a patch in pixels.
-        batch_size: Images N.
-    """
-    chosen = maps[np.arange(batch_size) % len(maps)]
-    samples = mask.transform_batch([dict(patch_labels=patch_labels(m, patch_size)) for m in chosen])
-    generator = torch.Generator().manual_seed(0)
-    shape = (batch_size, 3, *maps.shape[1:])
-    return PretrainBatch(
-        inputs=torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
-        mask=torch.from_numpy(np.stack([sample['mask'] for sample in samples])),
-        region_mask=torch.from_numpy(np.stack([sample['region_mask'] for sample in samples])),
-    )
-
-
-@contextmanager
-def attention_kernel(model: torch.nn.Module, fused: bool | None) -> Iterator[None]:
-    """Set ``fused`` of every attention below a module for a while."""
-    modules = [module for module in model.modules() if isinstance(module, Attention)]
-    before = [module.fused for module in modules]
-    for module in modules:
-        module.fused = fused
-    try:
-        yield
-    finally:
-        for module, value in zip(modules, before):
-            module.fused = value
+Self = TypeVar('Self', bound='Step')
 
 
 @dataclass(frozen=True)
-class TrainingStep:
+class Step(ABC):
     """A model, its optimiser and one batch, as in training; the learning rate is 0, so nothing drifts.
 
     Args:
-        model: The self-supervisor on its device.
-        optim: An AutocastOptimWrapper.
+        model: On its device.
+        optim: What its gradients are cleared with.
         batch: What the loader yields, on the CPU.
     """
 
-    model: FaceMAE
-    optim: OptimWrapper
-    batch: PretrainBatch
+    model: Any
+    optim: Any
+    batch: Any
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def take(self, count: int) -> TrainingStep:
-        """The same step on the first images of the batch."""
-        inputs, mask, region_mask = (self.batch[key][:count] for key in ('inputs', 'mask', 'region_mask'))
-        return replace(self, batch=PretrainBatch(inputs=inputs, mask=mask, region_mask=region_mask))
+    @property
+    def images(self) -> int:
+        """Images of the batch."""
+        return len(self.batch['mask'])
 
+    def take(self: Self, count: int) -> Self:
+        """The same step on the first images of the batch."""
+        return replace(self, batch={key: value[:count] for key, value in self.batch.items()})
+
+    @abstractmethod
+    def context(self) -> AbstractContextManager:
+        """The precision that the forward pass runs in."""
+
+    @abstractmethod
     def whole(self) -> None:
         """One training step: preprocessing, losses, gradients, optimiser, momentum update."""
-        self.model.train_step(self.batch, self.optim)
-        self.update_target()
 
-    def update_target(self) -> None:
-        """Move the momentum target, where there is one."""
-        if hasattr(self.model, 'target'):
-            self.model.target.update(MOMENTUM)
-
-    def prepare(self) -> tuple:
-        """Copy the batch to the device, normalise it, cut it into patches: (patches, split, region mask)."""
-        data = self.model.data_preprocessor(self.batch, True)
-        patches, split = self.model.patches_and_split(data['inputs'], data['mask'], data['num_masked'])
-        return patches, split, data['region_mask']
-
+    @abstractmethod
     def forward(self) -> Tensors:
         """All losses of the batch, with preprocessing."""
-        with self.optim.optim_context(self.model):
-            return tuple(self.model(**self.model.data_preprocessor(self.batch, True), mode='loss').values())
+
+    def part(self, function: Callable[..., torch.Tensor], *fixed: torch.Tensor) -> Callable[[], Tensors]:
+        """A part of the forward pass as a function, in the step's precision, on fixed inputs that want gradients."""
+
+        def forward() -> Tensors:
+            leaves = [tensor.detach().requires_grad_() for tensor in fixed]
+            with self.context():
+                return (function(*leaves),)
+
+        return forward
 
     def backward_of(self, forward: Callable[[], Tensors]) -> Callable[[], None]:
         """A function that runs ``forward`` and its backward pass, and then drops the gradients."""
@@ -130,6 +103,51 @@ class TrainingStep:
 
         return run
 
+
+@dataclass(frozen=True)
+class TrainingStep(Step):
+    """The library's step.
+
+    Args:
+        model: The self-supervisor.
+        optim: An AutocastOptimWrapper.
+        batch: See :class:`Step`.
+    """
+
+    model: FaceMAE
+    optim: OptimWrapper
+    batch: PretrainBatch
+
+    def context(self) -> AbstractContextManager:
+        """The wrapper's autocast."""
+        return self.optim.optim_context(self.model)
+
+    def whole(self) -> None:
+        """See :class:`Step`."""
+        self.model.train_step(self.batch, self.optim)
+        self.update_target()
+
+    def update_target(self) -> None:
+        """Move the momentum target, where there is one."""
+        if hasattr(self.model, 'target'):
+            self.model.target.update(MOMENTUM)
+
+    def update(self) -> None:
+        """What comes after the gradients: clipping, optimiser, momentum update."""
+        self.optim.step()
+        self.update_target()
+
+    def prepare(self) -> tuple:
+        """Copy the batch to the device, normalise it, cut it into patches: (patches, split, region mask)."""
+        data = self.model.data_preprocessor(self.batch, True)
+        patches, split = self.model.patches_and_split(data['inputs'], data['mask'], data['num_masked'])
+        return patches, split, data['region_mask']
+
+    def forward(self) -> Tensors:
+        """See :class:`Step`."""
+        with self.context():
+            return tuple(self.model(**self.model.data_preprocessor(self.batch, True), mode='loss').values())
+
     def parts(self) -> dict[str, Callable[[], Tensors]]:
         """The trained parts of the forward pass, each on fixed inputs that want gradients.
 
@@ -138,14 +156,6 @@ class TrainingStep:
         """
         model = self.model
         patches, split, region_mask = self.prepare()
-
-        def run(function: Callable[..., torch.Tensor], *fixed: torch.Tensor) -> Callable[[], Tensors]:
-            def forward() -> Tensors:
-                leaves = [tensor.detach().requires_grad_() for tensor in fixed]
-                with self.optim.optim_context(model):
-                    return (function(*leaves),)
-
-            return forward
 
         def heads(latent: torch.Tensor) -> torch.Tensor:
             return model.predictor(model.projector(model.rep_decoder(latent, split, model.mask_token)))
@@ -157,26 +167,16 @@ class TrainingStep:
                 total = total + model.loss_region(errors, region_mask.gather(1, split.masked))
             return total + model.loss_sim(*features) if features else total
 
-        parts = {'online encoder': run(lambda: model.backbone.encode(patches, split))}
+        parts = {'online encoder': self.part(lambda: model.backbone.encode(patches, split))}
         (latent,) = parts['online encoder']()
-        parts['pixel decoder'] = run(lambda x: model.pixel_decoder(x, split, model.mask_token), latent)
+        parts['pixel decoder'] = self.part(lambda x: model.pixel_decoder(x, split, model.mask_token), latent)
         loss_inputs = list(parts['pixel decoder']())
         if hasattr(model, 'rep_decoder'):
-            parts['rep decoder and heads'] = run(heads, latent)
-            with self.optim.optim_context(model):
+            parts['rep decoder and heads'] = self.part(heads, latent)
+            with self.context():
                 loss_inputs += [*parts['rep decoder and heads'](), model.target(patches)]
-        parts['losses'] = run(losses, *loss_inputs)
+        parts['losses'] = self.part(losses, *loss_inputs)
         return parts
-
-    def target_forward(self) -> Callable[[], torch.Tensor]:
-        """The target's pass over whole faces; FSFM only."""
-        patches = self.prepare()[0]
-
-        def run() -> torch.Tensor:
-            with self.optim.optim_context(self.model):
-                return self.model.target(patches)
-
-        return run
 
 
 def build_step(cfg: Config, batch: PretrainBatch, device: torch.device | str) -> TrainingStep:
@@ -201,3 +201,79 @@ def build_step(cfg: Config, batch: PretrainBatch, device: torch.device | str) ->
     for group in step.optim.param_groups:
         group['lr'] = 0.0
     return step
+
+
+@dataclass(frozen=True)
+class PlainStep(Step):
+    """The plain implementation's step.
+
+    Args:
+        model: The plain model.
+        optim: Its optimiser.
+        batch: With ``image`` in place of ``inputs``: the plain loader normalises in its workers.
+        training: The script that trains it.
+    """
+
+    model: PlainFSFM
+    optim: torch.optim.Optimizer
+    batch: dict
+    training: PlainTraining
+
+    def context(self) -> AbstractContextManager:
+        """Autocast, where the precision is a low one."""
+        return self.training.autocast()
+
+    def whole(self) -> None:
+        """See :class:`Step`."""
+        self.training.step(self.batch)
+
+    def forward(self) -> Tensors:
+        """See :class:`Step`."""
+        return tuple(self.training.losses(self.batch).values())
+
+
+class Pair:
+    """The library's training step and the plain one, with the same weights, batch and precision.
+
+    Args:
+        cfg: A pretraining config of FSFM with the paper's losses.
+        batch: Input of both, two images or more.
+        device: Where they run.
+        dtype: 'float32' or 'bfloat16'.
+    """
+
+    def __init__(self, cfg: Config, batch: PretrainBatch, device: torch.device | str, dtype: str) -> None:
+        cfg = copy.deepcopy(cfg)
+        cfg.optim_wrapper.dtype = dtype
+        self.dtype = resolve_dtype(dtype, device)
+        self.ours = build_step(cfg, batch, device)
+        model = self.ours.model
+        training = PlainTraining(PlainFSFM(model), momentum=MOMENTUM, dtype=self.dtype)
+        images = model.data_preprocessor.normalise(batch['inputs'].to(device)).cpu()
+        floats = dict(image=images, mask=batch['mask'], region_mask=batch['region_mask'])
+        self.plain = PlainStep(training.model, training.optimizer, floats, training)
+
+    @property
+    def device(self) -> torch.device:
+        """Where both run."""
+        return self.ours.device
+
+    @property
+    def images(self) -> int:
+        """Images of the batch."""
+        return self.ours.images
+
+    @property
+    def precision(self) -> str:
+        """Name of the dtype."""
+        return str(self.dtype).removeprefix('torch.')
+
+    def take(self, count: int) -> Pair:
+        """The same pair on the first images of the batch."""
+        fewer = copy.copy(self)
+        fewer.ours, fewer.plain = self.ours.take(count), self.plain.take(count)
+        return fewer
+
+    def whole(self) -> dict[str, Callable[[], object]]:
+        """One training step of each."""
+        return {'ours': self.ours.whole, 'plain': self.plain.whole}

@@ -12,22 +12,14 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from bench import (
-    Comparison,
-    build_step,
-    count_flops,
-    describe_machine,
-    face_maps,
-    mask_transform,
-    measure,
-    random_batch,
-    scaling,
-    square_size,
-    step_flops,
-    verdict,
-)
-from bench.cuda import count_synchronisations, data_wait_comparison, tf32
-from bench.training_step import attention_kernel
+from bench.cuda import count_synchronisations, data_wait_comparison
+from bench.inputs import face_maps, mask_transform, random_batch, square_size
+from bench.results import Comparison, verdict
+from bench.scaling import scaling
+from bench.settings import attention_kernel, tf32
+from bench.step import count_flops, step_flops
+from bench.timing import Timer, describe_machine
+from bench.training_step import build_step
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / 'configs' / 'fsfm' / 'fsfm_demo.py'
@@ -262,7 +254,7 @@ def test_measure_takes_turns_and_the_median(monkeypatch):
     clock = iter(np.cumsum([0, 9, 0, 9, *[0, 1, 0, 2] * 2, 0, 100, 0, 4]).tolist())
     monkeypatch.setattr('bench.timing.time.perf_counter', lambda: next(clock))
     called = []
-    times = measure({'a': lambda: called.append('a'), 'b': lambda: called.append('b')}, repeats=3)
+    times = Timer(3).measure({'a': lambda: called.append('a'), 'b': lambda: called.append('b')})
     assert ''.join(called) == 'ab' + 'ab' * 3
     assert times == {'a': 1, 'b': 2}
 
@@ -271,10 +263,10 @@ def test_measure_calls_short_functions_often(monkeypatch):
     clock = iter([0, 5, 5, 7, 10, 30])
     monkeypatch.setattr('bench.timing.time.perf_counter', lambda: next(clock))
     called = []
-    assert measure({'a': lambda: called.append(0)}, repeats=1, min_seconds=9) == {'a': 4}
+    assert Timer(1, min_seconds=9).measure({'a': lambda: called.append(0)}) == {'a': 4}
     assert len(called) == 2 + math.ceil(9 / 2)
     with pytest.raises(ValueError, match='repeats must be at least 1'):
-        measure({}, repeats=0)
+        Timer(repeats=0)
 
 
 def test_machine_has_no_names_or_paths():
@@ -340,10 +332,9 @@ def test_scaling_tells_rate_memory_and_cost():
     cfg = Config.fromfile(DEMO)
     cfg.optim_wrapper.dtype = 'float32'
     tiny = dict(embed_dim=32, depth=1, num_heads=2)
-    small, large = scaling(cfg, 'cpu', [(tiny, 32, 2), (tiny, 32, 32)], repeats=1)
-    assert small.held_mb == large.held_mb and small.peak_mb < large.peak_mb
-    assert small.hours == pytest.approx(1e8 / small.images_per_s / 3600)
-    assert small.as_dict()['hours_1m_images_100_epochs'] == small.hours
+    small, large = scaling(cfg, 'cpu', Timer(1), [(tiny, 32, 2), (tiny, 32, 32)])
+    assert small['held_mb'] == large['held_mb'] and small['peak_mb'] < large['peak_mb']
+    assert small['hours_1m_images_100_epochs'] == pytest.approx(1e8 / small['images_per_s'] / 3600)
 
 
 def test_page_is_up_to_date():
