@@ -67,7 +67,7 @@ def plain_comparisons(
         lines += step_comparisons(pair, matmul_size, timer)
         if torch.get_num_threads() > 1:
             with torch_threads(1):
-                lines += step_comparisons(pair.take(max(2, pair.images // 2)), matmul_size, timer)
+                lines += step_comparisons(pair.take(max(2, pair.ours.images // 2)), matmul_size, timer)
         if dtype == 'float32':  # parameters and gradients are float32 in any precision
             lines += update_comparisons(pair, timer)
         lines += [*part_comparisons(pair, timer), *memory_comparisons(pair)]
@@ -77,16 +77,16 @@ def plain_comparisons(
 def step_comparisons(pair: Pair, matmul_size: int, timer: Timer) -> list[Comparison]:
     """The whole step, and the share of the matmul peak measured between its timings."""
     times = timer.measure(
-        {**pair.whole(), 'matmul': matmul(matmul_size, pair.dtype, pair.device)}, pair.device
+        {**pair.whole(), 'matmul': matmul(matmul_size, pair.dtype, pair.ours.device)}, pair.ours.device
     )
     flops, peak = step_flops(pair.ours), 2 * matmul_size**3 / times['matmul']
-    share = 100 * flops * pair.images / times['ours'] / peak
-    kind, note = pair.precision, f'batch {pair.images}, {threads()}'
+    share = 100 * flops * pair.ours.images / times['ours'] / peak
+    kind, note = pair.precision, f'batch {pair.ours.images}, {threads()}'
     plain, ours = times['plain'], times['ours']
     how = f'{note}; peak {peak / 1e9:,.0f} GFLOP/s, {flops / 1e9:.1f} GFLOP an image'
     return [
         Comparison.of_times(
-            'step', f'whole step, {kind}', plain, ours, pair.images, target=STEP_TARGET, note=note
+            'step', f'whole step, {kind}', plain, ours, pair.ours.images, target=STEP_TARGET, note=note
         ),
         Comparison(
             'step', f'share of the matmul peak, {kind}', '%', None, share, PEAK_SHARE_TARGET, note=how
@@ -109,14 +109,14 @@ def update_comparisons(pair: Pair, timer: Timer) -> list[Comparison]:
         ),
         'momentum update: one call (loop)': (ours.update_target, script.update_target),
     }
-    return _in_turns('updates', arms, threads(), (UPDATE_TARGET, None, None), pair.device, timer)
+    return _in_turns('updates', arms, threads(), (UPDATE_TARGET, None, None), pair.ours.device, timer)
 
 
 def part_comparisons(pair: Pair, timer: Timer) -> list[Comparison]:
     """Forward and backward pass of each part, on the same inputs."""
-    note = f'{pair.precision}, batch {pair.images}, {threads()}'
+    note = f'{pair.precision}, batch {pair.ours.images}, {threads()}'
     arms = _parts(pair)
-    return _in_turns('parts', arms, note, [None] * len(arms), pair.device, timer)
+    return _in_turns('parts', arms, note, [None] * len(arms), pair.ours.device, timer)
 
 
 def _in_turns(
@@ -142,14 +142,10 @@ def _parts(pair: Pair) -> Arms:
     """The parts whose plain form differs, as functions of each implementation."""
     ours, theirs = pair.ours.model, pair.plain.model
     patches, split, _ = pair.ours.prepare()
-    images = pair.plain.batch['image'].to(pair.device)
+    images = pair.plain.batch['image'].to(pair.ours.device)
     keep, restore = split.visible, torch.cat([split.visible, split.masked], dim=1).argsort(dim=1)
     with torch.no_grad(), pair.ours.context():
         latent = ours.backbone.encode(patches, split).float()
-
-    def plain_embedding() -> torch.Tensor:
-        x = theirs.backbone.patch_embed(images) + theirs.backbone.pos_embed[:, 1:]
-        return x.gather(1, keep.unsqueeze(-1).repeat(1, 1, x.shape[-1]))
 
     def both(
         of_ours: Callable[..., torch.Tensor], of_theirs: Callable[..., torch.Tensor], *inputs: torch.Tensor
@@ -167,7 +163,7 @@ def _parts(pair: Pair) -> Arms:
 
     return {
         'embedding of visible patches (convolution + gather)': without_gradients(
-            lambda: ours.backbone.embed(patches, split), plain_embedding
+            lambda: ours.backbone.embed(patches, split), lambda: theirs.backbone.embed(images, keep)
         ),
         'online encoder': both(
             lambda: ours.backbone.encode(patches, split), lambda: theirs.backbone(images, keep)

@@ -65,8 +65,8 @@ def cuda_comparisons(cfg: Config, batch: PretrainBatch, matmul_size: int, timer:
 
 
 def _step_lines(pair: Pair, name: str, matmul_size: int, timer: Timer) -> list[Comparison]:
-    flops = step_flops(pair.ours) * pair.images
-    arms = {**pair.whole(), 'matmul': matmul(matmul_size, pair.dtype, pair.device)}
+    flops = step_flops(pair.ours) * pair.ours.images
+    arms = {**pair.whole(), 'matmul': matmul(matmul_size, pair.dtype, pair.ours.device)}
     eager = timer.measure(arms, 'cuda')
     compile_blocks(pair.ours.model)
     del arms['plain']
@@ -74,12 +74,12 @@ def _step_lines(pair: Pair, name: str, matmul_size: int, timer: Timer) -> list[C
     width, peak = pair.ours.model.backbone.embed_dims, 2 * matmul_size**3 / eager['matmul']
     targets = (SPEED_TARGET if width == 768 else None, PEAK_SHARE_TARGETS.get(width))
     speed, share = targets if name == 'bfloat16' else (None, None)
-    note = f'batch {pair.images}; {peak / 1e12:.0f} TFLOP/s measured'
+    note = f'batch {pair.ours.images}; {peak / 1e12:.0f} TFLOP/s measured'
 
     def line(how: str, seconds: float, target: float | None = None) -> Comparison:
         what = f'step, {how}, {name}'
         return Comparison.of_times(
-            'cuda', what, eager['plain'], seconds, pair.images, target=target, note=note
+            'cuda', what, eager['plain'], seconds, pair.ours.images, target=target, note=note
         )
 
     return [
@@ -113,9 +113,9 @@ def _fp16_line(pair: Pair, timer: Timer) -> Comparison:
     half = replace(pair.ours, optim=optim)
     compile_blocks(half.model)
     times = timer.measure({'ours': half.whole, 'plain': pair.plain.whole}, 'cuda')
-    note = f'batch {pair.images}; plain: bfloat16'
+    note = f'batch {pair.ours.images}; plain: bfloat16'
     return Comparison.of_times(
-        'cuda', 'step, float16 with loss scaling', times['plain'], times['ours'], pair.images, note=note
+        'cuda', 'step, float16 with loss scaling', times['plain'], times['ours'], pair.ours.images, note=note
     )
 
 

@@ -97,11 +97,13 @@ def memory_comparisons(pair: Pair) -> list[Comparison]:
     """Activations kept an image, and the peak of a step; counted, so nothing is timed."""
     arms: dict[str, Step] = {'plain': pair.plain, 'ours': pair.ours}
     # the difference, because low-precision copies of the weights are kept too, whatever the batch
-    kept = {arm: (_kept(step) - _kept(step.take(1))) / (pair.images - 1) / 1e6 for arm, step in arms.items()}
+    kept = {
+        arm: (_kept(step) - _kept(step.take(1))) / (pair.ours.images - 1) / 1e6 for arm, step in arms.items()
+    }
     peak = {arm: peak_of(step) / 1e6 for arm, step in arms.items()}
     with checkpointing(pair.ours.model):
         checkpointed = peak_of(pair.ours) / 1e6
-    note = f'batch {pair.images}'
+    note = f'batch {pair.ours.images}'
     held = f'{note}; beyond weights and optimiser state, {held_bytes(pair.ours) / 1e6:,.0f} MB in both'
     again = f'{note}; activation checkpointing in every block, an option that computes each block again'
     kind = pair.precision

@@ -254,16 +254,6 @@ class Pair:
         self.plain = PlainStep(training.model, training.optimizer, floats, training)
 
     @property
-    def device(self) -> torch.device:
-        """Where both run."""
-        return self.ours.device
-
-    @property
-    def images(self) -> int:
-        """Images of the batch."""
-        return self.ours.images
-
-    @property
     def precision(self) -> str:
         """Name of the dtype."""
         return str(self.dtype).removeprefix('torch.')

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,6 @@ from fsfm_mm.models.losses import SimSiamLoss
 from fsfm_mm.models.selfsup import FSFM
 from plain.modules import (
     PlainEncoder,
-    PlainHead,
     PlainPixelDecoder,
     PlainRepDecoder,
 )
@@ -28,7 +29,7 @@ class PlainTarget(nn.Module):
         projector: Copied.
     """
 
-    def __init__(self, backbone: PlainEncoder, rep_decoder: PlainRepDecoder, projector: PlainHead):
+    def __init__(self, backbone: PlainEncoder, rep_decoder: PlainRepDecoder, projector: nn.Module):
         super().__init__()
         self.backbone = copy.deepcopy(backbone)
         self.rep_decoder = copy.deepcopy(rep_decoder)
@@ -76,16 +77,8 @@ class PlainFSFM(nn.Module):
         self.rec_weight, self.sim_weight = model.loss_rec.loss_weight, model.loss_sim.loss_weight
         self.backbone = PlainEncoder(dim, vit.depth, vit.num_heads, num_patches, vit.patch_size)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
-        pixel_heads, rep_heads = (m.blocks[0].attn.num_heads for m in (pixel, rep))
-        self.pixel_decoder = PlainPixelDecoder(
-            dim,
-            pixel.pred.in_features,
-            len(pixel.blocks),
-            pixel_heads,
-            num_patches,
-            pixel.pred.out_features,
-        )
-        self.rep_decoder = PlainRepDecoder(dim, len(rep.blocks), rep_heads, num_patches)
+        self.pixel_decoder = PlainPixelDecoder(*_sizes(pixel), num_patches, pixel.pred.out_features)
+        self.rep_decoder = PlainRepDecoder(*_sizes(rep), num_patches, dim)
         self.projector = _head(model.projector)
         self.predictor = _head(model.predictor)
         self.target = PlainTarget(self.backbone, self.rep_decoder, self.projector)
@@ -129,5 +122,16 @@ class PlainFSFM(nn.Module):
         return ((pred - target) ** 2).mean(dim=-1)
 
 
-def _head(head: ProjectionMLP) -> PlainHead:
-    return PlainHead(head.fc1.in_features, head.fc1.out_features, head.fc2.out_features)
+def _sizes(decoder: Any) -> tuple[int, int, int, int]:
+    """Widths of a decoder's input and tokens, its blocks and their heads."""
+    embed, blocks = decoder.embed, decoder.blocks
+    return embed.in_features, embed.out_features, len(blocks), blocks[0].attn.num_heads
+
+
+def _head(head: ProjectionMLP) -> nn.Sequential:
+    """Projector or predictor: linear, LayerNorm, ReLU, linear."""
+    dim, hidden, out = head.fc1.in_features, head.fc1.out_features, head.fc2.out_features
+    layers = dict(
+        fc1=nn.Linear(dim, hidden), norm=nn.LayerNorm(hidden), act=nn.ReLU(), fc2=nn.Linear(hidden, out)
+    )
+    return nn.Sequential(OrderedDict(layers))
