@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
+import fsfm_mm.components  # noqa: F401  (first: filters import noise, registers everything)
 from bench.against_plain import plain_comparisons
 from bench.choices import choice_rows
 from bench.inputs import face_maps, mask_transform, random_batch, square_size

@@ -20,15 +20,15 @@ import timm
 import torch
 from torch import nn
 
-import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
+import fsfm_mm.components  # noqa: F401  (first: filters import noise, registers everything)
 from bench.timing import describe_machine
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.items import FrameChoice
+from fsfm_mm.preparation.cutting.reading import read_picture
 from fsfm_mm.preparation.progress import profile
-from fsfm_mm.preparation.reading import read_picture
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.settings import Execution, Settings
-from fsfm_mm.preparation.sources import find_items
+from fsfm_mm.preparation.sources.finding import find_items
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 #: Photos for the parser of FaRL's size, which takes seconds for each.
 FEW = 8

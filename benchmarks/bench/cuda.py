@@ -123,7 +123,7 @@ def _fp16_line(pair: Pair, timer: Timer) -> Comparison:
 def endless_raw_faces(
     cfg: Config, batch_size: int, pictures: int, workers: int, data_root: str | None
 ) -> Iterator[Iterable[PretrainBatch]]:
-    """A loader of packed raw faces with CRFR-P masks that goes on and on.
+    """A loader of raw faces of an archive with CRFR-P masks that goes on and on.
 
     Args:
         cfg: Gives sizes and mask ratio.
@@ -136,7 +136,7 @@ def endless_raw_faces(
     with tempfile.TemporaryDirectory(prefix='fsfm_mm_benchmark_') as folder:
         roots = store(read_faces(max(pictures, 1024), size, data_root), Path(folder), patch_size)
         mask = CRFRPMask(mask_transform(cfg).mask_ratio)
-        dataset = open_stored('packed raw', roots['packed raw'], mask, size, patch_size)
+        dataset = open_stored('archive raw', roots['archive raw'], mask, size, patch_size)
         order = RandomSampler(dataset, replacement=True, num_samples=_MANY)  # type: ignore[arg-type]
         yield DataLoader(
             dataset,

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from fsfm_mm.datasets.face_drawing import draw_face
 from fsfm_mm.datasets.transforms import PatchMask
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.registry import TRANSFORMS
 from fsfm_mm.structures import PretrainBatch

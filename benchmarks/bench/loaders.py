@@ -39,10 +39,10 @@ DECODER = 'the JPEG decoder alone (quality 95, 4:4:4)'
 TARGETS: dict[str, tuple[str, float | None]] = {
     'png': ('PNG + .npy', None),
     'jpeg': ('JPEG files (quality 95, 4:4:4) + label table', 10.0),
-    'packed jpeg': ('packed JPEG (quality 95, 4:4:4) + label table', 10.0),
-    'packed jpeg 4:2:0': ('packed JPEG (quality 90, 4:2:0) + label table', 10.0),
-    'packed raw': ('packed raw, memory-mapped table', 30.0),
-    'shards jpeg': ('tar shards, JPEG (quality 95, 4:4:4) + PNG map', None),
+    'archive jpeg': ('archive JPEG (quality 95, 4:4:4) + label table', 10.0),
+    'archive jpeg 4:2:0': ('archive JPEG (quality 90, 4:2:0) + label table', 10.0),
+    'archive raw': ('archive raw + label table', 30.0),
+    'archive maps': ('archive JPEG (quality 95, 4:4:4) + PNG map', None),
 }
 
 

@@ -10,14 +10,13 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from fsfm_mm.datasets import FaceParsingDataset
-from fsfm_mm.datasets.face_drawing import draw_face
 from fsfm_mm.datasets.transforms import PatchMask
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.region_tables import patch_labels
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.writers.archive import ArchiveWriter
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
 from fsfm_mm.preparation.writers.folders import FoldersWriter
-from fsfm_mm.preparation.writers.packed import PackedWriter
-from fsfm_mm.preparation.writers.shards import ShardsWriter
 from fsfm_mm.registry import DATASETS
 
 #: A picture, uint8 (S, S, 3) BGR, and its parsing map, uint8 (S, S).
@@ -49,7 +48,7 @@ def read_faces(count: int, size: int, data_root: str | None = None) -> list[Face
 
 
 def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Path]:
-    """Write faces below ``folder`` as files and packed.
+    """Write faces below ``folder`` as files and in archives.
 
     Args:
         faces: Of one size.
@@ -58,16 +57,15 @@ def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Pat
 
     Returns:
         Roots by kind: 'png' (with ``.npy`` maps), 'jpeg' (quality 95, 4:4:4, with ``label_table.npy`` in the
-        root), 'packed jpeg' (the same pictures), 'packed jpeg 4:2:0' (quality 90), 'packed raw' and 'shards jpeg' (tar
-        shards with PNG maps).
+        root), 'archive jpeg' (the same pictures), 'archive jpeg 4:2:0' (quality 90), 'archive raw' and
+        'archive maps' (that of 'archive jpeg' once more).
     """
     writers: dict[str, FaceWriter] = {
         'png': FoldersWriter(),
         'jpeg': FoldersWriter('jpeg', 95),
-        'packed jpeg': PackedWriter('jpeg', 95, patch_size),
-        'packed jpeg 4:2:0': PackedWriter('jpeg', 90, patch_size, '4:2:0'),
-        'packed raw': PackedWriter('raw', patch_size=patch_size),
-        'shards jpeg': ShardsWriter('jpeg', 95),
+        'archive jpeg': ArchiveWriter('jpeg', 95, patch_size=patch_size),
+        'archive jpeg 4:2:0': ArchiveWriter('jpeg', 90, '4:2:0', patch_size),
+        'archive raw': ArchiveWriter('raw', patch_size=patch_size),
     }
     records = [FaceRecord(source=f'{number:06d}') for number in range(len(faces))]
     prepared = [
@@ -78,7 +76,7 @@ def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Pat
         writer.write_chunk(roots[kind], 0, prepared)
         writer.finish(roots[kind], 1, records)
     np.save(roots['jpeg'] / 'label_table.npy', np.stack([patch_labels(m, patch_size) for _, m in faces]))
-    return roots
+    return {**roots, 'archive maps': roots['archive jpeg']}
 
 
 def open_stored(kind: str, root: Path, mask: PatchMask, size: int, patch_size: int) -> Dataset:
@@ -97,10 +95,11 @@ def open_stored(kind: str, root: Path, mask: PatchMask, size: int, patch_size: i
         dict(type='BuildPatchLabels', patch_size=patch_size),
         dict(type='PackFaces'),
     ]
-    types = {'packed': 'PackedFaces', 'shards': 'ShardedFaces'}
-    cfg = dict(type=types.get(kind.split()[0], 'FaceParsingDataset'), data_root=str(root))
+    cfg = dict(type='FaceParsingDataset', data_root=str(root), mask=mask, pipeline=pipeline)
     if kind == 'jpeg':
         cfg['label_table'] = str(root / 'label_table.npy')
-    dataset = DATASETS.build(dict(cfg, mask=mask, pipeline=pipeline))
+    elif kind.startswith('archive'):
+        cfg.update(type='ArchivedFaces', read_maps=kind == 'archive maps')
+    dataset = DATASETS.build(cfg)
     dataset.full_init()
     return dataset

@@ -155,7 +155,6 @@ class PlainRepDecoder(PlainDecoder):
         ids_restore: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Representation (N, D) of the latent (N, 1 + M, D); without ``ids_restore`` of a whole face."""
-        x = self.embed(latent)
-        if mask_token is not None and ids_restore is not None:
-            x = unshuffle(x, mask_token, ids_restore)
-        return self.decode(x).mean(dim=1)
+        if mask_token is None or ids_restore is None:
+            return self.decode(self.embed(latent)).mean(dim=1)
+        return self.decode(unshuffle(self.embed(latent), mask_token, ids_restore)).mean(dim=1)

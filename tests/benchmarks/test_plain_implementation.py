@@ -10,7 +10,7 @@ from mmengine.config import Config
 from bench.inputs import face_maps, mask_transform, random_batch
 from bench.stored_pictures import store
 from bench.training_step import build_step
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.masks import crfr_p_masks
 from fsfm_mm.ops.region_tables import patch_labels
 from plain import (

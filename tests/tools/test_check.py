@@ -1,6 +1,6 @@
 """tools/data/check.py as a command: exit codes, files written, wrong use."""
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'tools' / 'data' / 'check.py'
@@ -19,10 +19,7 @@ SCRIPT = ROOT / 'tools' / 'data' / 'check.py'
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('check_tool', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module('fsfm_mm.commands.check')
 
 
 @pytest.fixture

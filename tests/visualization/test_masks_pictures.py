@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fsfm_mm.datasets.face_drawing import draw_face
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.masks import crfr_p_masks
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.regions import FACIAL_REGIONS, LABEL_NAMES, REGION_ORDER
