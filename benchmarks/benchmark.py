@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import fsfm_mm.components  # noqa: F401  (first: filters import noise, registers everything)
 from bench.against_plain import plain_comparisons
-from bench.choices import choice_rows
-from bench.inputs import face_maps, mask_transform, random_batch, square_size
+from bench.inputs import Bench
 from bench.loaders import loader_rows
 from bench.masks import mask_rows
 from bench.report import text_report
 from bench.scaling import scaling
-from bench.step import step_rows
-from bench.timing import Timer, describe_machine
+from bench.step import choice_rows, step_rows
+from bench.timing import Timer, describe_machine, dtype_name
 from fsfm_mm.files import write_atomically
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
-from fsfm_mm.ops.precision import resolve_dtype
 
 PARTS = ('masks', 'loader', 'step', 'choices')
 #: Measured when asked for: against a plain implementation, and by batch, model and input size.
 MORE_PARTS = ('plain', 'scaling')
 COMPILED = {'none': (False,), 'blocks': (True,), 'both': (False, True)}
+#: Options that are numbers of things.
+COUNTS = (
+    *('batch_size', 'repeats', 'threads', 'mask_batch'),
+    *('loader_batches', 'pictures', 'matmul_size', 'workers'),
+)
 EPILOG = """\
 Random pixels under masks of generated faces, so no data is needed; gradients are not accumulated. Functions are
 timed in turns after a warm-up, and the median of the repeats counts. Ratios within one run mean more than times.
@@ -96,16 +98,7 @@ def check_args(args: argparse.Namespace) -> None:
     Raises:
         ValueError: For a number below its range, an unknown part, or CUDA where there is none.
     """
-    for name in (
-        'batch_size',
-        'repeats',
-        'threads',
-        'mask_batch',
-        'loader_batches',
-        'pictures',
-        'matmul_size',
-        'workers',
-    ):
+    for name in COUNTS:
         value, low = getattr(args, name), 0 if name == 'workers' else 1
         if value is not None and value < low:
             raise ValueError(f'--{name.replace("_", "-")} must be at least {low}, found {value}')
@@ -154,37 +147,21 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def measure_part(part: str, args: argparse.Namespace, cfg: Config, maps: np.ndarray) -> dict[str, Any]:
+def measure_part(part: str, bench: Bench, compiled: tuple[bool, ...]) -> dict[str, Any]:
     """Measure one part; returns what it adds to the result."""
-    timer = Timer(args.repeats, args.min_seconds, say)
     if part == 'masks':
-        return dict(rows=mask_rows(cfg, maps, timer))
+        return dict(rows=mask_rows(bench))
     if part == 'loader':
-        rows, line = loader_rows(
-            cfg, args.batch_size, args.loader_batches, args.workers, args.data_root, timer
-        )
+        rows, line = loader_rows(bench)
         return dict(rows=rows, notes=[line])
-    if part == 'scaling':
-        return dict(scaling=scaling(cfg, args.device, Timer(repeats=2, say=say)))
-    if part == 'plain':
-        lines = plain_comparisons(
-            cfg,
-            maps,
-            args.device,
-            args.batch_size,
-            args.matmul_size,
-            args.pictures,
-            args.workers or os.cpu_count() or 1,
-            args.data_root,
-            timer,
-        )
-        return dict(comparisons=lines)
-    batch = random_batch(mask_transform(cfg), maps, square_size(cfg)[1], args.batch_size)
     if part == 'step':
-        compiled = COMPILED[args.compile]
-        rows, facts = step_rows(cfg, batch, args.device, compiled, args.matmul_size, timer)
+        rows, facts = step_rows(bench, compiled)
         return dict(rows=rows, facts=facts)
-    return dict(rows=choice_rows(cfg, batch, args.device, timer))
+    if part == 'choices':
+        return dict(rows=choice_rows(bench))
+    if part == 'plain':
+        return dict(comparisons=plain_comparisons(bench))
+    return dict(scaling=scaling(replace(bench, timer=Timer(repeats=2, say=say))))
 
 
 def run(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
@@ -192,27 +169,25 @@ def run(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
 
     Returns:
         ``config`` (its name), ``machine``, ``options``, ``notes``, ``facts`` (of the step), ``rows`` (see
-        :class:`~bench.results.Row`), ``comparisons`` (with the plain implementation, see
-        :class:`~bench.results.Comparison`) and ``scaling`` (see :func:`~bench.scaling.scaling`); no paths and no
+        :func:`~bench.results.row`), ``comparisons`` (with the plain implementation, see
+        :func:`~bench.results.comparison`) and ``scaling`` (see :func:`~bench.scaling.scaling`); no paths and no
         host name.
     """
-    say(f'drawing {args.mask_batch} faces')
-    maps = face_maps(args.mask_batch, square_size(cfg)[0])
+    given = {field.name: getattr(args, field.name) for field in fields(Bench) if hasattr(args, field.name)}
+    bench = Bench(cfg, timer=Timer(args.repeats, args.min_seconds, say), **given)
+    say(f'drawing {len(bench.maps)} faces')
     hidden = ('config', 'data_root', 'out', 'dtype')
     options = {key: value for key, value in vars(args).items() if key not in hidden}
-    dtype = resolve_dtype(cfg.optim_wrapper.dtype, args.device)
     result: dict[str, Any] = dict(
         config=Path(args.config).stem,
         machine=describe_machine(args.device),
-        options={**options, 'dtype': str(dtype).removeprefix('torch.')},
+        options={**options, 'dtype': dtype_name(bench.dtype)},
         **dict(notes=[], facts={}, rows=[], comparisons=[], scaling=[]),
     )
     for part in args.parts:
         say(f'{part} ...')
         start = time.monotonic()
-        for key, found in measure_part(part, args, cfg, maps).items():
-            if key in ('rows', 'comparisons'):
-                found = [line.as_dict() for line in found]
+        for key, found in measure_part(part, bench, COMPILED[args.compile]).items():
             result[key] = result[key] | found if key == 'facts' else result[key] + found
         say(f'{part}: {time.monotonic() - start:.0f} s')
     return result

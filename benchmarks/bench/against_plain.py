@@ -1,23 +1,21 @@
-"""The training step against the plain implementation, whole and by part; and every comparison in one run."""
+"""Every comparison with the plain implementation in one run; the training step whole and by part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
-from mmengine.config import Config
 
+from bench.counting import step_flops
 from bench.cuda import cuda_comparisons, data_wait_comparison, endless_raw_faces
-from bench.inputs import mask_transform, random_batch, square_size
+from bench.inputs import Bench
 from bench.loaders import loader_comparisons
 from bench.masks import mask_comparisons
 from bench.memory import memory_comparisons
-from bench.results import Comparison
+from bench.results import Line, comparison, comparison_of_times
 from bench.settings import torch_threads
-from bench.step import matmul, step_flops
-from bench.timing import Timer, threads
-from bench.training_step import Pair, build_step
+from bench.timing import threads
+from bench.training_step import Pair, Step, build_pair
 from fsfm_mm.ops.precision import has_bf16
 
 STEP_TARGET, UPDATE_TARGET, PEAK_SHARE_TARGET = 1.05, 3.0, 80.0
@@ -26,120 +24,81 @@ STEP_TARGET, UPDATE_TARGET, PEAK_SHARE_TARGET = 1.05, 3.0, 80.0
 Arms = dict[str, tuple[Callable[[], object], Callable[[], object]]]
 
 
-def plain_comparisons(
-    cfg: Config,
-    maps: np.ndarray,
-    device: str,
-    batch_size: int,
-    matmul_size: int,
-    pictures: int,
-    workers: int,
-    data_root: str | None,
-    timer: Timer,
-) -> list[Comparison]:
+def plain_comparisons(bench: Bench) -> list[Line]:
     """Measure loaders, masks, updates, the step and its parts, and memory, of both implementations.
 
     Args:
-        cfg: A pretraining config of FSFM with the paper's losses.
-        maps: Parsing maps (M, S, S) for the masks.
-        device: 'cpu' or 'cuda'. On CUDA the step is measured in bfloat16, float16, TF32 and float32 with compiled
-            blocks, and waiting for the device and for data is counted.
-        batch_size: Images of a step; two or more.
-        matmul_size: Side of the matrices that measure the peak.
-        pictures: Faces that the loaders read.
-        workers: Loader processes of the data wait (CUDA only).
-        data_root: Folder of the loaders' faces; drawn ones without it.
-        timer: How it is timed.
+        bench: With a config of FSFM with the paper's losses, and two images a batch or more. On CUDA the step is
+            measured in bfloat16, float16, TF32 and float32 with compiled blocks, and waiting for the device and
+            for data is counted.
     """
-    timer.say('  loaders')
-    lines = loader_comparisons(cfg, pictures, data_root, timer)
-    timer.say('  masks')
-    lines += mask_comparisons(cfg, maps, timer)
-    batch = random_batch(mask_transform(cfg), maps, square_size(cfg)[1], batch_size)
-    if device == 'cuda':
-        lines += update_comparisons(Pair(cfg, batch, device, 'bfloat16'), timer)
-        lines += cuda_comparisons(cfg, batch, matmul_size, timer)
-        with endless_raw_faces(cfg, batch_size, pictures, workers, data_root) as loader:
-            return [*lines, data_wait_comparison(loader, build_step(cfg, batch, device))]
-    for dtype in ('float32', 'bfloat16') if has_bf16(device) else ('float32',):
-        timer.say(f'  {dtype}')
-        pair = Pair(cfg, batch, device, dtype)
-        lines += step_comparisons(pair, matmul_size, timer)
+    bench.timer.say('  loaders')
+    lines = loader_comparisons(bench)
+    bench.timer.say('  masks')
+    lines += mask_comparisons(bench)
+    if bench.device == 'cuda':
+        lines += update_comparisons(bench, build_pair(bench.cfg, bench.batch, 'cuda', 'bfloat16'))
+        lines += cuda_comparisons(bench)
+        with endless_raw_faces(bench) as loader:
+            return [*lines, data_wait_comparison(loader, bench.step())]
+    for dtype in ('float32', 'bfloat16') if has_bf16(bench.device) else ('float32',):
+        bench.timer.say(f'  {dtype}')
+        pair = build_pair(bench.cfg, bench.batch, bench.device, dtype)
+        lines += step_comparisons(bench, pair, dtype)
         if torch.get_num_threads() > 1:
             with torch_threads(1):
-                lines += step_comparisons(pair.take(max(2, pair.ours.images // 2)), matmul_size, timer)
+                lines += step_comparisons(bench, pair.take(max(2, bench.batch_size // 2)), dtype)
         if dtype == 'float32':  # parameters and gradients are float32 in any precision
-            lines += update_comparisons(pair, timer)
-        lines += [*part_comparisons(pair, timer), *memory_comparisons(pair)]
+            lines += update_comparisons(bench, pair)
+        note = f'{dtype}, {pair.note()}, {threads()}'
+        lines += [*_in_turns(bench, 'parts', _parts(pair), note, {}), *memory_comparisons(pair, dtype)]
     return lines
 
 
-def step_comparisons(pair: Pair, matmul_size: int, timer: Timer) -> list[Comparison]:
+def step_comparisons(bench: Bench, pair: Pair, dtype: str) -> list[Line]:
     """The whole step, and the share of the matmul peak measured between its timings."""
-    times = timer.measure(
-        {**pair.whole(), 'matmul': matmul(matmul_size, pair.dtype, pair.ours.device)}, pair.ours.device
-    )
-    flops, peak = step_flops(pair.ours), 2 * matmul_size**3 / times['matmul']
-    share = 100 * flops * pair.ours.images / times['ours'] / peak
-    kind, note = pair.precision, f'batch {pair.ours.images}, {threads()}'
-    plain, ours = times['plain'], times['ours']
+    times = bench.timer.measure(pair.whole(bench.matmul_size), bench.device)
+    images, flops, peak = pair.ours.images, step_flops(pair.ours), 2 * bench.matmul_size**3 / times['matmul']
+    share = 100 * flops * images / times['ours'] / peak
+    note, both = pair.note(f', {threads()}'), (times['plain'], times['ours'])
     how = f'{note}; peak {peak / 1e9:,.0f} GFLOP/s, {flops / 1e9:.1f} GFLOP an image'
     return [
-        Comparison.of_times(
-            'step', f'whole step, {kind}', plain, ours, pair.ours.images, target=STEP_TARGET, note=note
-        ),
-        Comparison(
-            'step', f'share of the matmul peak, {kind}', '%', None, share, PEAK_SHARE_TARGET, note=how
+        comparison_of_times('step', f'whole step, {dtype}', *both, images, target=STEP_TARGET, note=note),
+        comparison(
+            'step', f'share of the matmul peak, {dtype}', '%', None, share, PEAK_SHARE_TARGET, note=how
         ),
     ]
 
 
-def update_comparisons(pair: Pair, timer: Timer) -> list[Comparison]:
+def update_comparisons(bench: Bench, pair: Pair) -> list[Line]:
     """What comes after the gradients: together (the line with a target), and by part."""
     ours, plain, script = pair.ours, pair.plain, pair.plain.training
     steps = ours.optim.optimizer.step, plain.optim.step
+    whole, adamw = (
+        'clipping, AdamW and momentum update',
+        'AdamW: fused, merged groups (default, a group each)',
+    )
     arms: Arms = {
-        'clipping, AdamW and momentum update': (
-            ours.with_gradients(ours.update),
-            plain.with_gradients(script.update),
-        ),
-        'AdamW: fused, merged groups (default, a group each)': (
-            ours.with_gradients(steps[0]),
-            plain.with_gradients(steps[1]),
-        ),
+        whole: (ours.with_gradients(ours.update), plain.with_gradients(script.update)),
+        adamw: (ours.with_gradients(steps[0]), plain.with_gradients(steps[1])),
         'momentum update: one call (loop)': (ours.update_target, script.update_target),
     }
-    return _in_turns('updates', arms, threads(), (UPDATE_TARGET, None, None), pair.ours.device, timer)
+    return _in_turns(bench, 'updates', arms, threads(), {whole: UPDATE_TARGET})
 
 
-def part_comparisons(pair: Pair, timer: Timer) -> list[Comparison]:
-    """Forward and backward pass of each part, on the same inputs."""
-    note = f'{pair.precision}, batch {pair.ours.images}, {threads()}'
-    arms = _parts(pair)
-    return _in_turns('parts', arms, note, [None] * len(arms), pair.ours.device, timer)
-
-
-def _in_turns(
-    section: str,
-    arms: Arms,
-    note: str,
-    targets: Iterable[float | None],
-    device: torch.device,
-    timer: Timer,
-) -> list[Comparison]:
-    times = timer.measure(
-        {(name, who): f for name, both in arms.items() for who, f in zip(('ours', 'plain'), both)}, device
-    )
-    return [
-        Comparison.of_times(
-            section, name, times[name, 'plain'], times[name, 'ours'], target=target, note=note
-        )
-        for name, target in zip(arms, targets)
-    ]
+def _in_turns(bench: Bench, section: str, arms: Arms, note: str, targets: Mapping[str, float]) -> list[Line]:
+    """A line for each arm, in ms."""
+    flat = {(name, who): arm for name, both in arms.items() for who, arm in zip(('ours', 'plain'), both)}
+    times = bench.timer.measure(flat, bench.device)
+    lines = []
+    for name in arms:
+        both = times[name, 'plain'], times[name, 'ours']
+        lines.append(comparison_of_times(section, name, *both, target=targets.get(name), note=note))
+    return lines
 
 
 def _parts(pair: Pair) -> Arms:
-    """The parts whose plain form differs, as functions of each implementation."""
+    """The parts whose plain form differs, on the same inputs: forward and backward pass, or as the name says."""
     ours, theirs = pair.ours.model, pair.plain.model
     patches, split, _ = pair.ours.prepare()
     images = pair.plain.batch['image'].to(pair.ours.device)
@@ -147,36 +106,33 @@ def _parts(pair: Pair) -> Arms:
     with torch.no_grad(), pair.ours.context():
         latent = ours.backbone.encode(patches, split).float()
 
-    def both(
-        of_ours: Callable[..., torch.Tensor], of_theirs: Callable[..., torch.Tensor], *inputs: torch.Tensor
-    ) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Forward and backward pass."""
-        return (
-            pair.ours.backward_of(pair.ours.part(of_ours, *inputs)),
-            pair.plain.backward_of(pair.plain.part(of_theirs, *inputs)),
-        )
+    def trained(
+        step: Step, function: Callable[..., torch.Tensor], *inputs: torch.Tensor
+    ) -> Callable[[], object]:
+        return step.backward_of(step.part(function, *inputs))
 
-    def without_gradients(
-        of_ours: Callable[[], torch.Tensor], of_theirs: Callable[[], torch.Tensor]
-    ) -> tuple[Callable[[], object], Callable[[], object]]:
-        return torch.no_grad()(pair.ours.part(of_ours)), torch.no_grad()(pair.plain.part(of_theirs))
+    def forward(step: Step, function: Callable[..., torch.Tensor]) -> Callable[[], object]:
+        return torch.no_grad()(step.part(function))
 
     return {
-        'embedding of visible patches (convolution + gather)': without_gradients(
-            lambda: ours.backbone.embed(patches, split), lambda: theirs.backbone.embed(images, keep)
+        'embedding of visible patches (convolution + gather)': (
+            forward(pair.ours, lambda: ours.backbone.embed(patches, split)),
+            forward(pair.plain, lambda: theirs.backbone.embed(images, keep)),
         ),
-        'online encoder': both(
-            lambda: ours.backbone.encode(patches, split), lambda: theirs.backbone(images, keep)
+        'online encoder': (
+            trained(pair.ours, lambda: ours.backbone.encode(patches, split)),
+            trained(pair.plain, lambda: theirs.backbone(images, keep)),
         ),
-        'pixel decoder: masked patches, no un-shuffle': both(
-            lambda x: ours.pixel_decoder(x, split, ours.mask_token),
-            lambda x: theirs.pixel_decoder(x, theirs.mask_token, restore),
-            latent,
+        'pixel decoder: masked patches, no un-shuffle': (
+            trained(pair.ours, lambda x: ours.pixel_decoder(x, split, ours.mask_token), latent),
+            trained(pair.plain, lambda x: theirs.pixel_decoder(x, theirs.mask_token, restore), latent),
         ),
-        'rep decoder: mean before the last linear, no un-shuffle': both(
-            lambda x: ours.rep_decoder(x, split, ours.mask_token),
-            lambda x: theirs.rep_decoder(x, theirs.mask_token, restore),
-            latent,
+        'rep decoder: mean before the last linear, no un-shuffle': (
+            trained(pair.ours, lambda x: ours.rep_decoder(x, split, ours.mask_token), latent),
+            trained(pair.plain, lambda x: theirs.rep_decoder(x, theirs.mask_token, restore), latent),
         ),
-        'target, forward': without_gradients(lambda: ours.target(patches), lambda: theirs.target(images)),
+        'target, forward': (
+            forward(pair.ours, lambda: ours.target(patches)),
+            forward(pair.plain, lambda: theirs.target(images)),
+        ),
     }

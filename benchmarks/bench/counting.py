@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.memory import allocations, saved_bytes
-from bench.step import step_flops
+from bench.settings import attention_kernel
 from bench.training_step import TrainingStep
 
 #: Operators for which the host waits until a GPU has computed a value. (Copies to the CPU are not seen here: on
@@ -54,6 +55,23 @@ def count_operators(function: Callable[[], object]) -> OperatorCounter:
     with OperatorCounter() as counter:
         function()
     return counter
+
+
+def count_flops(function: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products (with attention's) that a call runs."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def step_flops(step: TrainingStep) -> float:
+    """Operations per image of a whole step (not of a compiled one).
+
+    With explicit attention: what a fused kernel computes again in its backward pass is no work done.
+    """
+    few = step.take(2)
+    with attention_kernel(few.model, fused=False):
+        return count_flops(few.whole) / few.images
 
 
 def step_counts(step: TrainingStep) -> dict[str, int]:

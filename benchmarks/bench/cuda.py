@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 import warnings
@@ -11,19 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from bench.inputs import mask_transform, square_size
+from bench.counting import step_flops
+from bench.inputs import Bench
+from bench.loaders import shuffled
 from bench.memory import memory_comparisons
-from bench.results import Comparison
+from bench.results import Line, comparison, comparison_of_times
 from bench.settings import setting, tf32
-from bench.step import matmul, step_flops
 from bench.stored_pictures import open_stored, read_faces, store
-from bench.timing import Timer
-from bench.training_step import Pair, TrainingStep
-from fsfm_mm.datasets import dense_collate
+from bench.training_step import Pair, TrainingStep, build_pair
 from fsfm_mm.datasets.transforms import CRFRPMask
 from fsfm_mm.models.layers import compile_blocks
 from fsfm_mm.structures import PretrainBatch
@@ -32,68 +30,58 @@ SPEED_TARGET = 1.6
 #: Share of the matmul peak in %, by width of the encoder (ViT-B, ViT-L).
 PEAK_SHARE_TARGETS = {768: 40.0, 1024: 45.0}
 DATA_WAIT_TARGET = 3.0
+#: Name, dtype and whether TF32 is allowed.
+PRECISIONS = (
+    ('bfloat16', 'bfloat16', True),
+    ('float32 with TF32', 'float32', True),
+    ('float32', 'float32', False),
+)
 #: Longest run of the endless loader of the data wait, in samples.
 _MANY = 1 << 30
 
 
-def cuda_comparisons(cfg: Config, batch: PretrainBatch, matmul_size: int, timer: Timer) -> list[Comparison]:
+def cuda_comparisons(bench: Bench) -> list[Line]:
     """The plain step against the library's with fused attention and compiled blocks, on CUDA.
 
     Args:
-        cfg: A pretraining config of FSFM.
-        batch: 256 images for the targets to mean what they say.
-        matmul_size: Side of the matrices that measure the peak.
-        timer: How it is timed.
+        bench: With batches of 256 images for the targets to mean what they say.
     """
     lines = []
-    for name, dtype, with_tf32 in (
-        ('bfloat16', 'bfloat16', True),
-        ('float32 with TF32', 'float32', True),
-        ('float32', 'float32', False),
-    ):
-        timer.say(f'  {name}')
+    for name, dtype, with_tf32 in PRECISIONS:
+        bench.timer.say(f'  {name}')
         with tf32(with_tf32):
-            pair = Pair(cfg, batch, 'cuda', dtype)
-            lines += _step_lines(pair, name, matmul_size, timer)
+            pair = build_pair(bench.cfg, bench.batch, 'cuda', dtype)
+            lines += _step_lines(bench, pair, name)
             if name == 'bfloat16':
-                waits = {arm: count_synchronisations(step) for arm, step in pair.whole().items()}
-                lines += memory_comparisons(pair)
-                lines.append(Comparison('cuda', 'host waits a step', 'calls', waits['plain'], waits['ours']))
+                plain, ours = map(count_synchronisations, (pair.plain.whole, pair.ours.whole))
+                lines += memory_comparisons(pair, dtype)
+                lines.append(comparison('cuda', 'host waits a step', 'calls', plain, ours))
         del pair
-    lines.append(_fp16_line(Pair(cfg, batch, 'cuda', 'bfloat16'), timer))
-    return lines
+    return [*lines, _fp16_line(bench, build_pair(bench.cfg, bench.batch, 'cuda', 'bfloat16'))]
 
 
-def _step_lines(pair: Pair, name: str, matmul_size: int, timer: Timer) -> list[Comparison]:
-    flops = step_flops(pair.ours) * pair.ours.images
-    arms = {**pair.whole(), 'matmul': matmul(matmul_size, pair.dtype, pair.ours.device)}
-    eager = timer.measure(arms, 'cuda')
+def _step_lines(bench: Bench, pair: Pair, name: str) -> list[Line]:
+    images, width = pair.ours.images, pair.ours.model.backbone.embed_dims
+    flops = step_flops(pair.ours) * images
+    arms = pair.whole(bench.matmul_size)
+    eager = bench.timer.measure(arms, 'cuda')
     compile_blocks(pair.ours.model)
     del arms['plain']
-    ours = timer.measure(arms, 'cuda')['ours']
-    width, peak = pair.ours.model.backbone.embed_dims, 2 * matmul_size**3 / eager['matmul']
+    compiled = bench.timer.measure(arms, 'cuda')['ours']
+    peak = 2 * bench.matmul_size**3 / eager['matmul']
     targets = (SPEED_TARGET if width == 768 else None, PEAK_SHARE_TARGETS.get(width))
     speed, share = targets if name == 'bfloat16' else (None, None)
-    note = f'batch {pair.ours.images}; {peak / 1e12:.0f} TFLOP/s measured'
+    note = pair.note(f'; {peak / 1e12:.0f} TFLOP/s measured')
 
-    def line(how: str, seconds: float, target: float | None = None) -> Comparison:
+    def line(how: str, seconds: float, target: float | None) -> Line:
         what = f'step, {how}, {name}'
-        return Comparison.of_times(
-            'cuda', what, eager['plain'], seconds, pair.ours.images, target=target, note=note
-        )
+        return comparison_of_times('cuda', what, eager['plain'], seconds, images, target=target, note=note)
 
+    reached, what = 100 * flops / compiled / peak, f'share of the matmul peak, {name}'
     return [
-        line('fused attention', eager['ours']),
-        line('fused attention and compiled blocks', ours, speed),
-        Comparison(
-            'cuda',
-            f'share of the matmul peak, {name}',
-            '%',
-            None,
-            100 * flops / ours / peak,
-            share,
-            note=note,
-        ),
+        line('fused attention', eager['ours'], None),
+        line('fused attention and compiled blocks', compiled, speed),
+        comparison('cuda', what, '%', None, reached, share, note=note),
     ]
 
 
@@ -106,48 +94,29 @@ def count_synchronisations(function: Callable[[], object]) -> int:
     return sum('synchroniz' in str(warning.message) for warning in caught)
 
 
-def _fp16_line(pair: Pair, timer: Timer) -> Comparison:
+def _fp16_line(bench: Bench, pair: Pair) -> Line:
     """float16 with loss scaling, through mmengine's wrapper."""
     optimizer = pair.ours.optim.optimizer
     optim = AmpOptimWrapper(optimizer=optimizer, dtype='float16', clip_grad=dict(max_norm=1.0))
     half = replace(pair.ours, optim=optim)
     compile_blocks(half.model)
-    times = timer.measure({'ours': half.whole, 'plain': pair.plain.whole}, 'cuda')
-    note = f'batch {pair.ours.images}; plain: bfloat16'
-    return Comparison.of_times(
-        'cuda', 'step, float16 with loss scaling', times['plain'], times['ours'], pair.ours.images, note=note
-    )
+    times = bench.timer.measure({'ours': half.whole, 'plain': pair.plain.whole}, 'cuda')
+    name, note = 'step, float16 with loss scaling', pair.note('; plain: bfloat16')
+    return comparison_of_times('cuda', name, times['plain'], times['ours'], half.images, note=note)
 
 
 @contextmanager
-def endless_raw_faces(
-    cfg: Config, batch_size: int, pictures: int, workers: int, data_root: str | None
-) -> Iterator[Iterable[PretrainBatch]]:
-    """A loader of raw faces of an archive with CRFR-P masks that goes on and on.
-
-    Args:
-        cfg: Gives sizes and mask ratio.
-        batch_size: Images a batch.
-        pictures: Faces to store (in a temporary folder); 1024 at least.
-        workers: Loader processes.
-        data_root: See :func:`~bench.stored_pictures.read_faces`.
-    """
-    size, patch_size = square_size(cfg)
+def endless_raw_faces(bench: Bench) -> Iterator[Iterable[PretrainBatch]]:
+    """A loader with worker processes of raw faces of an archive (1024 at least) with CRFR-P masks, on and on."""
     with tempfile.TemporaryDirectory(prefix='fsfm_mm_benchmark_') as folder:
-        roots = store(read_faces(max(pictures, 1024), size, data_root), Path(folder), patch_size)
-        mask = CRFRPMask(mask_transform(cfg).mask_ratio)
-        dataset = open_stored('archive raw', roots['archive raw'], mask, size, patch_size)
-        order = RandomSampler(dataset, replacement=True, num_samples=_MANY)  # type: ignore[arg-type]
-        yield DataLoader(
-            dataset,
-            batch_sampler=BatchSampler(order, batch_size, drop_last=True),
-            num_workers=workers,
-            collate_fn=dense_collate,
-            pin_memory=True,
-        )
+        faces = read_faces(max(bench.pictures, 1024), bench.size, bench.data_root)
+        root = store(faces, Path(folder), bench.patch_size)['archive raw']
+        dataset = open_stored(bench, 'archive raw', root, CRFRPMask(bench.mask.mask_ratio))
+        workers = bench.workers or os.cpu_count() or 1
+        yield shuffled(dataset, bench.batch_size, draws=_MANY, num_workers=workers, pin_memory=True)
 
 
-def data_wait_comparison(loader: Iterable[PretrainBatch], step: TrainingStep, steps: int = 50) -> Comparison:
+def data_wait_comparison(loader: Iterable[PretrainBatch], step: TrainingStep, steps: int = 50) -> Line:
     """Share of a short training's time that is spent waiting for the loader.
 
     Args:
@@ -167,6 +136,5 @@ def data_wait_comparison(loader: Iterable[PretrainBatch], step: TrainingStep, st
         waited += time.perf_counter() - before
         replace(step, batch=batch).whole()
     torch.cuda.synchronize()
-    share = 100 * waited / (time.perf_counter() - start)
-    note = f'{steps} steps'
-    return Comparison('cuda', 'waiting for data', '%', None, share, DATA_WAIT_TARGET, at_most=True, note=note)
+    share, note = 100 * waited / (time.perf_counter() - start), f'{steps} steps'
+    return comparison('cuda', 'waiting for data', '%', None, share, DATA_WAIT_TARGET, at_most=True, note=note)

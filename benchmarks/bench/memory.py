@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
-from bench.results import Comparison
+from bench.results import Line, comparison
 from bench.settings import checkpointing
 from bench.training_step import Pair, Step, TrainingStep
 
@@ -93,42 +94,28 @@ def peak_of(step: Step) -> int:
     return peak_bytes(step.whole, step.device)
 
 
-def memory_comparisons(pair: Pair) -> list[Comparison]:
+def memory_comparisons(pair: Pair, dtype: str) -> list[Line]:
     """Activations kept an image, and the peak of a step; counted, so nothing is timed."""
-    arms: dict[str, Step] = {'plain': pair.plain, 'ours': pair.ours}
+    steps: tuple[Step, Step] = (pair.plain, pair.ours)
     # the difference, because low-precision copies of the weights are kept too, whatever the batch
-    kept = {
-        arm: (_kept(step) - _kept(step.take(1))) / (pair.ours.images - 1) / 1e6 for arm, step in arms.items()
-    }
-    peak = {arm: peak_of(step) / 1e6 for arm, step in arms.items()}
+    kept_plain, kept = ((_kept(step) - _kept(step.take(1))) / (step.images - 1) / 1e6 for step in steps)
+    plain, ours = (peak_of(step) / 1e6 for step in steps)
     with checkpointing(pair.ours.model):
         checkpointed = peak_of(pair.ours) / 1e6
-    note = f'batch {pair.ours.images}'
-    held = f'{note}; beyond weights and optimiser state, {held_bytes(pair.ours) / 1e6:,.0f} MB in both'
-    again = f'{note}; activation checkpointing in every block, an option that computes each block again'
-    kind = pair.precision
+    held = f'; beyond weights and optimiser state, {held_bytes(pair.ours) / 1e6:,.0f} MB in both'
+    target: dict[str, Any] = dict(target=MEMORY_TARGET, at_most=True, note=pair.note(held))
+    again = pair.note('; activation checkpointing in every block, an option that computes each block again')
     return [
-        Comparison(
+        comparison(
             'memory',
-            f'kept for the backward pass an image, {kind}',
+            f'kept for the backward pass an image, {dtype}',
             'MB',
-            kept['plain'],
-            kept['ours'],
-            note=note,
+            kept_plain,
+            kept,
+            note=pair.note(),
         ),
-        Comparison(
-            'memory',
-            f'peak of a step, {kind}',
-            'MB',
-            peak['plain'],
-            peak['ours'],
-            target=MEMORY_TARGET,
-            at_most=True,
-            note=held,
-        ),
-        Comparison(
-            'memory', f'peak of a step, {kind}, with_cp=True', 'MB', peak['plain'], checkpointed, note=again
-        ),
+        comparison('memory', f'peak of a step, {dtype}', 'MB', plain, ours, **target),
+        comparison('memory', f'peak of a step, {dtype}, with_cp=True', 'MB', plain, checkpointed, note=again),
     ]
 
 

@@ -1,40 +1,40 @@
-"""What is measured: a line of its own, or one against the plain implementation with its ratio and target."""
+"""What is measured, as the JSON files have it: a line of its own, or one against the plain implementation."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
+#: See :func:`row` and :func:`comparison`.
+Line = dict[str, Any]
 
-@dataclass(frozen=True)
-class Row:
-    """One measured line of a report.
+
+def row(
+    section: str, name: str, images: int, seconds: float, ratio: float | None = None, ratio_of: str = ''
+) -> Line:
+    """One measured line.
 
     Args:
         section: 'masks', 'loader', 'step' or 'choices'.
         name: What was timed.
         images: Images that one call handles.
-        seconds: Median time of one call.
+        seconds: Median time of one call, told as ``ms`` and as ``images_per_s``.
         ratio: A number without a unit, see ``ratio_of``.
         ratio_of: What ``ratio`` is, e.g. 'of the step'.
     """
-
-    section: str
-    name: str
-    images: int
-    seconds: float
-    ratio: float | None = None
-    ratio_of: str = ''
-
-    def as_dict(self) -> dict[str, Any]:
-        """The row for a JSON file, with ``ms`` a call and ``images_per_s`` in place of the seconds."""
-        found = asdict(self)
-        seconds = found.pop('seconds')
-        return dict(found, ms=seconds * 1e3, images_per_s=self.images / seconds)
+    speed = dict(ms=seconds * 1e3, images_per_s=images / seconds)
+    return dict(section=section, name=name, images=images, **speed, ratio=ratio, ratio_of=ratio_of)
 
 
-@dataclass(frozen=True)
-class Comparison:
+def comparison(
+    section: str,
+    name: str,
+    unit: str,
+    plain: float | None,
+    ours: float,
+    target: float | None = None,
+    at_most: bool = False,
+    note: str = '',
+) -> Line:
     """A number of the plain implementation beside the library's.
 
     Args:
@@ -46,61 +46,32 @@ class Comparison:
         target: What the ratio (or, without ``plain``, ``ours`` itself) is to reach; None without a target.
         at_most: The target is an upper bound.
         note: What a reader must know: batch, threads, what was left out.
+
+    Returns:
+        All of them, with ``ratio`` (of times and rates the speed-up, above 1 where the library is faster; of memory
+        and counts the library's share of the plain; None without ``plain``) and ``met`` (None without a target).
     """
-
-    section: str
-    name: str
-    unit: str
-    plain: float | None
-    ours: float
-    target: float | None = None
-    at_most: bool = False
-    note: str = ''
-
-    @classmethod
-    def of_times(
-        cls, section: str, name: str, plain: float, ours: float, images: int = 0, **rest: Any
-    ) -> Comparison:
-        """A line of two times in seconds.
-
-        Args:
-            section: See :class:`Comparison`.
-            name: See :class:`Comparison`.
-            plain: Seconds of the plain implementation.
-            ours: Seconds of the library.
-            images: That each handled: the line tells its rate (images/s unless ``rest`` has another unit), and
-                without images milliseconds.
-            **rest: Other arguments.
-        """
-        if not images:
-            return cls(section, name, 'ms', plain * 1e3, ours * 1e3, **rest)
-        return cls(section, name, rest.pop('unit', 'images/s'), images / plain, images / ours, **rest)
-
-    @property
-    def ratio(self) -> float | None:
-        """Speed-up, above 1 where the library is faster; of memory and counts the library's share of the plain."""
-        if self.plain is None:
-            return None
-        if self.unit == 'ms':
-            return self.plain / self.ours
-        return self.ours / self.plain
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the target is reached; None without one."""
-        if self.target is None:
-            return None
-        value = self.ours if self.ratio is None else self.ratio
-        return value <= self.target if self.at_most else value >= self.target
-
-    def as_dict(self) -> dict[str, Any]:
-        """The line for a JSON file."""
-        return dict(asdict(self), ratio=self.ratio, met=self.met)
+    ratio = None if plain is None else plain / ours if unit == 'ms' else ours / plain
+    line: Line = dict(section=section, name=name, unit=unit, plain=plain, ours=ours, ratio=ratio)
+    met = None
+    if target is not None:
+        value = ours if ratio is None else ratio
+        met = value <= target if at_most else value >= target
+    return dict(line, target=target, at_most=at_most, met=met, note=note)
 
 
-def verdict(row: dict[str, Any]) -> str:
-    """Target of a comparison (as a dictionary) and whether it is met; empty without a target."""
-    if row['target'] is None:
+def comparison_of_times(
+    section: str, name: str, plain: float, ours: float, images: int = 0, unit: str = 'images/s', **rest: Any
+) -> Line:
+    """A comparison of two times in seconds: of the rates where each handled ``images``, else of milliseconds."""
+    if images:
+        return comparison(section, name, unit, images / plain, images / ours, **rest)
+    return comparison(section, name, 'ms', plain * 1e3, ours * 1e3, **rest)
+
+
+def verdict(line: Line) -> str:
+    """Target of a comparison and whether it is met; empty without a target."""
+    if line['target'] is None:
         return ''
-    bound = 'at most' if row['at_most'] else 'at least'
-    return f'{bound} {row["target"]:g}: {"met" if row["met"] else "NOT MET"}'
+    bound = 'at most' if line['at_most'] else 'at least'
+    return f'{bound} {line["target"]:g}: {"met" if line["met"] else "NOT MET"}'

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from mmengine.config import Config
-
-from bench.inputs import face_maps, mask_transform, random_batch, square_size
+from bench.inputs import Bench
 from bench.memory import held_bytes, peak_of
-from bench.timing import Timer
-from bench.training_step import build_step
-from fsfm_mm.ops.precision import resolve_dtype
+from bench.timing import dtype_name
 
 #: Settings (arch, side in pixels, batch) that are measured by default, around ViT-S at 224 and batch 8.
 CPU_GRID: tuple[tuple[str, int, int], ...] = (
@@ -29,15 +26,11 @@ CUDA_GRID: tuple[tuple[str, int, int], ...] = (
 IMAGES, EPOCHS = 1_000_000, 100
 
 
-def scaling(
-    cfg: Config, device: str, timer: Timer, grid: Sequence[tuple[str, int, int]] | None = None
-) -> list[dict[str, Any]]:
+def scaling(bench: Bench, grid: Sequence[tuple[Any, int, int]] | None = None) -> list[dict[str, Any]]:
     """Measure speed and memory of the training step at every setting of a grid.
 
     Args:
-        cfg: A pretraining config; architecture, input size and batch are replaced.
-        device: 'cpu' or 'cuda'.
-        timer: How it is timed.
+        bench: Its architecture, input size and batch are replaced.
         grid: (arch, side, batch) each; by default what suits the device.
 
     Returns:
@@ -47,19 +40,18 @@ def scaling(
         pictures and 100 epochs at this rate on one such machine).
     """
     results = []
-    for arch, size, batch in grid or (CUDA_GRID if device == 'cuda' else CPU_GRID):
-        timer.say(f'  {arch}, {size} pixels, batch {batch}')
-        sized = copy.deepcopy(cfg)
-        sized.model.backbone.arch, sized.model.backbone.img_size = arch, size
-        maps, patch_size = face_maps(min(batch, 8), size), square_size(sized)[1]
-        step = build_step(sized, random_batch(mask_transform(sized), maps, patch_size, batch), device)
-        rate = batch / timer.measure({'step': step.whole}, device)['step']
+    for arch, size, batch in grid or (CUDA_GRID if bench.device == 'cuda' else CPU_GRID):
+        bench.timer.say(f'  {arch}, {size} pixels, batch {batch}')
+        sized = replace(bench, cfg=copy.deepcopy(bench.cfg), batch_size=batch, mask_batch=min(batch, 8))
+        sized.cfg.model.backbone.arch, sized.cfg.model.backbone.img_size = arch, size
+        step = sized.step()
+        rate = batch / bench.timer.measure({'step': step.whole}, bench.device)['step']
         results.append(
             dict(
                 arch=arch,
                 size=size,
                 batch=batch,
-                dtype=str(resolve_dtype(cfg.optim_wrapper.dtype, device)).removeprefix('torch.'),
+                dtype=dtype_name(bench.dtype),
                 images_per_s=rate,
                 peak_mb=peak_of(step) / 1e6,
                 held_mb=held_bytes(step) / 1e6,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import cv2
@@ -26,14 +27,13 @@ def setting(get: Callable[[], Any], put: Callable[[Any], object], value: Any) ->
 @contextmanager
 def of_layers(model: torch.nn.Module, kind: type, name: str, value: object) -> Iterator[None]:
     """Another value of an attribute of every layer of a kind for a while."""
-    before = [(layer, getattr(layer, name)) for layer in model.modules() if isinstance(layer, kind)]
-    for layer, _ in before:
-        setattr(layer, name, value)
-    try:
+    with ExitStack() as stack:
+        for layer in model.modules():
+            if isinstance(layer, kind):
+                stack.enter_context(
+                    setting(partial(getattr, layer, name), partial(setattr, layer, name), value)
+                )
         yield
-    finally:
-        for layer, was in before:
-            setattr(layer, name, was)
 
 
 def attention_kernel(model: torch.nn.Module, fused: bool | None) -> AbstractContextManager[None]:

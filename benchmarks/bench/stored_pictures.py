@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
+from bench.inputs import Bench
 from fsfm_mm.datasets import FaceParsingDataset
 from fsfm_mm.datasets.transforms import PatchMask
 from fsfm_mm.drawn.face_drawing import draw_face
@@ -24,12 +25,7 @@ Face = tuple[np.ndarray, np.ndarray]
 
 
 def read_faces(count: int, size: int, data_root: str | None = None) -> list[Face]:
-    """Faces to store: those of a folder in the published layout, or drawn ones.
-
-    Args:
-        count: How many; a folder with fewer is repeated.
-        size: Side in pixels.
-        data_root: Folder with ``images/`` and ``parsing_maps/``.
+    """Faces to store: those of a folder in the published layout (one with fewer is repeated), or drawn ones.
 
     Raises:
         ValueError: The folder is missing or has no faces with maps.
@@ -38,22 +34,19 @@ def read_faces(count: int, size: int, data_root: str | None = None) -> list[Face
         return [draw_face(i, size) for i in range(count)]
     if not os.path.isdir(data_root):
         raise ValueError(f'--data-root: there is no folder {data_root}')
-    pipeline = [dict(type='LoadFace'), dict(type='ResizeFace', size=size, interpolation='bicubic')]
-    dataset = FaceParsingDataset(data_root, pipeline=pipeline)
+    dataset = FaceParsingDataset(data_root, pipeline=_pipeline(size))
     dataset.full_init()
     samples = [dataset[i] for i in range(min(count, len(dataset)))]
-    return [
-        (samples[i % len(samples)]['img'], samples[i % len(samples)]['parsing_map']) for i in range(count)
-    ]
+    faces = [(sample['img'], sample['parsing_map']) for sample in samples]
+    return [faces[i % len(faces)] for i in range(count)]
+
+
+def _pipeline(size: int) -> list[dict]:
+    return [dict(type='LoadFace'), dict(type='ResizeFace', size=size, interpolation='bicubic')]
 
 
 def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Path]:
-    """Write faces below ``folder`` as files and in archives.
-
-    Args:
-        faces: Of one size.
-        folder: Empty.
-        patch_size: Of the label tables, in pixels.
+    """Write faces of one size below an empty folder as files and in archives.
 
     Returns:
         Roots by kind: 'png' (with ``.npy`` maps), 'jpeg' (quality 95, 4:4:4, with ``label_table.npy`` in the
@@ -79,27 +72,16 @@ def store(faces: Sequence[Face], folder: Path, patch_size: int) -> dict[str, Pat
     return {**roots, 'archive maps': roots['archive jpeg']}
 
 
-def open_stored(kind: str, root: Path, mask: PatchMask, size: int, patch_size: int) -> Dataset:
-    """The library's data set over one of the roots of :func:`store`, with the pipeline of pretraining.
-
-    Args:
-        kind: Key of the root.
-        root: The root.
-        mask: Made for every sample.
-        size: Side that pictures are resized to, in pixels.
-        patch_size: Side of a patch in pixels.
-    """
-    pipeline = [
-        dict(type='LoadFace'),
-        dict(type='ResizeFace', size=size, interpolation='bicubic'),
-        dict(type='BuildPatchLabels', patch_size=patch_size),
-        dict(type='PackFaces'),
-    ]
-    cfg = dict(type='FaceParsingDataset', data_root=str(root), mask=mask, pipeline=pipeline)
-    if kind == 'jpeg':
-        cfg['label_table'] = str(root / 'label_table.npy')
-    elif kind.startswith('archive'):
+def open_stored(bench: Bench, kind: str, root: Path, mask: PatchMask) -> Dataset:
+    """The library's data set over one of the roots of :func:`store`, with the pipeline of pretraining."""
+    last = [dict(type='BuildPatchLabels', patch_size=bench.patch_size), dict(type='PackFaces')]
+    cfg = dict(data_root=str(root), mask=mask, pipeline=[*_pipeline(bench.size), *last])
+    if kind.startswith('archive'):
         cfg.update(type='ArchivedFaces', read_maps=kind == 'archive maps')
+    else:
+        cfg.update(
+            type='FaceParsingDataset', label_table=str(root / 'label_table.npy') if kind == 'jpeg' else None
+        )
     dataset = DATASETS.build(cfg)
     dataset.full_init()
     return dataset

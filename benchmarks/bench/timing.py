@@ -17,10 +17,6 @@ import torch
 Key = TypeVar('Key', bound=Hashable)
 
 
-def silent(line: str) -> None:
-    """Take a progress line and show it to nobody."""
-
-
 @dataclass(frozen=True)
 class Timer:
     """Times functions in turns, so that whatever else the machine does falls on all of them alike.
@@ -37,7 +33,7 @@ class Timer:
 
     repeats: int = 5
     min_seconds: float = 0.0
-    say: Callable[[str], None] = silent
+    say: Callable[[str], object] = lambda line: None
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
@@ -91,6 +87,17 @@ def _seconds(function: Callable[[], object], calls: int, device: torch.device) -
     last.record()
     last.synchronize()
     return first.elapsed_time(last) / 1e3 / calls
+
+
+def matmul(size: int, dtype: torch.dtype, device: torch.device) -> Callable[[], torch.Tensor]:
+    """A function that multiplies two square matrices: 2 * size**3 operations."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return lambda: a @ b
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` of ``torch.float32``."""
+    return str(dtype).removeprefix('torch.')
 
 
 def threads() -> str:

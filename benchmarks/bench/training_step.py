@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 
+from bench.timing import matmul
 from fsfm_mm.models.losses.reconstruction import patch_errors, patch_targets
 from fsfm_mm.models.selfsup import FaceMAE
 from fsfm_mm.ops.patches import gather_tokens
@@ -232,38 +233,40 @@ class PlainStep(Step):
         return tuple(self.training.losses(self.batch).values())
 
 
-class Pair:
-    """The library's training step and the plain one, with the same weights, batch and precision.
+class Pair(NamedTuple):
+    """The library's training step and the plain one, with the same weights, batch and precision."""
+
+    ours: TrainingStep
+    plain: PlainStep
+    dtype: torch.dtype
+
+    def take(self, count: int) -> Pair:
+        """The same pair on the first images of the batch."""
+        return self._replace(ours=self.ours.take(count), plain=self.plain.take(count))
+
+    def whole(self, matmul_size: int) -> dict[str, Callable[[], object]]:
+        """One training step of each, and the product whose speed theirs is a share of."""
+        peak = matmul(matmul_size, self.dtype, self.ours.device)
+        return {'ours': self.ours.whole, 'plain': self.plain.whole, 'matmul': peak}
+
+    def note(self, more: str = '') -> str:
+        """What a reader must know of a line of this pair."""
+        return f'batch {self.ours.images}{more}'
+
+
+def build_pair(cfg: Config, batch: PretrainBatch, device: torch.device | str, dtype: str) -> Pair:
+    """Build both steps.
 
     Args:
         cfg: A pretraining config of FSFM with the paper's losses.
         batch: Input of both, two images or more.
         device: Where they run.
-        dtype: 'float32' or 'bfloat16'.
+        dtype: 'float32' or 'bfloat16', in place of the config's.
     """
-
-    def __init__(self, cfg: Config, batch: PretrainBatch, device: torch.device | str, dtype: str) -> None:
-        cfg = copy.deepcopy(cfg)
-        cfg.optim_wrapper.dtype = dtype
-        self.dtype = resolve_dtype(dtype, device)
-        self.ours = build_step(cfg, batch, device)
-        model = self.ours.model
-        training = PlainTraining(PlainFSFM(model), momentum=MOMENTUM, dtype=self.dtype)
-        images = model.data_preprocessor.normalise(batch['inputs'].to(device)).cpu()
-        floats = dict(image=images, mask=batch['mask'], region_mask=batch['region_mask'])
-        self.plain = PlainStep(training.model, training.optimizer, floats, training)
-
-    @property
-    def precision(self) -> str:
-        """Name of the dtype."""
-        return str(self.dtype).removeprefix('torch.')
-
-    def take(self, count: int) -> Pair:
-        """The same pair on the first images of the batch."""
-        fewer = copy.copy(self)
-        fewer.ours, fewer.plain = self.ours.take(count), self.plain.take(count)
-        return fewer
-
-    def whole(self) -> dict[str, Callable[[], object]]:
-        """One training step of each."""
-        return {'ours': self.ours.whole, 'plain': self.plain.whole}
+    cfg = copy.deepcopy(cfg)
+    cfg.optim_wrapper.dtype = dtype
+    ours, exact = build_step(cfg, batch, device), resolve_dtype(dtype, device)
+    training = PlainTraining(PlainFSFM(ours.model), momentum=MOMENTUM, dtype=exact)
+    images = ours.model.data_preprocessor.normalise(batch['inputs'].to(device)).cpu()
+    floats = dict(image=images, mask=batch['mask'], region_mask=batch['region_mask'])
+    return Pair(ours, PlainStep(training.model, training.optimizer, floats, training), exact)
