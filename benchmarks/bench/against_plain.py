@@ -72,16 +72,19 @@ def step_comparisons(bench: Bench, pair: Pair, dtype: str) -> list[Line]:
 
 def update_comparisons(bench: Bench, pair: Pair) -> list[Line]:
     """What comes after the gradients: together (the line with a target), and by part."""
-    ours, plain, script = pair.ours, pair.plain, pair.plain.training
-    steps = ours.optim.optimizer.step, plain.optim.step
+    ours, plain = pair.ours, pair.plain
+    library, script = ours.training, plain.training
     whole, adamw = (
         'clipping, AdamW and momentum update',
         'AdamW: fused, merged groups (default, a group each)',
     )
     arms: Arms = {
-        whole: (ours.with_gradients(ours.update), plain.with_gradients(script.update)),
-        adamw: (ours.with_gradients(steps[0]), plain.with_gradients(steps[1])),
-        'momentum update: one call (loop)': (ours.update_target, script.update_target),
+        whole: (ours.with_gradients(library.update), plain.with_gradients(script.update)),
+        adamw: (
+            ours.with_gradients(library.optimizer.step),
+            plain.with_gradients(script.optimizer.step),
+        ),
+        'momentum update: one call (loop)': (library.update_target, script.update_target),
     }
     return _in_turns(bench, 'updates', arms, threads(), {whole: UPDATE_TARGET})
 
@@ -103,7 +106,7 @@ def _parts(pair: Pair) -> Arms:
     patches, split, _ = pair.ours.prepare()
     images = pair.plain.batch['image'].to(pair.ours.device)
     keep, restore = split.visible, torch.cat([split.visible, split.masked], dim=1).argsort(dim=1)
-    with torch.no_grad(), pair.ours.context():
+    with torch.no_grad(), pair.ours.training.autocast():
         latent = ours.backbone.encode(patches, split).float()
 
     def trained(

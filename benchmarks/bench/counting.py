@@ -89,7 +89,7 @@ def step_counts(step: TrainingStep) -> dict[str, int]:
     step.whole()  # makes the optimiser's state
     images = step.images
     whole = count_operators(step.whole)
-    updates = count_operators(step.with_gradients(step.update))
+    updates = count_operators(step.with_gradients(step.training.update))
     batch: dict[str, Any] = dict(step.batch)
     return dict(
         operators=sum(whole.calls.values()),
@@ -106,10 +106,10 @@ def _waits_on_device(step: TrainingStep) -> int:
     data = step.model.data_preprocessor(step.batch, True)
 
     def run() -> None:
-        with step.context():
+        with step.training.autocast():
             losses = step.model(**data, mode='loss')
         total, _ = step.model.parse_losses(losses)
         step.optim.update_params(total)
-        step.update_target()
+        step.training.update_target()
 
     return sum(count_operators(run).waits.values())

@@ -21,7 +21,7 @@ from bench.memory import memory_comparisons
 from bench.results import Line, comparison, comparison_of_times
 from bench.settings import setting, tf32
 from bench.stored_pictures import open_stored, read_faces, store
-from bench.training_step import Pair, TrainingStep, build_pair
+from bench.training_step import LibraryTraining, Pair, TrainingStep, build_pair
 from fsfm_mm.datasets.transforms import CRFRPMask
 from fsfm_mm.models.layers import compile_blocks
 from fsfm_mm.structures import PretrainBatch
@@ -96,9 +96,9 @@ def count_synchronisations(function: Callable[[], object]) -> int:
 
 def _fp16_line(bench: Bench, pair: Pair) -> Line:
     """float16 with loss scaling, through mmengine's wrapper."""
-    optimizer = pair.ours.optim.optimizer
+    optimizer = pair.ours.training.optimizer
     optim = AmpOptimWrapper(optimizer=optimizer, dtype='float16', clip_grad=dict(max_norm=1.0))
-    half = replace(pair.ours, optim=optim)
+    half = replace(pair.ours, training=LibraryTraining(pair.ours.model, optim))
     compile_blocks(half.model)
     times = bench.timer.measure({'ours': half.whole, 'plain': pair.plain.whole}, 'cuda')
     name, note = 'step, float16 with loss scaling', pair.note('; plain: bfloat16')

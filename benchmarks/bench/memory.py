@@ -83,14 +83,14 @@ def allocations(function: Callable[[], object]) -> list[int]:
 
 def held_bytes(step: TrainingStep) -> int:
     """Bytes that stay between steps, of which one must have run: weights, target, optimiser state."""
-    state = [v for values in step.optim.optimizer.state.values() for v in values.values()]
+    state = [v for values in step.training.optimizer.state.values() for v in values.values()]
     return tensor_bytes([*step.model.parameters(), *(v for v in state if isinstance(v, torch.Tensor))])
 
 
 def peak_of(step: Step) -> int:
     """Most bytes of a whole step beyond :func:`held_bytes`; it runs twice."""
     step.whole()  # makes the optimiser's state
-    step.optim.zero_grad()
+    step.training.optimizer.zero_grad()
     return peak_bytes(step.whole, step.device)
 
 

@@ -78,7 +78,7 @@ def _arms(step: TrainingStep) -> Arms:
     if hasattr(step.model, 'target'):
         patches = step.prepare()[0]
         arms['target, forward'] = step.part(lambda: step.model.target(patches))
-        arms[UPDATES[1]] = step.update_target
+        arms[UPDATES[1]] = step.training.update_target
     arms[UPDATES[0]] = step.with_gradients(step.optim.step)
     return arms
 
@@ -142,7 +142,7 @@ def _choices(step: TrainingStep) -> dict[str, Arms]:
         }
     if hasattr(model, 'target'):
         choices['momentum update'] = {
-            'one call': step.update_target,
+            'one call': step.training.update_target,
             'loop over parameters': _momentum_loop(model),
         }
     return choices

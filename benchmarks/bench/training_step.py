@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -29,19 +28,60 @@ Tensors = tuple[torch.Tensor, ...]
 Self = TypeVar('Self', bound='Step')
 
 
-@dataclass(frozen=True)
-class Step(ABC):
-    """A model, its optimiser and one batch, as in training; the learning rate is 0, so nothing drifts.
+class LibraryTraining:
+    """The library's training, in the words of :class:`plain.PlainTraining`.
 
     Args:
         model: On its device.
-        optim: What its gradients are cleared with.
-        batch: What the loader yields, on the CPU.
+        optim: An AutocastOptimWrapper over its parameters.
     """
 
-    model: Any
-    optim: Any
+    def __init__(self, model: FaceMAE, optim: OptimWrapper) -> None:
+        self.model: Any = model
+        self.optim, self.optimizer = optim, optim.optimizer
+
+    def autocast(self) -> AbstractContextManager:
+        """The precision of the forward pass."""
+        return self.optim.optim_context(self.model)
+
+    def losses(self, batch: PretrainBatch) -> dict[str, torch.Tensor]:
+        """Losses of a batch as the loader yields it, with preprocessing."""
+        with self.autocast():
+            return self.model(**self.model.data_preprocessor(batch, True), mode='loss')
+
+    def step(self, batch: PretrainBatch) -> None:
+        """One training step: preprocessing, losses, gradients, optimiser, momentum update."""
+        self.model.train_step(batch, self.optim)
+        self.update_target()
+
+    def update(self) -> None:
+        """What comes after the gradients: clipping, optimiser, momentum update."""
+        self.optim.step()
+        self.update_target()
+
+    def update_target(self) -> None:
+        """Move the momentum target, where there is one."""
+        if hasattr(self.model, 'target'):
+            self.model.target.update(MOMENTUM)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training and one batch of it; the learning rate is 0, so nothing drifts.
+
+    Args:
+        training: The library's or the plain one.
+        batch: What its loader yields, on the CPU; the plain one's has ``image`` in place of ``inputs``, because
+            it normalises in its workers.
+    """
+
+    training: Any
     batch: Any
+
+    @property
+    def model(self) -> Any:
+        """The model that is trained."""
+        return self.training.model
 
     @property
     def device(self) -> torch.device:
@@ -57,24 +97,20 @@ class Step(ABC):
         """The same step on the first images of the batch."""
         return replace(self, batch={key: value[:count] for key, value in self.batch.items()})
 
-    @abstractmethod
-    def context(self) -> AbstractContextManager:
-        """The precision that the forward pass runs in."""
-
-    @abstractmethod
     def whole(self) -> None:
-        """One training step: preprocessing, losses, gradients, optimiser, momentum update."""
+        """One training step."""
+        self.training.step(self.batch)
 
-    @abstractmethod
     def forward(self) -> Tensors:
-        """All losses of the batch, with preprocessing."""
+        """All losses of the batch."""
+        return tuple(self.training.losses(self.batch).values())
 
     def part(self, function: Callable[..., torch.Tensor], *fixed: torch.Tensor) -> Callable[[], Tensors]:
         """A part of the forward pass as a function, in the step's precision, on fixed inputs that want gradients."""
 
         def forward() -> Tensors:
             leaves = [tensor.detach().requires_grad_() for tensor in fixed]
-            with self.context():
+            with self.training.autocast():
                 return (function(*leaves),)
 
         return forward
@@ -85,7 +121,7 @@ class Step(ABC):
         def run() -> None:
             outputs = forward()
             torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
-            self.optim.zero_grad()
+            self.training.optimizer.zero_grad()
 
         return run
 
@@ -94,60 +130,30 @@ class Step(ABC):
         losses = self.forward()
         torch.autograd.backward(losses, [torch.ones_like(loss) for loss in losses])
         gradients = [(p, p.grad) for p in self.model.parameters() if p.grad is not None]
-        self.optim.zero_grad()
+        self.training.optimizer.zero_grad()
 
         def run() -> None:
             for parameter, gradient in gradients:
                 parameter.grad = gradient
             function()
-            self.optim.zero_grad()
+            self.training.optimizer.zero_grad()
 
         return run
 
 
-@dataclass(frozen=True)
 class TrainingStep(Step):
-    """The library's step.
+    """The library's step, whose parts are known."""
 
-    Args:
-        model: The self-supervisor.
-        optim: An AutocastOptimWrapper.
-        batch: See :class:`Step`.
-    """
-
-    model: FaceMAE
-    optim: OptimWrapper
-    batch: PretrainBatch
-
-    def context(self) -> AbstractContextManager:
-        """The wrapper's autocast."""
-        return self.optim.optim_context(self.model)
-
-    def whole(self) -> None:
-        """See :class:`Step`."""
-        self.model.train_step(self.batch, self.optim)
-        self.update_target()
-
-    def update_target(self) -> None:
-        """Move the momentum target, where there is one."""
-        if hasattr(self.model, 'target'):
-            self.model.target.update(MOMENTUM)
-
-    def update(self) -> None:
-        """What comes after the gradients: clipping, optimiser, momentum update."""
-        self.optim.step()
-        self.update_target()
+    @property
+    def optim(self) -> OptimWrapper:
+        """What its gradients are applied with."""
+        return self.training.optim
 
     def prepare(self) -> tuple:
         """Copy the batch to the device, normalise it, cut it into patches: (patches, split, region mask)."""
         data = self.model.data_preprocessor(self.batch, True)
         patches, split = self.model.patches_and_split(data['inputs'], data['mask'], data['num_masked'])
         return patches, split, data['region_mask']
-
-    def forward(self) -> Tensors:
-        """See :class:`Step`."""
-        with self.context():
-            return tuple(self.model(**self.model.data_preprocessor(self.batch, True), mode='loss').values())
 
     def parts(self) -> dict[str, Callable[[], Tensors]]:
         """The trained parts of the forward pass, each on fixed inputs that want gradients.
@@ -174,7 +180,7 @@ class TrainingStep(Step):
         loss_inputs = list(parts['pixel decoder']())
         if hasattr(model, 'rep_decoder'):
             parts['rep decoder and heads'] = self.part(heads, latent)
-            with self.context():
+            with self.training.autocast():
                 loss_inputs += [*parts['rep decoder and heads'](), model.target(patches)]
         parts['losses'] = self.part(losses, *loss_inputs)
         return parts
@@ -198,46 +204,17 @@ def build_step(cfg: Config, batch: PretrainBatch, device: torch.device | str) ->
             optim_wrapper_cfg=optim_cfg,
         )
     )
-    step = TrainingStep(model, constructor(model), batch)
-    for group in step.optim.param_groups:
+    optim = constructor(model)
+    for group in optim.param_groups:
         group['lr'] = 0.0
-    return step
-
-
-@dataclass(frozen=True)
-class PlainStep(Step):
-    """The plain implementation's step.
-
-    Args:
-        model: The plain model.
-        optim: Its optimiser.
-        batch: With ``image`` in place of ``inputs``: the plain loader normalises in its workers.
-        training: The script that trains it.
-    """
-
-    model: PlainFSFM
-    optim: torch.optim.Optimizer
-    batch: dict
-    training: PlainTraining
-
-    def context(self) -> AbstractContextManager:
-        """Autocast, where the precision is a low one."""
-        return self.training.autocast()
-
-    def whole(self) -> None:
-        """See :class:`Step`."""
-        self.training.step(self.batch)
-
-    def forward(self) -> Tensors:
-        """See :class:`Step`."""
-        return tuple(self.training.losses(self.batch).values())
+    return TrainingStep(LibraryTraining(model, optim), batch)
 
 
 class Pair(NamedTuple):
     """The library's training step and the plain one, with the same weights, batch and precision."""
 
     ours: TrainingStep
-    plain: PlainStep
+    plain: Step
     dtype: torch.dtype
 
     def take(self, count: int) -> Pair:
@@ -269,4 +246,4 @@ def build_pair(cfg: Config, batch: PretrainBatch, device: torch.device | str, dt
     training = PlainTraining(PlainFSFM(ours.model), momentum=MOMENTUM, dtype=exact)
     images = ours.model.data_preprocessor.normalise(batch['inputs'].to(device)).cpu()
     floats = dict(image=images, mask=batch['mask'], region_mask=batch['region_mask'])
-    return Pair(ours, PlainStep(training.model, training.optimizer, floats, training), exact)
+    return Pair(ours, Step(training, floats), exact)
