@@ -61,31 +61,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--device', choices=['auto', 'cpu', 'cuda'], default='auto', help='auto: CUDA where there is one')
     add('--dtype', choices=['auto', 'float32', 'bfloat16'], help="precision [the config's]")
     add(
-        '--compile',
-        choices=list(COMPILED),
-        default='none',
-        help='compile the blocks; both: time without and with',
+        '--compile', choices=list(COMPILED), default='none', help='compile the blocks; both: without and with'
     )
     add('--arch', choices=list(ARCHS), help="backbone size instead of the config's")
     add('--repeats', type=int, default=5, help='timings of each function, of which the median counts [5]')
-    add(
-        '--min-seconds',
-        type=float,
-        default=0.05,
-        help='length of one timing of a short function, seconds [0.05]',
-    )
-    add(
-        '--parts',
-        default=','.join(PARTS),
-        help=f'what to measure, with commas; also {", ".join(MORE_PARTS)} [%(default)s]',
-    )
+    add('--min-seconds', type=float, default=0.05, help='seconds a timing of a short function lasts [0.05]')
+    parts = f'what to measure, with commas; also {", ".join(MORE_PARTS)} [%(default)s]'
+    add('--parts', default=','.join(PARTS), help=parts)
     add('--pictures', type=int, default=256, help='faces that the loaders of the part plain read [256]')
     add('--workers', type=int, default=0, help='loader processes; 0: one core without processes [0]')
     add('--data-root', help="folder of the loader's data set instead of the config's")
     add('--threads', type=int, help="torch threads of the step [torch's default]")
-    add(
-        '--mask-batch', type=int, default=256, help='masks made at a time, from as many generated faces [256]'
-    )
+    add('--mask-batch', type=int, default=256, help='faces drawn, and masks made at a time [256]')
     add('--loader-batches', type=int, default=4, help='batches of one timing of the loader [4]')
     add('--matmul-size', type=int, help='side of the matrices that measure the peak [2048; 8192 on CUDA]')
     add('--out', help='JSON file to write [work_dirs/benchmark/<config name>.json]')

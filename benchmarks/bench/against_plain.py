@@ -20,6 +20,8 @@ from fsfm_mm.ops.precision import has_bf16
 
 STEP_TARGET, UPDATE_TARGET, PEAK_SHARE_TARGET = 1.05, 3.0, 80.0
 
+#: What a part's gradients are wanted of besides the parameters'; None runs it forward alone, without gradients.
+Inputs = tuple[torch.Tensor, ...] | None
 #: A name, and what computes it in the library and in the plain implementation.
 Arms = dict[str, tuple[Callable[[], object], Callable[[], object]]]
 
@@ -109,33 +111,32 @@ def _parts(pair: Pair) -> Arms:
     with torch.no_grad(), pair.ours.training.autocast():
         latent = ours.backbone.encode(patches, split).float()
 
-    def trained(
-        step: Step, function: Callable[..., torch.Tensor], *inputs: torch.Tensor
-    ) -> Callable[[], object]:
+    def arm(step: Step, function: Callable[..., torch.Tensor], inputs: Inputs) -> Callable[[], object]:
+        if inputs is None:
+            return torch.no_grad()(step.part(function))
         return step.backward_of(step.part(function, *inputs))
 
-    def forward(step: Step, function: Callable[..., torch.Tensor]) -> Callable[[], object]:
-        return torch.no_grad()(step.part(function))
-
-    return {
+    parts: dict[str, tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor], Inputs]] = {
         'embedding of visible patches (convolution + gather)': (
-            forward(pair.ours, lambda: ours.backbone.embed(patches, split)),
-            forward(pair.plain, lambda: theirs.backbone.embed(images, keep)),
+            lambda: ours.backbone.embed(patches, split),
+            lambda: theirs.backbone.embed(images, keep),
+            None,
         ),
         'online encoder': (
-            trained(pair.ours, lambda: ours.backbone.encode(patches, split)),
-            trained(pair.plain, lambda: theirs.backbone(images, keep)),
+            lambda: ours.backbone.encode(patches, split),
+            lambda: theirs.backbone(images, keep),
+            (),
         ),
         'pixel decoder: masked patches, no un-shuffle': (
-            trained(pair.ours, lambda x: ours.pixel_decoder(x, split, ours.mask_token), latent),
-            trained(pair.plain, lambda x: theirs.pixel_decoder(x, theirs.mask_token, restore), latent),
+            lambda x: ours.pixel_decoder(x, split, ours.mask_token),
+            lambda x: theirs.pixel_decoder(x, theirs.mask_token, restore),
+            (latent,),
         ),
         'rep decoder: mean before the last linear, no un-shuffle': (
-            trained(pair.ours, lambda x: ours.rep_decoder(x, split, ours.mask_token), latent),
-            trained(pair.plain, lambda x: theirs.rep_decoder(x, theirs.mask_token, restore), latent),
+            lambda x: ours.rep_decoder(x, split, ours.mask_token),
+            lambda x: theirs.rep_decoder(x, theirs.mask_token, restore),
+            (latent,),
         ),
-        'target, forward': (
-            forward(pair.ours, lambda: ours.target(patches)),
-            forward(pair.plain, lambda: theirs.target(images)),
-        ),
+        'target, forward': (lambda: ours.target(patches), lambda: theirs.project(images), None),
     }
+    return {name: (arm(pair.ours, a, x), arm(pair.plain, b, x)) for name, (a, b, x) in parts.items()}

@@ -13,33 +13,7 @@ from torch import nn
 from fsfm_mm.models.heads import ProjectionMLP
 from fsfm_mm.models.losses import SimSiamLoss
 from fsfm_mm.models.selfsup import FSFM
-from plain.modules import (
-    PlainEncoder,
-    PlainPixelDecoder,
-    PlainRepDecoder,
-)
-
-
-class PlainTarget(nn.Module):
-    """Encoder, rep decoder and projector of the target network.
-
-    Args:
-        backbone: Copied.
-        rep_decoder: Copied.
-        projector: Copied.
-    """
-
-    def __init__(self, backbone: PlainEncoder, rep_decoder: PlainRepDecoder, projector: nn.Module):
-        super().__init__()
-        self.backbone = copy.deepcopy(backbone)
-        self.rep_decoder = copy.deepcopy(rep_decoder)
-        self.projector = copy.deepcopy(projector)
-        self.requires_grad_(False)
-
-    @torch.no_grad()
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Projection (N, d) of whole faces (N, 3, H, W)."""
-        return self.projector(self.rep_decoder(self.backbone(images)))
+from plain.modules import PlainEncoder, PlainPixelDecoder, PlainRepDecoder
 
 
 def plain_patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
@@ -81,7 +55,8 @@ class PlainFSFM(nn.Module):
         self.rep_decoder = PlainRepDecoder(*_sizes(rep), num_patches, dim)
         self.projector = _head(model.projector)
         self.predictor = _head(model.predictor)
-        self.target = PlainTarget(self.backbone, self.rep_decoder, self.projector)
+        parts = dict(backbone=self.backbone, rep_decoder=self.rep_decoder, projector=self.projector)
+        self.target = nn.ModuleDict(copy.deepcopy(parts)).requires_grad_(False)
         self.load_state_dict(model.state_dict())
         self.to(next(model.parameters()).device)
 
@@ -104,7 +79,7 @@ class PlainFSFM(nn.Module):
         latent = self.backbone(images, ids_keep)
         errors = self.patch_errors(images, self.pixel_decoder(latent, self.mask_token, ids_restore))
         online = self.rep_decoder(latent, self.mask_token, ids_restore)
-        q, z = self.predictor(self.projector(online)), self.target(images)
+        q, z = self.predictor(self.projector(online)), self.project(images)
         mask, region_mask = mask.to(errors.dtype), region_mask.to(errors.dtype)
         return {
             'loss_rec': self.rec_weight * (errors * mask).sum() / mask.sum(),
@@ -112,6 +87,12 @@ class PlainFSFM(nn.Module):
             'loss_region': self.region_weight * (errors * region_mask).sum() / region_mask.sum().clamp(min=1),
             'loss_sim': self.sim_weight * -0.5 * F.cosine_similarity(q.float(), z.float(), dim=1).mean(),
         }
+
+    @torch.no_grad()
+    def project(self, images: torch.Tensor) -> torch.Tensor:
+        """The target network's projection (N, d) of whole faces (N, 3, H, W)."""
+        target = self.target
+        return target['projector'](target['rep_decoder'](target['backbone'](images)))
 
     def patch_errors(self, images: torch.Tensor, pred: torch.Tensor) -> torch.Tensor:
         """Mean squared error (N, L) of the prediction (N, L, p*p*3) of every patch."""
