@@ -98,24 +98,18 @@ def memory_comparisons(pair: Pair, dtype: str) -> list[Line]:
     """Activations kept an image, and the peak of a step; counted, so nothing is timed."""
     steps: tuple[Step, Step] = (pair.plain, pair.ours)
     # the difference, because low-precision copies of the weights are kept too, whatever the batch
-    kept_plain, kept = ((_kept(step) - _kept(step.take(1))) / (step.images - 1) / 1e6 for step in steps)
+    kept_plain, kept_ours = ((_kept(step) - _kept(step.take(1))) / (step.images - 1) / 1e6 for step in steps)
     plain, ours = (peak_of(step) / 1e6 for step in steps)
     with checkpointing(pair.ours.model):
         checkpointed = peak_of(pair.ours) / 1e6
+    kept, peak = 'kept for the backward pass an image', 'peak of a step'
     held = f'; beyond weights and optimiser state, {held_bytes(pair.ours) / 1e6:,.0f} MB in both'
     target: dict[str, Any] = dict(target=MEMORY_TARGET, at_most=True, note=pair.note(held))
     again = pair.note('; activation checkpointing in every block, an option that computes each block again')
     return [
-        comparison(
-            'memory',
-            f'kept for the backward pass an image, {dtype}',
-            'MB',
-            kept_plain,
-            kept,
-            note=pair.note(),
-        ),
-        comparison('memory', f'peak of a step, {dtype}', 'MB', plain, ours, **target),
-        comparison('memory', f'peak of a step, {dtype}, with_cp=True', 'MB', plain, checkpointed, note=again),
+        comparison('memory', f'{kept}, {dtype}', 'MB', kept_plain, kept_ours, note=pair.note()),
+        comparison('memory', f'{peak}, {dtype}', 'MB', plain, ours, **target),
+        comparison('memory', f'{peak}, {dtype}, with_cp=True', 'MB', plain, checkpointed, note=again),
     ]
 
 

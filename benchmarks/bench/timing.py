@@ -133,11 +133,10 @@ def describe_machine(device: torch.device | str) -> dict[str, Any]:
 def _cpu_model() -> str:
     """Name, family and model: virtual machines often hide the first only."""
     cpuinfo = Path('/proc/cpuinfo')
-    lines = cpuinfo.read_text(errors='replace').splitlines() if cpuinfo.exists() else []
-    found: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(':')
-        found.setdefault(key.strip(), value.strip())
+    first = cpuinfo.read_text(errors='replace').partition('\n\n')[0] if cpuinfo.exists() else ''
+    found = {
+        key.strip(): value.strip() for key, _, value in (line.partition(':') for line in first.splitlines())
+    }
     if 'model name' not in found:
         return platform.machine()
     return f'{found["model name"]} (family {found.get("cpu family")}, model {found.get("model")})'

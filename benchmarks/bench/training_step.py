@@ -197,14 +197,10 @@ def build_step(cfg: Config, batch: PretrainBatch, device: torch.device | str) ->
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).to(device).train()
     optim_cfg = {**cfg.optim_wrapper, 'accumulative_counts': 1}
-    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
-        dict(
-            type=optim_cfg.pop('constructor', 'DefaultOptimWrapperConstructor'),
-            paramwise_cfg=optim_cfg.pop('paramwise_cfg', None),
-            optim_wrapper_cfg=optim_cfg,
-        )
-    )
-    optim = constructor(model)
+    kind = optim_cfg.pop('constructor', 'DefaultOptimWrapperConstructor')
+    rest = dict(paramwise_cfg=optim_cfg.pop('paramwise_cfg', None), optim_wrapper_cfg=optim_cfg)
+    # not mmengine's build_optim_wrapper, which finds our constructors within a default scope alone
+    optim = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(type=kind, **rest))(model)
     for group in optim.param_groups:
         group['lr'] = 0.0
     return TrainingStep(LibraryTraining(model, optim), batch)
