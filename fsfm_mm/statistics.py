@@ -148,7 +148,7 @@ def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
     """Read the statistics of a data set.
 
     Args:
-        path: JSON file of ``tools/data/compute_mean_std.py``, or the ``pretrain_ds_mean_std.txt`` that lies
+        path: JSON file of ``fsfm-mm stats``, or the ``pretrain_ds_mean_std.txt`` that lies
             beside published weights (a JSON object, then other lines, which are ignored).
 
     Returns:
@@ -205,7 +205,7 @@ def resolve_stats(name_or_path: str | os.PathLike) -> tuple[list[float], list[fl
     if not os.path.isfile(name):
         raise ValueError(
             f'{name!r} is neither one of the published pixel statistics ({", ".join(PUBLISHED)}) nor a file; '
-            'tools/data/compute_mean_std.py writes one for your own data.'
+            'fsfm-mm stats writes one for your own data.'
         )
     loaded = load_mean_std(name)
     return loaded['mean'], loaded['std']

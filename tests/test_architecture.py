@@ -1,6 +1,7 @@
 """The package is cut in layers: imports go one way, and no file grows beyond reading length."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,37 @@ def wings_imported(component, source):
 @pytest.mark.parametrize('file', FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_the_core_does_not_know_the_wings(file):
     assert wings_imported(component_of(file), file.read_text(encoding='utf-8')) == []
+
+
+def module_name(file):
+    return '.'.join(file.relative_to(PACKAGE.parent).with_suffix('').parts).removesuffix('.__init__')
+
+
+def circle(imports):
+    """A circle of modules that import each other, or []."""
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_imports_go_in_a_circle():
+    """Those within functions count, too."""
+    names = {module_name(file) for file in FILES}
+    imports = {}
+    for file in FILES:
+        found = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom):
+                found |= {f'{node.module}.{alias.name}' for alias in node.names} | {node.module}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        # `from fsfm_mm.files import writing` is one of fsfm_mm.files.writing: packages are named by what is in them
+        inner = {name for name in found if any(other.startswith(f'{name}.') for other in found & names)}
+        imports[module_name(file)] = (found & names) - inner - {module_name(file)}
+    assert circle(imports) == []
+    assert circle({'a': {'b'}, 'b': {'c'}, 'c': {'a'}}) != []
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

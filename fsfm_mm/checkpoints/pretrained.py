@@ -42,7 +42,7 @@ def pretrained_backbone(checkpoint: Mapping[str, Any], keep_norm: bool = False) 
     if not found:
         raise ValueError(
             f"the checkpoint has no 'backbone.*' keys (found {', '.join(list(state)[:4])} ...): convert files of "
-            'other projects with tools/converters/convert_checkpoint.py first, or name their source.'
+            'other projects with fsfm-mm convert first, or name their source.'
         )
     return {key: value for key, value in found.items() if keep_norm or not key.startswith('norm.')}
 

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
         if content is None:
             raise ValueError(
                 f'{args.file} has no card: it was not saved by a run with CardHook, nor converted by '
-                'tools/converters/convert_checkpoint.py.'
+                'fsfm-mm convert.'
             )
         card = ModelCard.from_dict(content).to_dict()
     except (ValueError, OSError) as error:

@@ -27,6 +27,7 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
     with_weights,
 )
+from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
 from fsfm_mm.preparation.run import STATISTICS_FILE, Outcome, prepare
 from fsfm_mm.preparation.settings import WRITERS, Settings
@@ -53,7 +54,7 @@ PARSERS: dict[str, dict[str, Any]] = {
 SIZE, PATCH_SIZE = 224, 16
 #: Sources from which on shards hold 1024 each: fewer are cut so that every worker has some.
 MANY = 4096
-CONFIG = 'configs/fsfm/fsfm_vit-s_own-faces.py'
+CONFIG = 'fsfm_vit-s_own-faces'
 DATA_ROOT = 'data/my_faces'
 #: Who reads each format in training.
 DATASETS = {'folders': 'FaceParsingDataset', 'archive': 'ArchivedFaces'}
@@ -214,8 +215,8 @@ def next_command(
         changes['train_dataloader.dataset.need_maps'] = False
     options = ' '.join(shlex.quote(f'{key}={value}') for key, value in changes.items())
     if re.search(r'[\s,\[\]()]', out):  # mmengine's --cfg-options drops spaces and splits at commas
-        return f'copy {CONFIG}, set in it {options}, and give the copy to tools/train.py'
-    command = f'python tools/train.py {CONFIG} --work-dir work_dirs/my_faces'
+        return f'copy {find_config(CONFIG)}, set in it {options}, and give the copy to fsfm-mm train'
+    command = f'fsfm-mm train {CONFIG} --work-dir work_dirs/my_faces'
     return f'{command} --cfg-options {options}' if options else command
 
 

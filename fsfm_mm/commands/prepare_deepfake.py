@@ -37,7 +37,7 @@ examples:
   %(prog)s celebdf_v2 Celeb-DF-v2 data/celeb_df_v2 --splits test
   %(prog)s folders my_videos data/mine      # my_videos/[train|val|test/]real*, fake*
 
-Results: OUT/SPLIT/CLASS/VIDEO_frame_INDEX.png and OUT/manifest.jsonl, which LabelledFaces and tools/test.py read.
+Results: OUT/SPLIT/CLASS/VIDEO_frame_INDEX.png and OUT/manifest.jsonl, which LabelledFaces and fsfm-mm test read.
 {EXIT_CODES}More in docs/preparation.md; layouts of the sources in docs/downstream_data.md.
 """
 
@@ -142,7 +142,7 @@ def command(args: argparse.Namespace) -> int:
     outcome, missing = run(args)
     tell_outcome(args.out, outcome)
     if outcome.complete and outcome.tally.statuses['ok']:
-        print(f'next: python tools/data/check.py {args.out}')
+        print(f'next: fsfm-mm check {args.out}')
     return exit_code(outcome, args.strict, missing)
 
 

@@ -109,7 +109,7 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f'--resume: there is no checkpoint {args.resume}')
 
 
-def build(args: argparse.Namespace, name: str = 'train.py') -> Runner:
+def build(args: argparse.Namespace, name: str = 'fsfm-mm train') -> Runner:
     """The run of the arguments; exits with one sentence where they, the settings or the data are wrong."""
     from fsfm_mm.engine.launch import build_runner, exit_where_settings_are_wrong
 
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -> int:
 
     load_safely()
     try:
-        with exiting_when_told():
+        with exiting_when_told(name):
             runner = build(args, name)
             with holding(runner.work_dir):
                 train_or_explain(runner, name)

@@ -240,7 +240,7 @@ def _check_labels(report: Report, source: Source, found: Scan) -> None:
 def _check_side_files(report: Report, root: str) -> None:
     """The statistics for normalising, and what the preparation says of its own maps."""
     if not os.path.isfile(os.path.join(root, 'mean_std.json')):
-        message = 'there is no mean_std.json: tools/data/compute_mean_std.py writes it for the normalisation.'
+        message = 'there is no mean_std.json: fsfm-mm stats writes it for the normalisation.'
         report.add('note', 'no statistics', message)
     check_finished(report, root)
     path = os.path.join(root, SUMMARY_FILE)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
 #: The folder of the configs.
@@ -18,6 +19,24 @@ CONFIGS = Path(__file__).resolve().parents[1] / '.mim' / 'configs'
 
 # `_base_ = 'fsfm_mm::fsfm/fsfm_demo.py'`: mmengine takes the names of OpenMMLab's own packages only
 MODULE2PACKAGE.setdefault('fsfm_mm', 'fsfm_mm')
+_find_base = Config._get_cfg_path
+
+
+def find_base(name: str, filename: str) -> tuple[str, str | None]:
+    """File and scope of a base, for mmengine; the scope of our configs is the one that they state, mmpretrain's.
+
+    With a scope of their own every dict in them would get a key ``_scope_``, which the runner of
+    onedl-mmengine 0.10 hands on to collate functions as an argument. Goes when it does not.
+
+    Args:
+        name: The base as it is written, e.g. ``fsfm_mm::fsfm/fsfm_demo.py``.
+        filename: The file in which it is written.
+    """
+    path, scope = _find_base(name, filename)
+    return path, None if scope == 'fsfm_mm' else scope
+
+
+Config._get_cfg_path = staticmethod(find_base)
 
 
 def find_config(name: str | os.PathLike) -> Path:

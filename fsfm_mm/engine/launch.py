@@ -202,14 +202,14 @@ def _open_validation_data(runner: Runner) -> None:
         check_splits({'train': training.dataset, 'val': validation.dataset})
 
 
-def exit_where_settings_are_wrong(error: Exception, name: str = 'train.py') -> None:
+def exit_where_settings_are_wrong(error: Exception, name: str = 'fsfm-mm train') -> None:
     """Exit with one sentence, where there is one."""
     sentence = None if isinstance(error, StoppedError) else explain_setting(error)
     if sentence is not None:
         sys.exit(f'{name}: {sentence}')
 
 
-def train_or_explain(runner: Runner, name: str = 'train.py') -> None:
+def train_or_explain(runner: Runner, name: str = 'fsfm-mm train') -> None:
     """Train; optimiser, schedules and weights are built here, and what is wrong with them is one sentence, too."""
     try:
         train(runner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import sys
 import threading
@@ -11,12 +12,19 @@ from typing import Any, NoReturn
 
 
 @contextlib.contextmanager
-def exiting_when_told() -> Iterator[None]:
-    """Exit with 75 on SIGTERM and SIGUSR1 where there is nothing to save; StopSignalHook has them while training."""
+def exiting_when_told(name: str) -> Iterator[None]:
+    """Exit with 75 on SIGTERM and SIGUSR1 where there is nothing to save; StopSignalHook has them while training.
+
+    Args:
+        name: Of the program, for its message.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {
+        number: signal.signal(number, functools.partial(_stop, name))
+        for number in (signal.SIGTERM, signal.SIGUSR1)
+    }
     try:
         yield
     finally:
@@ -24,10 +32,10 @@ def exiting_when_told() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop(number: int, frame: Any) -> NoReturn:
+def _stop(program: str, number: int, frame: Any) -> NoReturn:
     name = signal.Signals(number).name
     print(
-        f'train.py: stopped by {name} while it was not training: start it again with --resume.',
+        f'{program}: stopped by {name} while it was not training: start it again with --resume.',
         file=sys.stderr,
     )
     sys.exit(75)  # no Exception, which libraries catch and wrap

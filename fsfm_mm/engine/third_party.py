@@ -10,7 +10,8 @@ theirs say what they do differently where they are: :mod:`~fsfm_mm.engine.loops`
 validation), :mod:`~fsfm_mm.engine.hooks.runtime_info` (no wait for the device at every iteration),
 :mod:`~fsfm_mm.engine.optim.wrapper` (autocast on CPUs), :mod:`~fsfm_mm.engine.optim.schedulers` (a warm-up that ends
 an iteration early), :mod:`~fsfm_mm.engine.fsdp` (torch's second FSDP), :mod:`~fsfm_mm.engine.resume` (states of another
-model). Words of theirs are read in :mod:`~fsfm_mm.engine.data_faults` (torch on dead workers) and
+model), :mod:`~fsfm_mm.engine.config_files` (the scope of ``_base_ = 'fsfm_mm::...'``; it imports no torch).
+Words of theirs are read in :mod:`~fsfm_mm.engine.data_faults` (torch on dead workers) and
 :mod:`~fsfm_mm.engine.settings` (mmengine on wrong settings); noise while they are imported is filtered in
 ``fsfm_mm/_startup.py``.
 """

@@ -377,7 +377,7 @@ def _work_with_ray(
         ray.init()  # joins the cluster that RAY_ADDRESS names
     resources = ray.cluster_resources()
     gpus = min(1, resources.get('GPU', 0)) if gpu else 0
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_do_in_ray)
+    remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_do_in_ray)
     key, todo = uuid.uuid4().hex, list(reversed(tasks))
     running: dict[Any, T] = {}
     at_once = 2 * max(1, int(resources.get('CPU', 1)))

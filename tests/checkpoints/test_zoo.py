@@ -11,6 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from huggingface_hub import hf_hub_url
 
@@ -70,19 +71,19 @@ def server():
 def own_folder(tmp_path, monkeypatch):
     """No test touches the user's caches or the network."""
     monkeypatch.setenv('FSFM_MM_ZOO_DIR', str(tmp_path / 'zoo'))
-    monkeypatch.setattr(zoo.huggingface_hub, 'try_to_load_from_cache', lambda *args: None)
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *args: None)
 
     def no_network(*args, **kwargs):
         raise AssertionError('the hub was asked')
 
-    monkeypatch.setattr(zoo.huggingface_hub, 'hf_hub_url', no_network)
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_url', no_network)
 
 
 @pytest.fixture
 def mirror(server, monkeypatch):
     """The server as a mirror of the hub; its state."""
     state, url = server
-    monkeypatch.setattr(zoo.huggingface_hub, 'hf_hub_url', functools.partial(hf_hub_url, endpoint=url))
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_url', functools.partial(hf_hub_url, endpoint=url))
     return state
 
 
@@ -207,7 +208,7 @@ def test_the_hub_s_cache_comes_first(tmp_path, monkeypatch):
         return str(tmp_path / 'blob')
 
     (tmp_path / 'blob').write_bytes(b'x')
-    monkeypatch.setattr(zoo.huggingface_hub, 'try_to_load_from_cache', from_cache)
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', from_cache)
     assert fetch('fs-vfm-vit-large-vggface2', 'target') == tmp_path / 'blob'
     assert asked == [
         ('Wolowolo/fsfm-3c', 'pretrained_models/FS-VFM_ViT-L_VF2_600e/checkpoint-te-599.pth'),
@@ -220,7 +221,7 @@ def test_offline_says_where_from_and_where_to(mirror, monkeypatch, told):
         raise OSError('Network is unreachable\nand a second line')
 
     monkeypatch.setattr(zoo, 'download', offline)
-    monkeypatch.setattr(zoo.huggingface_hub.constants, 'HF_HUB_OFFLINE', told)
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_OFFLINE', told)
     with pytest.raises(ConnectionError) as caught:
         fetch(NAME)
     message = str(caught.value)

@@ -9,7 +9,8 @@ import pytest
 from mmengine.config import Config
 
 from fsfm_mm.commands import COMMANDS, main, run
-from fsfm_mm.engine.config_files import config_names, find_config, list_configs
+from fsfm_mm.engine import config_files
+from fsfm_mm.engine.config_files import config_names, find_base, find_config, list_configs
 from fsfm_mm.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,4 +151,11 @@ def test_list_of_configs(capsys):
 
 def test_a_config_of_ours_is_a_base_of_mmengines_kind(tmp_path):
     (tmp_path / 'mine.py').write_text("_base_ = 'fsfm_mm::fsfm/fsfm_demo.py'\nmax_iters = 7\n")
-    assert Config.fromfile(tmp_path / 'mine.py', import_custom_modules=False).model.type == 'FSFM'
+    config = Config.fromfile(tmp_path / 'mine.py', import_custom_modules=False)
+    assert config.model.type == 'FSFM' and config.max_iters == 7
+    assert '_scope_' not in config.train_dataloader.collate_fn  # it would reach the function as an argument
+    theirs = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'
+    assert find_base(theirs, 'mine.py')[1] == 'mmpretrain'
+    assert (
+        config_files._find_base('fsfm_mm::fsfm/fsfm_demo.py', 'mine.py')[1] == 'fsfm_mm'
+    )  # mmengine's own way

@@ -34,7 +34,7 @@ def test_signals_save_and_stop(lab, tmp_path, by_epoch):
         assert code == (130 if name == 'INT' else 75)
         last = (tmp_path / 'stopped.log').read_text().splitlines()[-1]
         assert last == (
-            f'train.py: stopped by SIG{name} after iteration {end}; the state is saved as {stopped}/stopped.pth: '
+            f'fsfm-mm train: stopped by SIG{name} after iteration {end}; the state is saved as {stopped}/stopped.pth: '
             'go on with --resume.'
         )
         assert (stopped / 'last_checkpoint').read_text() == str(stopped / 'stopped.pth')
@@ -65,13 +65,15 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_alone(lab, tmp_path, nam
 @pytest.mark.parametrize('name', ['TERM', 'USR1'])
 def test_a_signal_before_the_training(tmp_path, monkeypatch, capsys, name):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
-    monkeypatch.setattr(train, 'build_runner', lambda cfg: signal.raise_signal(getattr(signal, f'SIG{name}')))
-    monkeypatch.setattr(train, 'load_safely', lambda: None)
+    monkeypatch.setattr(
+        'fsfm_mm.engine.launch.build_runner', lambda cfg: signal.raise_signal(getattr(signal, f'SIG{name}'))
+    )
+    monkeypatch.setattr('fsfm_mm.engine.third_party.load_safely', lambda: None)
     with pytest.raises(SystemExit) as stop:
         train.main([str(pretraining(tmp_path)), '--work-dir', str(tmp_path / 'run')])
     assert stop.value.code == 75
     assert capsys.readouterr().err == (
-        f'train.py: stopped by SIG{name} while it was not training: start it again with --resume.\n'
+        f'fsfm-mm train: stopped by SIG{name} while it was not training: start it again with --resume.\n'
     )
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
 

@@ -62,7 +62,7 @@ def test_all_is_well(tool, tmp_path, fake, capsys):
     assert f'3 sources -> 3 faces in {tmp_path / "out"}\n' in said
     assert re.search(r'faces a second and core; \d+\.\d s of work', said)
     assert said.count('<- most of the time') == 1
-    assert 'next: python tools/train.py configs/fsfm/fsfm_vit-s_own-faces.py' in said
+    assert 'next: fsfm-mm train fsfm_vit-s_own-faces' in said
     before = tree(tmp_path / 'out')
     assert tool.main(arguments) == 0
     assert f'{tmp_path / "out"} is complete already; nothing was changed.' in capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_all_is_well(tool, tmp_path, fake, capsys):
     ],
 )
 def test_next_command(tool, out, form, expected):
-    command = 'python tools/train.py configs/fsfm/fsfm_vit-s_own-faces.py --work-dir work_dirs/my_faces'
+    command = 'fsfm-mm train fsfm_vit-s_own-faces --work-dir work_dirs/my_faces'
     assert tool.next_command(out, form) == command + expected
 
 
@@ -103,7 +103,7 @@ def test_next_command(tool, out, form, expected):
     ],
 )
 def test_next_command_fits_the_data(tool, options, expected):
-    command = 'python tools/train.py configs/fsfm/fsfm_vit-s_own-faces.py --work-dir work_dirs/my_faces'
+    command = 'fsfm-mm train fsfm_vit-s_own-faces --work-dir work_dirs/my_faces'
     assert tool.next_command('data/my_faces', 'folders', **options) == command + expected
 
 
@@ -127,7 +127,9 @@ def test_the_next_command_trains(tool, tmp_path, fake, options, capsys):
 
 
 def test_next_command_where_cfg_options_would_drop_the_spaces(tool):
-    assert tool.next_command('my faces', 'folders').startswith('copy configs/fsfm/fsfm_vit-s_own-faces.py')
+    assert tool.next_command('my faces', 'folders').startswith(
+        f'copy {ROOT / "configs/fsfm/fsfm_vit-s_own-faces.py"}, set in it '
+    )
 
 
 @pytest.mark.parametrize('option', ['--config', '--parser'])
@@ -347,7 +349,7 @@ def farl_like(path):
 def train_as_printed(said, tmp_path):
     """Run the command that the preparation printed, on a shrunk model; returns the checkpoint's place."""
     line = next(line for line in said.splitlines() if line.startswith('next: '))
-    train = shlex.split(line.removeprefix('next: python '))
+    train = shlex.split(line.removeprefix('next: fsfm-mm '))
     train[train.index('--work-dir') + 1] = str(tmp_path / 'work')
     small = {
         'model.pixel_decoder.depth': 1,
@@ -361,7 +363,9 @@ def train_as_printed(said, tmp_path):
         'param_scheduler.warmup': 0,
     }
     changes = [f'{key}={value}' for key, value in small.items()]
-    done = subprocess.run([sys.executable, *train, *changes], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, '-m', 'fsfm_mm', *train, *changes], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return Path('work/epoch_1.pth')
 

@@ -25,7 +25,7 @@ _SETS = 1 << NUM_LABELS
 
 @DATASETS.register_module()
 class ArchivedFaces(FaceDataset):
-    """Faces in archives, written by ``tools/data/prepare_pretrain.py`` or ``tools/data/pack.py``.
+    """Faces in archives, written by ``fsfm-mm prepare`` or ``fsfm-mm pack``.
 
     A sample has ``img`` (uint8 (H, W, 3), BGR), ``patch_labels`` (uint16 (h, w)) or ``parsing_map`` (uint8 (H, W)),
     ``img_path`` (shard and key) and ``sample_idx`` before the pipeline. It takes the pipeline of
