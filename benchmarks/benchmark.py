@@ -4,42 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from bench import (
-    PlainOptions,
-    Row,
-    choice_rows,
-    describe_machine,
-    face_maps,
-    loader_rows,
-    mask_rows,
-    mask_transform,
-    plain_comparisons,
-    random_batch,
-    scaling,
-    square_size,
-    step_rows,
-    text_report,
-)
+import fsfm_mm.components  # noqa: F401  (first: filters import noise, registers everything)
+from bench.against_plain import plain_comparisons
+from bench.inputs import Bench
+from bench.loaders import loader_rows
+from bench.masks import mask_rows
+from bench.report import text_report
+from bench.scaling import scaling
+from bench.step import choice_rows, step_rows
+from bench.timing import Timer, describe_machine, dtype_name
 from fsfm_mm.files import write_atomically
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
-from fsfm_mm.ops.precision import resolve_dtype
 
 PARTS = ('masks', 'loader', 'step', 'choices')
 #: Measured when asked for: against a plain implementation, and by batch, model and input size.
 MORE_PARTS = ('plain', 'scaling')
 COMPILED = {'none': (False,), 'blocks': (True,), 'both': (False, True)}
+#: Options that are numbers of things.
+COUNTS = (
+    *('batch_size', 'repeats', 'threads', 'mask_batch'),
+    *('loader_batches', 'pictures', 'matmul_size', 'workers'),
+)
 EPILOG = """\
 Random pixels under masks of generated faces, so no data is needed; gradients are not accumulated. Functions are
 timed in turns after a warm-up, and the median of the repeats counts. Ratios within one run mean more than times.
@@ -66,31 +61,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--device', choices=['auto', 'cpu', 'cuda'], default='auto', help='auto: CUDA where there is one')
     add('--dtype', choices=['auto', 'float32', 'bfloat16'], help="precision [the config's]")
     add(
-        '--compile',
-        choices=list(COMPILED),
-        default='none',
-        help='compile the blocks; both: time without and with',
+        '--compile', choices=list(COMPILED), default='none', help='compile the blocks; both: without and with'
     )
     add('--arch', choices=list(ARCHS), help="backbone size instead of the config's")
     add('--repeats', type=int, default=5, help='timings of each function, of which the median counts [5]')
-    add(
-        '--min-seconds',
-        type=float,
-        default=0.05,
-        help='length of one timing of a short function, seconds [0.05]',
-    )
-    add(
-        '--parts',
-        default=','.join(PARTS),
-        help=f'what to measure, with commas; also {", ".join(MORE_PARTS)} [%(default)s]',
-    )
+    add('--min-seconds', type=float, default=0.05, help='seconds a timing of a short function lasts [0.05]')
+    parts = f'what to measure, with commas; also {", ".join(MORE_PARTS)} [%(default)s]'
+    add('--parts', default=','.join(PARTS), help=parts)
     add('--pictures', type=int, default=256, help='faces that the loaders of the part plain read [256]')
     add('--workers', type=int, default=0, help='loader processes; 0: one core without processes [0]')
     add('--data-root', help="folder of the loader's data set instead of the config's")
     add('--threads', type=int, help="torch threads of the step [torch's default]")
-    add(
-        '--mask-batch', type=int, default=256, help='masks made at a time, from as many generated faces [256]'
-    )
+    add('--mask-batch', type=int, default=256, help='faces drawn, and masks made at a time [256]')
     add('--loader-batches', type=int, default=4, help='batches of one timing of the loader [4]')
     add('--matmul-size', type=int, help='side of the matrices that measure the peak [2048; 8192 on CUDA]')
     add('--out', help='JSON file to write [work_dirs/benchmark/<config name>.json]')
@@ -103,16 +85,7 @@ def check_args(args: argparse.Namespace) -> None:
     Raises:
         ValueError: For a number below its range, an unknown part, or CUDA where there is none.
     """
-    for name in (
-        'batch_size',
-        'repeats',
-        'threads',
-        'mask_batch',
-        'loader_batches',
-        'pictures',
-        'matmul_size',
-        'workers',
-    ):
+    for name in COUNTS:
         value, low = getattr(args, name), 0 if name == 'workers' else 1
         if value is not None and value < low:
             raise ValueError(f'--{name.replace("_", "-")} must be at least {low}, found {value}')
@@ -161,39 +134,21 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def measure_part(
-    part: str, args: argparse.Namespace, cfg: Config, maps: np.ndarray
-) -> tuple[list[Row], list[str], dict[str, float]]:
-    """Measure one of :data:`PARTS`; returns rows, notes and facts."""
-    mask, patch_size = mask_transform(cfg), square_size(cfg)[1]
-    repeats, least = args.repeats, args.min_seconds
+def measure_part(part: str, bench: Bench, compiled: tuple[bool, ...]) -> dict[str, Any]:
+    """Measure one part; returns what it adds to the result."""
     if part == 'masks':
-        return mask_rows(mask, maps, patch_size, repeats, least, say), [], {}
+        return dict(rows=mask_rows(bench))
     if part == 'loader':
-        rows, line = loader_rows(
-            cfg, args.batch_size, args.loader_batches, args.workers, args.data_root, repeats, say
-        )
-        return rows, [line], {}
-    batch = random_batch(mask, maps, patch_size, args.batch_size)
+        rows, line = loader_rows(bench)
+        return dict(rows=rows, notes=[line])
     if part == 'step':
-        compiled = COMPILED[args.compile]
-        rows, facts = step_rows(cfg, batch, args.device, compiled, args.matmul_size, repeats, least, say)
-        return rows, [], facts
-    return choice_rows(cfg, batch, args.device, repeats, least, say), [], {}
-
-
-def plain_options(args: argparse.Namespace) -> PlainOptions:
-    """What of the command line the part 'plain' needs."""
-    return PlainOptions(
-        batch_size=args.batch_size,
-        repeats=args.repeats,
-        min_seconds=args.min_seconds,
-        matmul_size=args.matmul_size,
-        pictures=args.pictures,
-        loader_batch=min(128, args.pictures),
-        data_root=args.data_root,
-        workers=args.workers or (os.cpu_count() or 1),
-    )
+        rows, facts = step_rows(bench, compiled)
+        return dict(rows=rows, facts=facts)
+    if part == 'choices':
+        return dict(rows=choice_rows(bench))
+    if part == 'plain':
+        return dict(comparisons=plain_comparisons(bench))
+    return dict(scaling=scaling(replace(bench, timer=Timer(repeats=2, say=say))))
 
 
 def run(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
@@ -201,53 +156,28 @@ def run(args: argparse.Namespace, cfg: Config) -> dict[str, Any]:
 
     Returns:
         ``config`` (its name), ``machine``, ``options``, ``notes``, ``facts`` (of the step), ``rows`` (see
-        :class:`~bench.Row`), ``comparisons`` (with the plain implementation, see
-        :class:`~bench.Comparison`) and ``scaling`` (see
-        :class:`~bench.Scale`).
+        :func:`~bench.results.row`), ``comparisons`` (with the plain implementation, see
+        :func:`~bench.results.comparison`) and ``scaling`` (see :func:`~bench.scaling.scaling`); no paths and no
+        host name.
     """
-    say(f'drawing {args.mask_batch} faces')
-    maps = face_maps(args.mask_batch, square_size(cfg)[0])
-    rows: list[Row] = []
-    notes: list[str] = []
-    facts: dict[str, float] = {}
-    extras: dict[str, list] = dict(comparisons=[], scaling=[])
+    given = {field.name: getattr(args, field.name) for field in fields(Bench) if hasattr(args, field.name)}
+    bench = Bench(cfg, timer=Timer(args.repeats, args.min_seconds, say), **given)
+    say(f'drawing {len(bench.maps)} faces')
+    hidden = ('config', 'data_root', 'out', 'dtype')
+    options = {key: value for key, value in vars(args).items() if key not in hidden}
+    result: dict[str, Any] = dict(
+        config=Path(args.config).stem,
+        machine=describe_machine(args.device),
+        options={**options, 'dtype': dtype_name(bench.dtype)},
+        **dict(notes=[], facts={}, rows=[], comparisons=[], scaling=[]),
+    )
     for part in args.parts:
         say(f'{part} ...')
         start = time.monotonic()
-        if part == 'plain':
-            lines = plain_comparisons(cfg, maps, args.device, plain_options(args), say)
-            extras['comparisons'] = [line.as_dict() for line in lines]
-        elif part == 'scaling':
-            extras['scaling'] = [scale.as_dict() for scale in scaling(cfg, args.device, say=say)]
-        else:
-            found, more_notes, more_facts = measure_part(part, args, cfg, maps)
-            rows += found
-            notes += more_notes
-            facts |= more_facts
+        for key, found in measure_part(part, bench, COMPILED[args.compile]).items():
+            result[key] = result[key] | found if key == 'facts' else result[key] + found
         say(f'{part}: {time.monotonic() - start:.0f} s')
-    return report(args, cfg, rows, notes, facts) | extras
-
-
-def report(
-    args: argparse.Namespace, cfg: Config, rows: list[Row], notes: list[str], facts: dict[str, float]
-) -> dict[str, Any]:
-    """Everything that is printed and written; no paths and no host name."""
-    hidden = ('config', 'data_root', 'out', 'dtype')
-    dtype = resolve_dtype(cfg.optim_wrapper.dtype, args.device)
-    options = {key: value for key, value in vars(args).items() if key not in hidden}
-    return dict(
-        config=Path(args.config).stem,
-        machine=describe_machine(args.device),
-        options={**options, 'dtype': str(dtype).removeprefix('torch.')},
-        notes=notes,
-        facts=facts,
-        rows=[row.as_dict() for row in rows],
-    )
-
-
-def write_json(result: dict[str, Any], path: Path) -> None:
-    """Write the result whole or not at all."""
-    write_atomically(path, json.dumps(result, indent=1) + '\n')
+    return result
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -264,7 +194,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         sys.exit(f'benchmark.py: {error}')
     print(text_report(result))
     path = Path(args.out or Path('work_dirs') / 'benchmark' / f'{result["config"]}.json')
-    write_json(result, path)
+    write_atomically(path, json.dumps(result, indent=1) + '\n')
     say(f'written: {path}')
     return result
 

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import verdict
+from bench.results import verdict
 from fsfm_mm.files import write_atomically
+from fsfm_mm.text import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
 INTRO = """\
@@ -54,35 +55,28 @@ def number(value: float | None) -> str:
     return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'
 
 
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table; all columns but the first are right-aligned."""
-    return [
-        '| ' + ' | '.join(head) + ' |',
-        '|---' + '|---:' * (len(head) - 1) + '|',
-        *('| ' + ' | '.join(row) + ' |' for row in rows),
-        '',
-    ]
+def numbers(line: dict[str, Any], keys: str) -> list[str]:
+    """Cells of some numbers of a line."""
+    return [number(line[key]) for key in keys.split()]
+
+
+def table(head: str, rows: list[list[str]]) -> list[str]:
+    """A Markdown table, its head with bars between the cells; all columns but the first are right-aligned."""
+    return [*markdown_table([head.split('|'), *rows]), '']
 
 
 def comparison_section(result: dict[str, Any]) -> list[str]:
     """The table against the plain implementation, section by section."""
     lines = []
     for section, title in SECTIONS.items():
-        found = [row for row in result.get('comparisons', []) if row['section'] == section]
-        if not found:
-            continue
-        lines += [f'### {title}', '']
         rows = [
-            [
-                row['name'],
-                row['unit'],
-                *map(number, (row['plain'], row['ours'], row['ratio'])),
-                verdict(row),
-                row['note'],
-            ]
-            for row in found
+            [row['name'], row['unit'], *numbers(row, 'plain ours ratio'), verdict(row), row['note']]
+            for row in result.get('comparisons', [])
+            if row['section'] == section
         ]
-        lines += table(['', 'unit', 'plain', 'fsfm_mm', 'ratio', 'target of the ratio', 'how'], rows)
+        if rows:
+            head = '|unit|plain|fsfm_mm|ratio|target of the ratio|how'
+            lines += [f'### {title}', '', *table(head, rows)]
     return lines
 
 
@@ -91,19 +85,13 @@ def scaling_section(result: dict[str, Any]) -> list[str]:
     rows = [
         [
             f'ViT-{s["arch"]}, {s["size"]} pixels, batch {s["batch"]}, {s["dtype"]}',
-            *map(number, (s['images_per_s'], s['peak_mb'], s['held_mb'], s['hours_1m_images_100_epochs'])),
+            *numbers(s, 'images_per_s peak_mb held_mb hours_1m_images_100_epochs'),
         ]
         for s in result['scaling']
     ]
-    head = [
-        'training step',
-        'images/s',
-        'peak of a step, MB',
-        'held between steps, MB',
-        'hours, 1M images x 100 epochs',
-    ]
+    head = 'images/s|peak of a step, MB|held between steps, MB|hours, 1M images x 100 epochs'
     note = 'All rows are measured. The hours follow from the rate of the step alone on this machine.'
-    return ['### By batch, model and input size', '', note, '', *table(head, rows)]
+    return ['### By batch, model and input size', '', note, '', *table(f'training step|{head}', rows)]
 
 
 def preparation_section(result: dict[str, Any]) -> list[str]:
@@ -114,7 +102,7 @@ def preparation_section(result: dict[str, Any]) -> list[str]:
         total, faces = sum(setup['seconds'].values()), setup['faces']
         shares = [f'{100 * setup["seconds"].get(stage, 0) / total:.0f}%' for stage in stages]
         rows.append([setup['name'], str(faces), number(1000 * total / faces), number(faces / total), *shares])
-    head = ['', 'faces', 'ms a face', 'faces/s', *stages]
+    head = '|'.join(['', 'faces', 'ms a face', 'faces/s', *stages])
     return ['### Preparing data, one core, share of each stage', '', *table(head, rows)]
 
 
@@ -125,18 +113,13 @@ def config_section(name: str, result: dict[str, Any]) -> list[str]:
     if facts:
         share = f'{100 * facts["share_of_matmul_peak"]:.0f}% of the matmul peak of the same run'
         lines += [f'{facts["gflop_per_image"]:.1f} GFLOP an image; {share}.', '']
-    for section in dict.fromkeys(row['section'] for row in result['rows']):
-        rows = [
-            [
-                row['name'],
-                number(row['ms']),
-                number(row['images_per_s']),
-                f'{number(row["ratio"])} {row["ratio_of"]}'.strip(),
-            ]
-            for row in result['rows']
-            if row['section'] == section
-        ]
-        lines += table([section, 'ms', 'images/s', 'ratio'], rows)
+    sections: dict[str, list[list[str]]] = {}
+    for row in result['rows']:
+        ms, rate, ratio = numbers(row, 'ms images_per_s ratio')
+        cells = [row['name'], ms, rate, f'{ratio} {row["ratio_of"]}'.strip()]
+        sections.setdefault(row['section'], []).append(cells)
+    for section, rows in sections.items():
+        lines += table(f'{section}|ms|images/s|ratio', rows)
     return [*lines, f'From `{name}.json`.', '']
 
 
@@ -178,10 +161,8 @@ def page(benchmarks: Path) -> str:
     for folder in dict.fromkeys(folders):
         lines += machine_section(folder)
     text = '\n'.join(lines).rstrip() + '\n'
-    has_gpu = any(
-        '"device": "cuda"' in path.read_text(encoding='utf-8') for path in benchmarks.glob('*/*.json')
-    )
-    return text if has_gpu else text + NO_GPU
+    gpu = any('"device": "cuda"' in path.read_text(encoding='utf-8') for path in benchmarks.glob('*/*.json'))
+    return text if gpu else text + NO_GPU
 
 
 def main(argv: list[str] | None = None) -> None:

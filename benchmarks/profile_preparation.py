@@ -20,8 +20,8 @@ import timm
 import torch
 from torch import nn
 
-import fsfm_mm  # noqa: F401  (first: filters import noise, registers everything)
-from bench import describe_machine
+import fsfm_mm.components  # noqa: F401  (first: filters import noise, registers everything)
+from bench.timing import describe_machine
 from fsfm_mm.files import write_atomically
 from fsfm_mm.preparation.cutting.reading import read_picture
 from fsfm_mm.preparation.progress import profile

@@ -1,7 +1,7 @@
 """Counts of a training step that depend on no machine may not rise unnoticed: CI's guard of speed and memory.
 
-After an intended change: ``python tests/test_counts.py`` writes the counts of the installed torch to
-``tests/data/counts.json``.
+After an intended change: ``PYTHONPATH=benchmarks python tests/test_counts.py`` writes the counts of the installed
+torch to ``tests/data/counts.json``.
 """
 
 import json
@@ -14,12 +14,14 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import fsfm_mm.components  # noqa: F401
-from bench import build_step, count_operators, peak_bytes, saved_bytes, step_counts
-from bench.memory import tensor_bytes
+from bench.counting import count_operators, step_counts
+from bench.memory import peak_bytes, saved_bytes, tensor_bytes
+from bench.training_step import build_step
 from fsfm_mm.datasets import dense_collate
 from fsfm_mm.drawn import GeneratedFaces
 
 ROOT = Path(__file__).resolve().parents[1]
+WRITE = 'PYTHONPATH=benchmarks python tests/test_counts.py'
 STORED = ROOT / 'tests' / 'data' / 'counts.json'
 TORCH = '.'.join(torch.__version__.split('.')[:2])
 #: Counts that follow from the model alone, whatever the version of torch.
@@ -53,14 +55,10 @@ def tiny_step():
 def check(found, stored):
     """Fail for what rose, warn of what fell."""
     rose = {k: (stored[k], v) for k, v in found.items() if v > stored[k] * (1 + SLACK.get(k, 0))}
-    assert not rose, (
-        f'counts rose, as (stored, now): {rose}. Is it wanted? Then: python tests/test_counts.py, and say why.'
-    )
+    assert not rose, f'counts rose, as (stored, now): {rose}. Is it wanted? Then: {WRITE}, and say why.'
     fell = {k: (stored[k], v) for k, v in found.items() if v < stored[k] * (1 - SLACK.get(k, 0))}
     if fell:
-        warnings.warn(
-            f'counts fell, as (stored, now): {fell}. Keep it: python tests/test_counts.py', stacklevel=2
-        )
+        warnings.warn(f'counts fell, as (stored, now): {fell}. Keep it: {WRITE}', stacklevel=2)
 
 
 @pytest.fixture(scope='module')
@@ -77,9 +75,7 @@ def test_counts_of_the_model_have_not_risen(found):
 def test_counts_of_this_torch_have_not_risen(found):
     stored = json.loads(STORED.read_text(encoding='utf-8'))
     if TORCH not in stored:
-        pytest.skip(
-            f'no counts of torch {TORCH} (only {", ".join(stored)}); python tests/test_counts.py adds them'
-        )
+        pytest.skip(f'no counts of torch {TORCH} (only {", ".join(stored)}); {WRITE} adds them')
     check(found, stored[TORCH])
 
 

@@ -1,126 +1,142 @@
-"""Every optimisation against the plain implementation, in one run."""
+"""Every comparison with the plain implementation in one run; the training step whole and by part."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
-from mmengine.config import Config
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from bench.against_plain_inputs import loader_comparisons, mask_comparisons, our_dataset
-from bench.against_plain_memory import memory_comparisons
-from bench.against_plain_step import part_comparisons, step_comparisons, update_comparisons
-from bench.comparison import Comparison
-from bench.cuda import cuda_comparisons, data_wait_comparison
-from bench.inputs import mask_transform, square_size
-from bench.pair import Pair, torch_threads
-from bench.stored_pictures import read_faces, store
-from bench.training_step import build_step, random_batch
-from fsfm_mm.datasets import dense_collate
-from fsfm_mm.datasets.transforms import CRFRPMask
+from bench.counting import step_flops
+from bench.cuda import cuda_comparisons, data_wait_comparison, endless_raw_faces
+from bench.inputs import Bench
+from bench.loaders import loader_comparisons
+from bench.masks import mask_comparisons
+from bench.memory import memory_comparisons
+from bench.results import Line, comparison, comparison_of_times
+from bench.settings import torch_threads
+from bench.timing import threads
+from bench.training_step import Pair, Step, build_pair
 from fsfm_mm.ops.precision import has_bf16
-from fsfm_mm.structures import PretrainBatch
 
-#: Longest run of the endless loader of the data wait, in samples.
-_MANY = 1 << 30
+STEP_TARGET, UPDATE_TARGET, PEAK_SHARE_TARGET = 1.05, 3.0, 80.0
 
-
-@dataclass(frozen=True)
-class PlainOptions:
-    """How much is measured.
-
-    Args:
-        batch_size: Images of a step; two or more.
-        repeats: See :func:`~bench.measure`.
-        min_seconds: See :func:`~bench.measure`.
-        matmul_size: Side of the matrices that measure the peak.
-        pictures: Faces that the loaders read.
-        loader_batch: Images a batch of the loaders, at most ``pictures``.
-        data_root: Folder of the loaders' faces; drawn ones without it.
-        workers: Loader processes of the data wait (CUDA only).
-    """
-
-    batch_size: int = 8
-    repeats: int = 3
-    min_seconds: float = 0.05
-    matmul_size: int = 2048
-    pictures: int = 256
-    loader_batch: int = 128
-    data_root: str | None = None
-    workers: int = 8
+#: What a part's gradients are wanted of besides the parameters'; None runs it forward alone, without gradients.
+Inputs = tuple[torch.Tensor, ...] | None
+#: A name, and what computes it in the library and in the plain implementation.
+Arms = dict[str, tuple[Callable[[], object], Callable[[], object]]]
 
 
-def plain_comparisons(
-    cfg: Config,
-    maps: np.ndarray,
-    device: str,
-    options: PlainOptions,
-    say: Callable[[str], None] = lambda line: None,
-) -> list[Comparison]:
+def plain_comparisons(bench: Bench) -> list[Line]:
     """Measure loaders, masks, updates, the step and its parts, and memory, of both implementations.
 
     Args:
-        cfg: A pretraining config of FSFM with the paper's losses.
-        maps: Parsing maps (M, S, S) for the masks.
-        device: 'cpu' or 'cuda'. On CUDA the step is measured in bfloat16, float16, TF32 and float32 with compiled
-            blocks, and waiting for the device and for data is counted.
-        options: How much.
-        say: Takes progress lines.
+        bench: With a config of FSFM with the paper's losses, and two images a batch or more. On CUDA the step is
+            measured in bfloat16, float16, TF32 and float32 with compiled blocks, and waiting for the device and
+            for data is counted.
     """
-    say('  loaders')
-    lines = loader_comparisons(
-        cfg, options.pictures, options.loader_batch, options.data_root, options.repeats, say
-    )
-    say('  masks')
-    lines += mask_comparisons(cfg, maps, options.repeats, options.min_seconds, say)
-    batch = random_batch(mask_transform(cfg), maps, square_size(cfg)[1], options.batch_size)
-    if device == 'cuda':
-        pair = Pair(cfg, batch, device, 'bfloat16')
-        lines += update_comparisons(pair, options.repeats, options.min_seconds, say)
-        del pair
-        lines += cuda_comparisons(cfg, batch, options.matmul_size, options.repeats, say)
-        lines.append(_data_wait(cfg, options))
-        return lines
-    dtypes = ['float32', 'bfloat16'] if has_bf16(device) else ['float32']
-    for dtype in dtypes:
-        say(f'  {dtype}')
-        lines += _cpu_lines(Pair(cfg, batch, device, dtype), options, say)
+    bench.timer.say('  loaders')
+    lines = loader_comparisons(bench)
+    bench.timer.say('  masks')
+    lines += mask_comparisons(bench)
+    if bench.device == 'cuda':
+        lines += update_comparisons(bench, build_pair(bench.cfg, bench.batch, 'cuda', 'bfloat16'))
+        lines += cuda_comparisons(bench)
+        with endless_raw_faces(bench) as loader:
+            return [*lines, data_wait_comparison(loader, bench.step())]
+    for dtype in ('float32', 'bfloat16') if has_bf16(bench.device) else ('float32',):
+        bench.timer.say(f'  {dtype}')
+        pair = build_pair(bench.cfg, bench.batch, bench.device, dtype)
+        lines += step_comparisons(bench, pair, dtype)
+        if torch.get_num_threads() > 1:
+            with torch_threads(1):
+                lines += step_comparisons(bench, pair.take(max(2, bench.batch_size // 2)), dtype)
+        if dtype == 'float32':  # parameters and gradients are float32 in any precision
+            lines += update_comparisons(bench, pair)
+        note = f'{dtype}, {pair.note()}, {threads()}'
+        lines += [*_in_turns(bench, 'parts', _parts(pair), note, {}), *memory_comparisons(pair, dtype)]
     return lines
 
 
-def _cpu_lines(pair: Pair, options: PlainOptions, say: Callable[[str], None]) -> list[Comparison]:
-    repeats, least = options.repeats, options.min_seconds
-    lines = step_comparisons(pair, options.matmul_size, repeats, say)
-    if torch.get_num_threads() > 1:
-        with torch_threads(1):
-            lines += step_comparisons(pair.take(max(2, pair.images // 2)), options.matmul_size, repeats, say)
-    if pair.dtype == torch.float32:  # parameters and gradients are float32 in any precision
-        lines += update_comparisons(pair, repeats, least, say)
-    return [*lines, *part_comparisons(pair, repeats, least, say), *memory_comparisons(pair)]
+def step_comparisons(bench: Bench, pair: Pair, dtype: str) -> list[Line]:
+    """The whole step, and the share of the matmul peak measured between its timings."""
+    times = bench.timer.measure(pair.whole(bench.matmul_size), bench.device)
+    images, flops, peak = pair.ours.images, step_flops(pair.ours), 2 * bench.matmul_size**3 / times['matmul']
+    share = 100 * flops * images / times['ours'] / peak
+    note, both = pair.note(f', {threads()}'), (times['plain'], times['ours'])
+    how = f'{note}; peak {peak / 1e9:,.0f} GFLOP/s, {flops / 1e9:.1f} GFLOP an image'
+    return [
+        comparison_of_times('step', f'whole step, {dtype}', *both, images, target=STEP_TARGET, note=note),
+        comparison(
+            'step', f'share of the matmul peak, {dtype}', '%', None, share, PEAK_SHARE_TARGET, note=how
+        ),
+    ]
 
 
-def _data_wait(cfg: Config, options: PlainOptions) -> Comparison:
-    """Train for a while from raw faces of an archive with worker processes."""
-    size, patch_size = square_size(cfg)
-    mask = CRFRPMask(mask_transform(cfg).mask_ratio)
-    with tempfile.TemporaryDirectory(prefix='fsfm_mm_benchmark_') as folder:
-        faces = read_faces(max(options.pictures, 1024), size, options.data_root)
-        roots = store(faces, Path(folder), patch_size)
-        dataset = our_dataset('archive raw', roots['archive raw'], mask, size, patch_size)
-        order = RandomSampler(dataset, replacement=True, num_samples=_MANY)  # type: ignore[arg-type]
-        loader: DataLoader[PretrainBatch] = DataLoader(
-            dataset,
-            batch_sampler=BatchSampler(order, options.batch_size, drop_last=True),
-            num_workers=options.workers,
-            collate_fn=dense_collate,
-            pin_memory=True,
-        )
-        batch = random_batch(
-            mask, np.stack([labels for _, labels in faces[:8]]), patch_size, options.batch_size
-        )
-        return data_wait_comparison(loader, build_step(cfg, batch, 'cuda'))
+def update_comparisons(bench: Bench, pair: Pair) -> list[Line]:
+    """What comes after the gradients: together (the line with a target), and by part."""
+    ours, plain = pair.ours, pair.plain
+    library, script = ours.training, plain.training
+    whole, adamw = (
+        'clipping, AdamW and momentum update',
+        'AdamW: fused, merged groups (default, a group each)',
+    )
+    arms: Arms = {
+        whole: (ours.with_gradients(library.update), plain.with_gradients(script.update)),
+        adamw: (
+            ours.with_gradients(library.optimizer.step),
+            plain.with_gradients(script.optimizer.step),
+        ),
+        'momentum update: one call (loop)': (library.update_target, script.update_target),
+    }
+    return _in_turns(bench, 'updates', arms, threads(), {whole: UPDATE_TARGET})
+
+
+def _in_turns(bench: Bench, section: str, arms: Arms, note: str, targets: Mapping[str, float]) -> list[Line]:
+    """A line for each arm, in ms."""
+    flat = {(name, who): arm for name, both in arms.items() for who, arm in zip(('ours', 'plain'), both)}
+    times = bench.timer.measure(flat, bench.device)
+    lines = []
+    for name in arms:
+        both = times[name, 'plain'], times[name, 'ours']
+        lines.append(comparison_of_times(section, name, *both, target=targets.get(name), note=note))
+    return lines
+
+
+def _parts(pair: Pair) -> Arms:
+    """The parts whose plain form differs, on the same inputs: forward and backward pass, or as the name says."""
+    ours, theirs = pair.ours.model, pair.plain.model
+    patches, split, _ = pair.ours.prepare()
+    images = pair.plain.batch['image'].to(pair.ours.device)
+    keep, restore = split.visible, torch.cat([split.visible, split.masked], dim=1).argsort(dim=1)
+    with torch.no_grad(), pair.ours.training.autocast():
+        latent = ours.backbone.encode(patches, split).float()
+
+    def arm(step: Step, function: Callable[..., torch.Tensor], inputs: Inputs) -> Callable[[], object]:
+        if inputs is None:
+            return torch.no_grad()(step.part(function))
+        return step.backward_of(step.part(function, *inputs))
+
+    parts: dict[str, tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor], Inputs]] = {
+        'embedding of visible patches (convolution + gather)': (
+            lambda: ours.backbone.embed(patches, split),
+            lambda: theirs.backbone.embed(images, keep),
+            None,
+        ),
+        'online encoder': (
+            lambda: ours.backbone.encode(patches, split),
+            lambda: theirs.backbone(images, keep),
+            (),
+        ),
+        'pixel decoder: masked patches, no un-shuffle': (
+            lambda x: ours.pixel_decoder(x, split, ours.mask_token),
+            lambda x: theirs.pixel_decoder(x, theirs.mask_token, restore),
+            (latent,),
+        ),
+        'rep decoder: mean before the last linear, no un-shuffle': (
+            lambda x: ours.rep_decoder(x, split, ours.mask_token),
+            lambda x: theirs.rep_decoder(x, theirs.mask_token, restore),
+            (latent,),
+        ),
+        'target, forward': (lambda: ours.target(patches), lambda: theirs.project(images), None),
+    }
+    return {name: (arm(pair.ours, a, x), arm(pair.plain, b, x)) for name, (a, b, x) in parts.items()}

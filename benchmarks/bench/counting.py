@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.memory import allocations, saved_bytes
-from bench.step import step_flops
+from bench.settings import attention_kernel
 from bench.training_step import TrainingStep
 
 #: Operators for which the host waits until a GPU has computed a value. (Copies to the CPU are not seen here: on
@@ -56,6 +57,23 @@ def count_operators(function: Callable[[], object]) -> OperatorCounter:
     return counter
 
 
+def count_flops(function: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products (with attention's) that a call runs."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def step_flops(step: TrainingStep) -> float:
+    """Operations per image of a whole step (not of a compiled one).
+
+    With explicit attention: what a fused kernel computes again in its backward pass is no work done.
+    """
+    few = step.take(2)
+    with attention_kernel(few.model, fused=False):
+        return count_flops(few.whole) / few.images
+
+
 def step_counts(step: TrainingStep) -> dict[str, int]:
     """Counts of one training step on the CPU in float32.
 
@@ -69,14 +87,9 @@ def step_counts(step: TrainingStep) -> dict[str, int]:
         main process) and ``allocations``.
     """
     step.whole()  # makes the optimiser's state
-    images = len(step.batch['mask'])
+    images = step.images
     whole = count_operators(step.whole)
-
-    def update() -> None:
-        step.optim.step()
-        step.update_target()
-
-    updates = count_operators(step.with_gradients(update))
+    updates = count_operators(step.with_gradients(step.training.update))
     batch: dict[str, Any] = dict(step.batch)
     return dict(
         operators=sum(whole.calls.values()),
@@ -93,10 +106,10 @@ def _waits_on_device(step: TrainingStep) -> int:
     data = step.model.data_preprocessor(step.batch, True)
 
     def run() -> None:
-        with step.optim.optim_context(step.model):
+        with step.training.autocast():
             losses = step.model(**data, mode='loss')
         total, _ = step.model.parse_losses(losses)
         step.optim.update_params(total)
-        step.update_target()
+        step.training.update_target()
 
     return sum(count_operators(run).waits.values())

@@ -18,81 +18,58 @@ Key = TypeVar('Key', bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One measured line of a report.
+class Timer:
+    """Times functions in turns, so that whatever else the machine does falls on all of them alike.
 
     Args:
-        section: 'masks', 'loader', 'step' or 'choices'.
-        name: What was timed.
-        images: Images that one call handles.
-        seconds: Median time of one call.
-        ratio: A number without a unit, see ``ratio_of``.
-        ratio_of: What ``ratio`` is, e.g. 'of the step'.
-    """
-
-    section: str
-    name: str
-    images: int
-    seconds: float
-    ratio: float | None = None
-    ratio_of: str = ''
-
-    def as_dict(self) -> dict[str, Any]:
-        """The row for a JSON file: ``ms`` a call, ``images_per_s``, ``images`` a call and the ratio."""
-        return dict(
-            section=self.section,
-            name=self.name,
-            images=self.images,
-            ms=self.seconds * 1e3,
-            images_per_s=self.images / self.seconds,
-            ratio=self.ratio,
-            ratio_of=self.ratio_of,
-        )
-
-
-def measure(
-    arms: Mapping[Key, Callable[[], object]],
-    repeats: int = 5,
-    device: torch.device | str = 'cpu',
-    min_seconds: float = 0.0,
-    say: Callable[[str], None] = lambda line: None,
-) -> dict[Key, float]:
-    """Time functions in turns, so that whatever else the machine does falls on all of them alike.
-
-    Args:
-        arms: Functions without arguments. Each is called before anything counts, short ones twice.
-        repeats: How many times each is timed, 1 or more.
-        device: On CUDA, events on the current stream are read instead of the clock.
+        repeats: How many times each function is timed, 1 or more; the median counts.
         min_seconds: Length that one timing should have at least: shorter functions are called several
             times in a row for it.
         say: Takes progress lines.
 
-    Returns:
-        Median seconds of one call of each.
-
     Raises:
         ValueError: ``repeats`` is below 1.
     """
-    if repeats < 1:
-        raise ValueError(f'repeats must be at least 1, found {repeats}')
-    device = torch.device(device)
-    calls: dict[Key, int] = {}
-    for key, function in arms.items():
-        say(f'  warm-up: {_label(key)}')
-        seconds = _seconds(function, 1, device)
-        if device.type == 'cuda' or seconds < 20 * min_seconds:
-            seconds = _seconds(function, 1, device)  # the first call of a short one is no measure of it
-        calls[key] = max(1, math.ceil(min_seconds / max(seconds, 1e-9)))
-    times: dict[Key, list[float]] = {key: [] for key in arms}
-    for repeat in range(repeats):
-        say(f'  repeat {repeat + 1} of {repeats}')
+
+    repeats: int = 5
+    min_seconds: float = 0.0
+    say: Callable[[str], object] = lambda line: None
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise ValueError(f'repeats must be at least 1, found {self.repeats}')
+
+    def measure(
+        self, arms: Mapping[Key, Callable[[], object]], device: torch.device | str = 'cpu'
+    ) -> dict[Key, float]:
+        """Time some functions.
+
+        Args:
+            arms: Functions without arguments. Each is called before anything counts, short ones twice.
+            device: On CUDA, events on the current stream are read instead of the clock.
+
+        Returns:
+            Median seconds of one call of each.
+        """
+        device = torch.device(device)
+        calls: dict[Key, int] = {}
         for key, function in arms.items():
-            times[key].append(_seconds(function, calls[key], device))
-    return {key: statistics.median(values) for key, values in times.items()}
+            self.say(f'  warm-up: {label(key)}')
+            seconds = _seconds(function, 1, device)
+            if device.type == 'cuda' or seconds < 20 * self.min_seconds:
+                seconds = _seconds(function, 1, device)  # the first call of a short one is no measure of it
+            calls[key] = max(1, math.ceil(self.min_seconds / max(seconds, 1e-9)))
+        times: dict[Key, list[float]] = {key: [] for key in arms}
+        for repeat in range(self.repeats):
+            self.say(f'  repeat {repeat + 1} of {self.repeats}')
+            for key, function in arms.items():
+                times[key].append(_seconds(function, calls[key], device))
+        return {key: statistics.median(values) for key, values in times.items()}
 
 
-def _label(key: Hashable) -> str:
-    return ', '.join(part for part in key if part) if isinstance(key, tuple) else str(key)
+def label(key: Hashable) -> str:
+    """A key as text: the parts of a tuple that are not empty."""
+    return ': '.join(part for part in key if part) if isinstance(key, tuple) else str(key)
 
 
 def _seconds(function: Callable[[], object], calls: int, device: torch.device) -> float:
@@ -110,6 +87,23 @@ def _seconds(function: Callable[[], object], calls: int, device: torch.device) -
     last.record()
     last.synchronize()
     return first.elapsed_time(last) / 1e3 / calls
+
+
+def matmul(size: int, dtype: torch.dtype, device: torch.device) -> Callable[[], torch.Tensor]:
+    """A function that multiplies two square matrices: 2 * size**3 operations."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return lambda: a @ b
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` of ``torch.float32``."""
+    return str(dtype).removeprefix('torch.')
+
+
+def threads() -> str:
+    """Torch's number of threads as words."""
+    count = torch.get_num_threads()
+    return f'{count} thread{"s" if count > 1 else ""}'
 
 
 def describe_machine(device: torch.device | str) -> dict[str, Any]:
@@ -139,11 +133,10 @@ def describe_machine(device: torch.device | str) -> dict[str, Any]:
 def _cpu_model() -> str:
     """Name, family and model: virtual machines often hide the first only."""
     cpuinfo = Path('/proc/cpuinfo')
-    lines = cpuinfo.read_text(errors='replace').splitlines() if cpuinfo.exists() else []
-    found: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(':')
-        found.setdefault(key.strip(), value.strip())
+    first = cpuinfo.read_text(errors='replace').partition('\n\n')[0] if cpuinfo.exists() else ''
+    found = {
+        key.strip(): value.strip() for key, _, value in (line.partition(':') for line in first.splitlines())
+    }
     if 'model name' not in found:
         return platform.machine()
     return f'{found["model name"]} (family {found.get("cpu family")}, model {found.get("model")})'

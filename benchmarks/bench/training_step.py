@@ -1,92 +1,62 @@
-"""One training step of a config, taken apart into functions that can be timed."""
+"""One training step, taken apart into functions that can be timed: the library's, and the plain one beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 
-from fsfm_mm.datasets.transforms import PatchMask
-from fsfm_mm.models.layers import Attention
+from bench.timing import matmul
 from fsfm_mm.models.losses.reconstruction import patch_errors, patch_targets
 from fsfm_mm.models.selfsup import FaceMAE
 from fsfm_mm.ops.patches import gather_tokens
-from fsfm_mm.ops.region_tables import patch_labels
+from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from fsfm_mm.structures import PretrainBatch
+from plain import PlainFSFM, PlainTraining
 
 #: Momentum of the timed target updates; any value below 1 costs the same.
 MOMENTUM = 0.996
 
 Tensors = tuple[torch.Tensor, ...]
+Self = TypeVar('Self', bound='Step')
 
 
-def random_batch(mask: PatchMask, maps: np.ndarray, patch_size: int, batch_size: int) -> PretrainBatch:
-    """A batch of random pixels under masks of generated faces.
-
-    Args:
-        mask: The config's mask transform.
-        maps: Parsing maps (M, S, S); repeated where M is less than the batch.
-        patch_size: Side of a patch in pixels.
-        batch_size: Images N.
-    """
-    chosen = maps[np.arange(batch_size) % len(maps)]
-    samples = mask.transform_batch([dict(patch_labels=patch_labels(m, patch_size)) for m in chosen])
-    generator = torch.Generator().manual_seed(0)
-    shape = (batch_size, 3, *maps.shape[1:])
-    return PretrainBatch(
-        inputs=torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
-        mask=torch.from_numpy(np.stack([sample['mask'] for sample in samples])),
-        region_mask=torch.from_numpy(np.stack([sample['region_mask'] for sample in samples])),
-    )
-
-
-@contextmanager
-def attention_kernel(model: torch.nn.Module, fused: bool | None) -> Iterator[None]:
-    """Set ``fused`` of every attention below a module for a while."""
-    modules = [module for module in model.modules() if isinstance(module, Attention)]
-    before = [module.fused for module in modules]
-    for module in modules:
-        module.fused = fused
-    try:
-        yield
-    finally:
-        for module, value in zip(modules, before):
-            module.fused = value
-
-
-@dataclass(frozen=True)
-class TrainingStep:
-    """A model, its optimiser and one batch, as in training; the learning rate is 0, so nothing drifts.
+class LibraryTraining:
+    """The library's training, in the words of :class:`plain.PlainTraining`.
 
     Args:
-        model: The self-supervisor on its device.
-        optim: An AutocastOptimWrapper.
-        batch: What the loader yields, on the CPU.
+        model: On its device.
+        optim: An AutocastOptimWrapper over its parameters.
     """
 
-    model: FaceMAE
-    optim: OptimWrapper
-    batch: PretrainBatch
+    def __init__(self, model: FaceMAE, optim: OptimWrapper) -> None:
+        self.model: Any = model
+        self.optim, self.optimizer = optim, optim.optimizer
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
+    def autocast(self) -> AbstractContextManager:
+        """The precision of the forward pass."""
+        return self.optim.optim_context(self.model)
 
-    def take(self, count: int) -> TrainingStep:
-        """The same step on the first images of the batch."""
-        inputs, mask, region_mask = (self.batch[key][:count] for key in ('inputs', 'mask', 'region_mask'))
-        return replace(self, batch=PretrainBatch(inputs=inputs, mask=mask, region_mask=region_mask))
+    def losses(self, batch: PretrainBatch) -> dict[str, torch.Tensor]:
+        """Losses of a batch as the loader yields it, with preprocessing."""
+        with self.autocast():
+            return self.model(**self.model.data_preprocessor(batch, True), mode='loss')
 
-    def whole(self) -> None:
+    def step(self, batch: PretrainBatch) -> None:
         """One training step: preprocessing, losses, gradients, optimiser, momentum update."""
-        self.model.train_step(self.batch, self.optim)
+        self.model.train_step(batch, self.optim)
+        self.update_target()
+
+    def update(self) -> None:
+        """What comes after the gradients: clipping, optimiser, momentum update."""
+        self.optim.step()
         self.update_target()
 
     def update_target(self) -> None:
@@ -94,16 +64,56 @@ class TrainingStep:
         if hasattr(self.model, 'target'):
             self.model.target.update(MOMENTUM)
 
-    def prepare(self) -> tuple:
-        """Copy the batch to the device, normalise it, cut it into patches: (patches, split, region mask)."""
-        data = self.model.data_preprocessor(self.batch, True)
-        patches, split = self.model.patches_and_split(data['inputs'], data['mask'], data['num_masked'])
-        return patches, split, data['region_mask']
+
+@dataclass(frozen=True)
+class Step:
+    """A training and one batch of it; the learning rate is 0, so nothing drifts.
+
+    Args:
+        training: The library's or the plain one.
+        batch: What its loader yields, on the CPU; the plain one's has ``image`` in place of ``inputs``, because
+            it normalises in its workers.
+    """
+
+    training: Any
+    batch: Any
+
+    @property
+    def model(self) -> Any:
+        """The model that is trained."""
+        return self.training.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def images(self) -> int:
+        """Images of the batch."""
+        return len(self.batch['mask'])
+
+    def take(self: Self, count: int) -> Self:
+        """The same step on the first images of the batch."""
+        return replace(self, batch={key: value[:count] for key, value in self.batch.items()})
+
+    def whole(self) -> None:
+        """One training step."""
+        self.training.step(self.batch)
 
     def forward(self) -> Tensors:
-        """All losses of the batch, with preprocessing."""
-        with self.optim.optim_context(self.model):
-            return tuple(self.model(**self.model.data_preprocessor(self.batch, True), mode='loss').values())
+        """All losses of the batch."""
+        return tuple(self.training.losses(self.batch).values())
+
+    def part(self, function: Callable[..., torch.Tensor], *fixed: torch.Tensor) -> Callable[[], Tensors]:
+        """A part of the forward pass as a function, in the step's precision, on fixed inputs that want gradients."""
+
+        def forward() -> Tensors:
+            leaves = [tensor.detach().requires_grad_() for tensor in fixed]
+            with self.training.autocast():
+                return (function(*leaves),)
+
+        return forward
 
     def backward_of(self, forward: Callable[[], Tensors]) -> Callable[[], None]:
         """A function that runs ``forward`` and its backward pass, and then drops the gradients."""
@@ -111,7 +121,7 @@ class TrainingStep:
         def run() -> None:
             outputs = forward()
             torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
-            self.optim.zero_grad()
+            self.training.optimizer.zero_grad()
 
         return run
 
@@ -120,15 +130,30 @@ class TrainingStep:
         losses = self.forward()
         torch.autograd.backward(losses, [torch.ones_like(loss) for loss in losses])
         gradients = [(p, p.grad) for p in self.model.parameters() if p.grad is not None]
-        self.optim.zero_grad()
+        self.training.optimizer.zero_grad()
 
         def run() -> None:
             for parameter, gradient in gradients:
                 parameter.grad = gradient
             function()
-            self.optim.zero_grad()
+            self.training.optimizer.zero_grad()
 
         return run
+
+
+class TrainingStep(Step):
+    """The library's step, whose parts are known."""
+
+    @property
+    def optim(self) -> OptimWrapper:
+        """What its gradients are applied with."""
+        return self.training.optim
+
+    def prepare(self) -> tuple:
+        """Copy the batch to the device, normalise it, cut it into patches: (patches, split, region mask)."""
+        data = self.model.data_preprocessor(self.batch, True)
+        patches, split = self.model.patches_and_split(data['inputs'], data['mask'], data['num_masked'])
+        return patches, split, data['region_mask']
 
     def parts(self) -> dict[str, Callable[[], Tensors]]:
         """The trained parts of the forward pass, each on fixed inputs that want gradients.
@@ -138,14 +163,6 @@ class TrainingStep:
         """
         model = self.model
         patches, split, region_mask = self.prepare()
-
-        def run(function: Callable[..., torch.Tensor], *fixed: torch.Tensor) -> Callable[[], Tensors]:
-            def forward() -> Tensors:
-                leaves = [tensor.detach().requires_grad_() for tensor in fixed]
-                with self.optim.optim_context(model):
-                    return (function(*leaves),)
-
-            return forward
 
         def heads(latent: torch.Tensor) -> torch.Tensor:
             return model.predictor(model.projector(model.rep_decoder(latent, split, model.mask_token)))
@@ -157,26 +174,16 @@ class TrainingStep:
                 total = total + model.loss_region(errors, region_mask.gather(1, split.masked))
             return total + model.loss_sim(*features) if features else total
 
-        parts = {'online encoder': run(lambda: model.backbone.encode(patches, split))}
+        parts = {'online encoder': self.part(lambda: model.backbone.encode(patches, split))}
         (latent,) = parts['online encoder']()
-        parts['pixel decoder'] = run(lambda x: model.pixel_decoder(x, split, model.mask_token), latent)
+        parts['pixel decoder'] = self.part(lambda x: model.pixel_decoder(x, split, model.mask_token), latent)
         loss_inputs = list(parts['pixel decoder']())
         if hasattr(model, 'rep_decoder'):
-            parts['rep decoder and heads'] = run(heads, latent)
-            with self.optim.optim_context(model):
+            parts['rep decoder and heads'] = self.part(heads, latent)
+            with self.training.autocast():
                 loss_inputs += [*parts['rep decoder and heads'](), model.target(patches)]
-        parts['losses'] = run(losses, *loss_inputs)
+        parts['losses'] = self.part(losses, *loss_inputs)
         return parts
-
-    def target_forward(self) -> Callable[[], torch.Tensor]:
-        """The target's pass over whole faces; FSFM only."""
-        patches = self.prepare()[0]
-
-        def run() -> torch.Tensor:
-            with self.optim.optim_context(self.model):
-                return self.model.target(patches)
-
-        return run
 
 
 def build_step(cfg: Config, batch: PretrainBatch, device: torch.device | str) -> TrainingStep:
@@ -190,14 +197,49 @@ def build_step(cfg: Config, batch: PretrainBatch, device: torch.device | str) ->
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).to(device).train()
     optim_cfg = {**cfg.optim_wrapper, 'accumulative_counts': 1}
-    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
-        dict(
-            type=optim_cfg.pop('constructor', 'DefaultOptimWrapperConstructor'),
-            paramwise_cfg=optim_cfg.pop('paramwise_cfg', None),
-            optim_wrapper_cfg=optim_cfg,
-        )
-    )
-    step = TrainingStep(model, constructor(model), batch)
-    for group in step.optim.param_groups:
+    kind = optim_cfg.pop('constructor', 'DefaultOptimWrapperConstructor')
+    rest = dict(paramwise_cfg=optim_cfg.pop('paramwise_cfg', None), optim_wrapper_cfg=optim_cfg)
+    # not mmengine's build_optim_wrapper, which finds our constructors within a default scope alone
+    optim = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(type=kind, **rest))(model)
+    for group in optim.param_groups:
         group['lr'] = 0.0
-    return step
+    return TrainingStep(LibraryTraining(model, optim), batch)
+
+
+class Pair(NamedTuple):
+    """The library's training step and the plain one, with the same weights, batch and precision."""
+
+    ours: TrainingStep
+    plain: Step
+    dtype: torch.dtype
+
+    def take(self, count: int) -> Pair:
+        """The same pair on the first images of the batch."""
+        return self._replace(ours=self.ours.take(count), plain=self.plain.take(count))
+
+    def whole(self, matmul_size: int) -> dict[str, Callable[[], object]]:
+        """One training step of each, and the product whose speed theirs is a share of."""
+        peak = matmul(matmul_size, self.dtype, self.ours.device)
+        return {'ours': self.ours.whole, 'plain': self.plain.whole, 'matmul': peak}
+
+    def note(self, more: str = '') -> str:
+        """What a reader must know of a line of this pair."""
+        return f'batch {self.ours.images}{more}'
+
+
+def build_pair(cfg: Config, batch: PretrainBatch, device: torch.device | str, dtype: str) -> Pair:
+    """Build both steps.
+
+    Args:
+        cfg: A pretraining config of FSFM with the paper's losses.
+        batch: Input of both, two images or more.
+        device: Where they run.
+        dtype: 'float32' or 'bfloat16', in place of the config's.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.optim_wrapper.dtype = dtype
+    ours, exact = build_step(cfg, batch, device), resolve_dtype(dtype, device)
+    training = PlainTraining(PlainFSFM(ours.model), momentum=MOMENTUM, dtype=exact)
+    images = ours.model.data_preprocessor.normalise(batch['inputs'].to(device)).cpu()
+    floats = dict(image=images, mask=batch['mask'], region_mask=batch['region_mask'])
+    return Pair(ours, Step(training, floats), exact)

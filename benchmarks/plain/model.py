@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,34 +13,7 @@ from torch import nn
 from fsfm_mm.models.heads import ProjectionMLP
 from fsfm_mm.models.losses import SimSiamLoss
 from fsfm_mm.models.selfsup import FSFM
-from plain.modules import (
-    PlainEncoder,
-    PlainHead,
-    PlainPixelDecoder,
-    PlainRepDecoder,
-)
-
-
-class PlainTarget(nn.Module):
-    """Encoder, rep decoder and projector of the target network.
-
-    Args:
-        backbone: Copied.
-        rep_decoder: Copied.
-        projector: Copied.
-    """
-
-    def __init__(self, backbone: PlainEncoder, rep_decoder: PlainRepDecoder, projector: PlainHead):
-        super().__init__()
-        self.backbone = copy.deepcopy(backbone)
-        self.rep_decoder = copy.deepcopy(rep_decoder)
-        self.projector = copy.deepcopy(projector)
-        self.requires_grad_(False)
-
-    @torch.no_grad()
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Projection (N, d) of whole faces (N, 3, H, W)."""
-        return self.projector(self.rep_decoder(self.backbone(images)))
+from plain.modules import PlainEncoder, PlainPixelDecoder, PlainRepDecoder
 
 
 def plain_patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
@@ -76,19 +51,12 @@ class PlainFSFM(nn.Module):
         self.rec_weight, self.sim_weight = model.loss_rec.loss_weight, model.loss_sim.loss_weight
         self.backbone = PlainEncoder(dim, vit.depth, vit.num_heads, num_patches, vit.patch_size)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
-        pixel_heads, rep_heads = (m.blocks[0].attn.num_heads for m in (pixel, rep))
-        self.pixel_decoder = PlainPixelDecoder(
-            dim,
-            pixel.pred.in_features,
-            len(pixel.blocks),
-            pixel_heads,
-            num_patches,
-            pixel.pred.out_features,
-        )
-        self.rep_decoder = PlainRepDecoder(dim, len(rep.blocks), rep_heads, num_patches)
+        self.pixel_decoder = PlainPixelDecoder(*_sizes(pixel), num_patches, pixel.pred.out_features)
+        self.rep_decoder = PlainRepDecoder(*_sizes(rep), num_patches, dim)
         self.projector = _head(model.projector)
         self.predictor = _head(model.predictor)
-        self.target = PlainTarget(self.backbone, self.rep_decoder, self.projector)
+        parts = dict(backbone=self.backbone, rep_decoder=self.rep_decoder, projector=self.projector)
+        self.target = nn.ModuleDict(copy.deepcopy(parts)).requires_grad_(False)
         self.load_state_dict(model.state_dict())
         self.to(next(model.parameters()).device)
 
@@ -111,7 +79,7 @@ class PlainFSFM(nn.Module):
         latent = self.backbone(images, ids_keep)
         errors = self.patch_errors(images, self.pixel_decoder(latent, self.mask_token, ids_restore))
         online = self.rep_decoder(latent, self.mask_token, ids_restore)
-        q, z = self.predictor(self.projector(online)), self.target(images)
+        q, z = self.predictor(self.projector(online)), self.project(images)
         mask, region_mask = mask.to(errors.dtype), region_mask.to(errors.dtype)
         return {
             'loss_rec': self.rec_weight * (errors * mask).sum() / mask.sum(),
@@ -119,6 +87,12 @@ class PlainFSFM(nn.Module):
             'loss_region': self.region_weight * (errors * region_mask).sum() / region_mask.sum().clamp(min=1),
             'loss_sim': self.sim_weight * -0.5 * F.cosine_similarity(q.float(), z.float(), dim=1).mean(),
         }
+
+    @torch.no_grad()
+    def project(self, images: torch.Tensor) -> torch.Tensor:
+        """The target network's projection (N, d) of whole faces (N, 3, H, W)."""
+        target = self.target
+        return target['projector'](target['rep_decoder'](target['backbone'](images)))
 
     def patch_errors(self, images: torch.Tensor, pred: torch.Tensor) -> torch.Tensor:
         """Mean squared error (N, L) of the prediction (N, L, p*p*3) of every patch."""
@@ -129,5 +103,16 @@ class PlainFSFM(nn.Module):
         return ((pred - target) ** 2).mean(dim=-1)
 
 
-def _head(head: ProjectionMLP) -> PlainHead:
-    return PlainHead(head.fc1.in_features, head.fc1.out_features, head.fc2.out_features)
+def _sizes(decoder: Any) -> tuple[int, int, int, int]:
+    """Widths of a decoder's input and tokens, its blocks and their heads."""
+    embed, blocks = decoder.embed, decoder.blocks
+    return embed.in_features, embed.out_features, len(blocks), blocks[0].attn.num_heads
+
+
+def _head(head: ProjectionMLP) -> nn.Sequential:
+    """Projector or predictor: linear, LayerNorm, ReLU, linear."""
+    dim, hidden, out = head.fc1.in_features, head.fc1.out_features, head.fc2.out_features
+    layers = dict(
+        fc1=nn.Linear(dim, hidden), norm=nn.LayerNorm(hidden), act=nn.ReLU(), fc2=nn.Linear(hidden, out)
+    )
+    return nn.Sequential(OrderedDict(layers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 
@@ -12,14 +14,13 @@ class PlainAttention(nn.Module):
     Args:
         dim: Token width D.
         num_heads: Number of heads.
-        qkv_bias: Whether ``qkv`` has a bias.
     """
 
-    def __init__(self, dim: int, num_heads: int, qkv_bias: bool = True):
+    def __init__(self, dim: int, num_heads: int):
         super().__init__()
         self.num_heads = num_heads
         self.scale = (dim // num_heads) ** -0.5
-        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -31,63 +32,26 @@ class PlainAttention(nn.Module):
         return self.proj((attention @ v).transpose(1, 2).reshape(n, length, dim))
 
 
-class PlainMlp(nn.Module):
-    """Linear, GELU, linear.
-
-    Args:
-        dim: Token width D.
-        hidden_dim: Width between the two.
-    """
-
-    def __init__(self, dim: int, hidden_dim: int):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden_dim, dim)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Transform tokens (N, L, D)."""
-        return self.fc2(self.act(self.fc1(x)))
-
-
 class PlainBlock(nn.Module):
     """The pre-norm transformer block.
 
     Args:
-        dim: Token width D.
+        dim: Token width D; the MLP's hidden width is four times that.
         num_heads: Number of heads.
-        mlp_ratio: Hidden width of the MLP over D.
-        qkv_bias: Whether ``qkv`` has a bias.
     """
 
-    def __init__(self, dim: int, num_heads: int, mlp_ratio: float = 4.0, qkv_bias: bool = True):
+    def __init__(self, dim: int, num_heads: int):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = PlainAttention(dim, num_heads, qkv_bias)
+        self.attn = PlainAttention(dim, num_heads)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = PlainMlp(dim, int(dim * mlp_ratio))
+        layers = dict(fc1=nn.Linear(dim, 4 * dim), act=nn.GELU(), fc2=nn.Linear(4 * dim, dim))
+        self.mlp = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Transform tokens (N, L, D)."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
-
-
-class PlainPatchEmbed(nn.Module):
-    """The usual convolution over whole images.
-
-    Args:
-        patch_size: Side of a patch in pixels.
-        embed_dim: Width D.
-    """
-
-    def __init__(self, patch_size: int, embed_dim: int):
-        super().__init__()
-        self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_size, stride=patch_size)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Embed images (N, 3, H, W); returns (N, L, D)."""
-        return self.proj(images).flatten(2).transpose(1, 2)
 
 
 class PlainEncoder(nn.Module):
@@ -105,15 +69,20 @@ class PlainEncoder(nn.Module):
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + num_patches, dim), requires_grad=False)
-        self.patch_embed = PlainPatchEmbed(patch_size, dim)
+        self.patch_embed = nn.Sequential(OrderedDict(proj=nn.Conv2d(3, dim, patch_size, patch_size)))
         self.blocks = nn.ModuleList(PlainBlock(dim, num_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
 
-    def forward(self, images: torch.Tensor, ids_keep: torch.Tensor | None = None) -> torch.Tensor:
-        """Encode images (N, 3, H, W), or only their patches ``ids_keep`` (N, M); (N, 1 + M, D)."""
-        x = self.patch_embed(images) + self.pos_embed[:, 1:]
+    def embed(self, images: torch.Tensor, ids_keep: torch.Tensor | None = None) -> torch.Tensor:
+        """Patches of images (N, 3, H, W) as tokens (N, L, D), or only those of ``ids_keep`` (N, M)."""
+        x = self.patch_embed(images).flatten(2).transpose(1, 2) + self.pos_embed[:, 1:]
         if ids_keep is not None:
             x = x.gather(1, ids_keep.unsqueeze(-1).repeat(1, 1, x.shape[-1]))
+        return x
+
+    def forward(self, images: torch.Tensor, ids_keep: torch.Tensor | None = None) -> torch.Tensor:
+        """Encode images (N, 3, H, W), or only their patches ``ids_keep`` (N, M); (N, 1 + M, D)."""
+        x = self.embed(images, ids_keep)
         cls_tokens = (self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)
         x = torch.cat([cls_tokens, x], dim=1)
         for block in self.blocks:
@@ -138,8 +107,8 @@ def unshuffle(x: torch.Tensor, mask_token: torch.Tensor, ids_restore: torch.Tens
     return torch.cat([x[:, :1], patches], dim=1)
 
 
-class PlainPixelDecoder(nn.Module):
-    """MAE's decoder; predicts every patch.
+class PlainDecoder(nn.Module):
+    """What both decoders are made of: a linear, positions, blocks, and a linear for every token.
 
     Args:
         in_dim: Width of the encoder.
@@ -147,44 +116,37 @@ class PlainPixelDecoder(nn.Module):
         depth: Number of blocks.
         num_heads: Number of heads.
         num_patches: L.
-        patch_dim: Values a patch.
+        out_dim: Values a token.
     """
 
-    def __init__(self, in_dim: int, dim: int, depth: int, num_heads: int, num_patches: int, patch_dim: int):
+    def __init__(self, in_dim: int, dim: int, depth: int, num_heads: int, num_patches: int, out_dim: int):
         super().__init__()
         self.embed = nn.Linear(in_dim, dim)
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + num_patches, dim), requires_grad=False)
         self.blocks = nn.ModuleList(PlainBlock(dim, num_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.pred = nn.Linear(dim, patch_dim)
+        self.pred = nn.Linear(dim, out_dim)
+
+    def decode(self, x: torch.Tensor) -> torch.Tensor:
+        """All tokens (N, 1 + L, out_dim) of embedded ones (N, 1 + L, dim)."""
+        x = x + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.pred(self.norm(x))
+
+
+class PlainPixelDecoder(PlainDecoder):
+    """MAE's decoder; predicts every patch."""
 
     def forward(
         self, latent: torch.Tensor, mask_token: torch.Tensor, ids_restore: torch.Tensor
     ) -> torch.Tensor:
         """Predict all patches (N, L, p*p*3) from the latent (N, 1 + M, in_dim)."""
-        x = self.embed(unshuffle(latent, mask_token, ids_restore)) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        return self.pred(self.norm(x))[:, 1:]
+        return self.decode(self.embed(unshuffle(latent, mask_token, ids_restore)))[:, 1:]
 
 
-class PlainRepDecoder(nn.Module):
-    """The Siamese decoder: every token through the last linear, then their mean.
-
-    Args:
-        dim: Width D.
-        depth: Number of blocks.
-        num_heads: Number of heads.
-        num_patches: L.
-    """
-
-    def __init__(self, dim: int, depth: int, num_heads: int, num_patches: int):
-        super().__init__()
-        self.embed = nn.Linear(dim, dim)
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + num_patches, dim), requires_grad=False)
-        self.blocks = nn.ModuleList(PlainBlock(dim, num_heads) for _ in range(depth))
-        self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.pred = nn.Linear(dim, dim)
+class PlainRepDecoder(PlainDecoder):
+    """The Siamese decoder: every token through the last linear, then their mean."""
 
     def forward(
         self,
@@ -193,31 +155,6 @@ class PlainRepDecoder(nn.Module):
         ids_restore: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Representation (N, D) of the latent (N, 1 + M, D); without ``ids_restore`` of a whole face."""
-        x = self.embed(latent)
-        if mask_token is not None and ids_restore is not None:
-            x = unshuffle(x, mask_token, ids_restore)
-        x = x + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        return self.pred(self.norm(x)).mean(dim=1)
-
-
-class PlainHead(nn.Module):
-    """Projector or predictor: linear, LayerNorm, ReLU, linear.
-
-    Args:
-        in_dim: Width of the input.
-        hidden_dim: Width between the two.
-        out_dim: Width of the output.
-    """
-
-    def __init__(self, in_dim: int, hidden_dim: int, out_dim: int):
-        super().__init__()
-        self.fc1 = nn.Linear(in_dim, hidden_dim)
-        self.norm = nn.LayerNorm(hidden_dim)
-        self.act = nn.ReLU()
-        self.fc2 = nn.Linear(hidden_dim, out_dim)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Project (N, in_dim) to (N, out_dim)."""
-        return self.fc2(self.act(self.norm(self.fc1(x))))
+        if mask_token is None or ids_restore is None:
+            return self.decode(self.embed(latent)).mean(dim=1)
+        return self.decode(unshuffle(self.embed(latent), mask_token, ids_restore)).mean(dim=1)

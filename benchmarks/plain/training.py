@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from plain.model import PlainFSFM
@@ -43,11 +41,19 @@ class PlainTraining:
         #: Losses of the last step, as numbers.
         self.log: dict[str, float] = {}
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def autocast(self) -> torch.autocast:
+        """The precision of the forward pass."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
     def losses(self, batch: dict) -> dict[str, torch.Tensor]:
         """Losses of a batch with ``image`` (normalised float32), ``mask`` and ``region_mask``."""
-        device = next(self.model.parameters()).device
-        images, mask, region_mask = (batch[key].to(device) for key in ('image', 'mask', 'region_mask'))
-        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+        images, mask, region_mask = (batch[key].to(self.device) for key in ('image', 'mask', 'region_mask'))
+        with self.autocast():
             return self.model(images, mask, region_mask)
 
     def step(self, batch: dict) -> None:
@@ -71,17 +77,3 @@ class PlainTraining:
         online = dict(self.model.named_parameters())
         for name, parameter in self.model.target.named_parameters():
             parameter.data.mul_(self.momentum).add_((1 - self.momentum) * online[name].data)
-
-    def with_gradients(self, batch: dict, function: Callable[[], object]) -> Callable[[], None]:
-        """A function that runs ``function`` while the parameters have the gradients of a batch."""
-        torch.stack(list(self.losses(batch).values())).sum().backward()
-        gradients = [(p, p.grad) for p in self.model.parameters() if p.grad is not None]
-        self.optimizer.zero_grad()
-
-        def run() -> None:
-            for parameter, gradient in gradients:
-                parameter.grad = gradient
-            function()
-            self.optimizer.zero_grad()
-
-        return run

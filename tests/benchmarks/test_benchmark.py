@@ -12,22 +12,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from bench import (
-    Comparison,
-    build_step,
-    count_flops,
-    describe_machine,
-    face_maps,
-    mask_transform,
-    measure,
-    random_batch,
-    scaling,
-    square_size,
-    step_flops,
-    verdict,
-)
-from bench.cuda import count_synchronisations, data_wait_comparison, tf32
-from bench.training_step import attention_kernel
+from bench.counting import count_flops, step_flops
+from bench.cuda import count_synchronisations, data_wait_comparison
+from bench.inputs import Bench
+from bench.results import comparison, verdict
+from bench.scaling import scaling
+from bench.settings import attention_kernel, tf32
+from bench.timing import Timer, describe_machine
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / 'configs' / 'fsfm' / 'fsfm_demo.py'
@@ -43,9 +34,7 @@ def step():
     """A training step of the demo in float32, on two images."""
     cfg = Config.fromfile(DEMO)
     cfg.optim_wrapper.dtype = 'float32'
-    size, patch_size = square_size(cfg)
-    batch = random_batch(mask_transform(cfg), face_maps(2, size), patch_size, 2)
-    return build_step(cfg, batch, 'cpu')
+    return Bench(cfg, batch_size=2, mask_batch=2).step()
 
 
 def names(result, section):
@@ -233,8 +222,7 @@ def test_optimiser_steps_with_gradients_of_the_whole_batch(step):
 
 
 def test_random_batch_repeats_few_maps():
-    cfg = Config.fromfile(DEMO)
-    batch = random_batch(mask_transform(cfg), face_maps(2, 96), 8, 5)
+    batch = Bench(Config.fromfile(DEMO), batch_size=5, mask_batch=2).batch
     assert batch['inputs'].shape == (5, 3, 96, 96) and batch['inputs'].dtype == torch.uint8
     assert batch['mask'].sum(1).tolist() == [108] * 5
     assert not (batch['region_mask'] & ~batch['mask']).any()
@@ -245,24 +233,24 @@ def test_mask_transform_is_found_in_the_pipeline_too():
         cfg = Config.fromfile(DEMO)
         mask = cfg.train_dataloader.dataset.pop('mask')
         with pytest.raises(ValueError, match='has no mask transform'):
-            mask_transform(cfg)
+            _ = Bench(cfg).mask
         cfg.train_dataloader.dataset.pipeline.insert(1, mask)
-        assert type(mask_transform(cfg)).__name__ == 'CRFRPMask'
+        assert type(Bench(cfg).mask).__name__ == 'CRFRPMask'
 
 
 def test_square_size_refuses_other_shapes():
     cfg = Config(dict(model=dict(backbone=dict(img_size=(64, 32)))))
     with pytest.raises(ValueError, match=r'square faces, .*\(64, 32\)'):
-        square_size(cfg)
+        _ = Bench(cfg).size
     cfg.model.backbone.img_size = (64, 64)
-    assert square_size(cfg) == (64, 16)
+    assert (Bench(cfg).size, Bench(cfg).patch_size) == (64, 16)
 
 
 def test_measure_takes_turns_and_the_median(monkeypatch):
     clock = iter(np.cumsum([0, 9, 0, 9, *[0, 1, 0, 2] * 2, 0, 100, 0, 4]).tolist())
     monkeypatch.setattr('bench.timing.time.perf_counter', lambda: next(clock))
     called = []
-    times = measure({'a': lambda: called.append('a'), 'b': lambda: called.append('b')}, repeats=3)
+    times = Timer(3).measure({'a': lambda: called.append('a'), 'b': lambda: called.append('b')})
     assert ''.join(called) == 'ab' + 'ab' * 3
     assert times == {'a': 1, 'b': 2}
 
@@ -271,10 +259,10 @@ def test_measure_calls_short_functions_often(monkeypatch):
     clock = iter([0, 5, 5, 7, 10, 30])
     monkeypatch.setattr('bench.timing.time.perf_counter', lambda: next(clock))
     called = []
-    assert measure({'a': lambda: called.append(0)}, repeats=1, min_seconds=9) == {'a': 4}
+    assert Timer(1, min_seconds=9).measure({'a': lambda: called.append(0)}) == {'a': 4}
     assert len(called) == 2 + math.ceil(9 / 2)
     with pytest.raises(ValueError, match='repeats must be at least 1'):
-        measure({}, repeats=0)
+        Timer(repeats=0)
 
 
 def test_machine_has_no_names_or_paths():
@@ -329,7 +317,7 @@ def test_plain_has_a_line_for_every_optimisation(tmp_path, capsys):
     ],
 )
 def test_comparison_and_its_verdict(unit, plain, ours, at_most, target, ratio, met):
-    line = Comparison('step', 'x', unit, plain, ours, target, at_most).as_dict()
+    line = comparison('step', 'x', unit, plain, ours, target, at_most)
     assert (line['ratio'], line['met']) == (ratio, met)
     bound = 'at most' if at_most else 'at least'
     expected = '' if target is None else f'{bound} {target:g}: {"met" if met else "NOT MET"}'
@@ -340,10 +328,9 @@ def test_scaling_tells_rate_memory_and_cost():
     cfg = Config.fromfile(DEMO)
     cfg.optim_wrapper.dtype = 'float32'
     tiny = dict(embed_dim=32, depth=1, num_heads=2)
-    small, large = scaling(cfg, 'cpu', [(tiny, 32, 2), (tiny, 32, 32)], repeats=1)
-    assert small.held_mb == large.held_mb and small.peak_mb < large.peak_mb
-    assert small.hours == pytest.approx(1e8 / small.images_per_s / 3600)
-    assert small.as_dict()['hours_1m_images_100_epochs'] == small.hours
+    small, large = scaling(Bench(cfg, timer=Timer(1)), [(tiny, 32, 2), (tiny, 32, 32)])
+    assert small['held_mb'] == large['held_mb'] and small['peak_mb'] < large['peak_mb']
+    assert small['hours_1m_images_100_epochs'] == pytest.approx(1e8 / small['images_per_s'] / 3600)
 
 
 def test_page_is_up_to_date():
@@ -354,8 +341,8 @@ def test_page_shows_every_number_and_remark(tmp_path):
     folder = tmp_path / 'benchmarks' / 'kind'
     folder.mkdir(parents=True)
     lines = [
-        Comparison('loader', 'JPEG', 'images/s', 183.0, 1980.0, 10.0, note='one core'),
-        Comparison('step', 'share', '%', None, 64.2, 80.0),
+        comparison('loader', 'JPEG', 'images/s', 183.0, 1980.0, 10.0, note='one core'),
+        comparison('step', 'share', '%', None, 64.2, 80.0),
     ]
     machine = dict(device='A CPU', cores=2, torch_threads=2, torch='2.15', python='3.11')
     setting = dict(
@@ -369,7 +356,7 @@ def test_page_shows_every_number_and_remark(tmp_path):
         rows=[
             dict(section='step', name='whole', ms=12.0, images_per_s=83.3, ratio=1.0, ratio_of='of the step')
         ],
-        comparisons=[line.as_dict() for line in lines],
+        comparisons=lines,
         scaling=[dict(setting, hours_1m_images_100_epochs=2924.0)],
     )
     (folder / 'a.json').write_text(json.dumps(result))
@@ -433,7 +420,7 @@ def test_data_wait_is_a_share_of_the_time(step, monkeypatch):
     ticks = iter(np.cumsum([0, *[0, 2] * 10, 0, *[8, 2] * 4, 8]).tolist())
     monkeypatch.setattr('bench.cuda.time.perf_counter', lambda: next(ticks))
     line = data_wait_comparison([step.batch] * 14, step, steps=4)
-    assert (line.ours, line.met) == (pytest.approx(100 * 8 / 48), False)
+    assert (line['ours'], line['met']) == (pytest.approx(100 * 8 / 48), False)
 
 
 @pytest.mark.parametrize('enabled', [True, False])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from bench import build_step, face_maps, mask_transform, random_batch
+from bench.inputs import Bench
 from bench.stored_pictures import store
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.masks import crfr_p_masks
@@ -35,7 +35,7 @@ def cfg():
 
 @pytest.fixture
 def step(cfg):
-    return build_step(cfg, random_batch(mask_transform(cfg), face_maps(3, 64), 8, 3), 'cpu')
+    return Bench(cfg, batch_size=3, mask_batch=3).step()
 
 
 def plain_batch(step):
@@ -88,7 +88,7 @@ def test_one_whole_step_leaves_the_same_weights(step):
 
 def test_only_the_papers_losses(cfg):
     cfg.model.loss_sim.type = 'BYOLLoss'
-    other = build_step(cfg, random_batch(mask_transform(cfg), face_maps(2, 64), 8, 2), 'cpu')
+    other = Bench(cfg, batch_size=2, mask_batch=2).step()
     with pytest.raises(ValueError, match=r'loss_sim SimSiamLoss .* found BYOLLoss'):
         PlainFSFM(other.model)
 

@@ -4,7 +4,8 @@ import pytest
 import timm.layers
 import torch
 
-from bench import count_operators, saved_bytes
+from bench.counting import count_operators
+from bench.memory import saved_bytes
 from fsfm_mm.models.layers import Block
 from fsfm_mm.models.layers.mlp import Mlp
 
