@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from fsfm_mm.text import text_table
+
 #: From bad to harmless: what breaks a run or a result, what should be looked at, what is good to know.
 LEVELS = ('error', 'warning', 'note')
 #: Files named in the text for one finding; the JSON report has all of them.
@@ -40,13 +42,8 @@ class Table:
     def to_text(self) -> str:
         """Columns of even width under the title, numbers to the right."""
         cells = [self.header, *(tuple(map(_cell, row)) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells)]
-        right = [bool(self.rows) and isinstance(value, (int, float)) for value in (self.rows or [()])[0]]
-        lines = [
-            '  ' + '  '.join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right)).rstrip()
-            for row in cells
-        ]
-        return '\n'.join([self.title, *lines])
+        sides = ['>' if isinstance(value, (int, float)) else '<' for value in (self.rows or [()])[0]]
+        return '\n'.join([self.title, *(f'  {line}' for line in text_table(cells, ''.join(sides) or '<'))])
 
 
 @dataclass(frozen=True)
