@@ -7,6 +7,7 @@ import numpy as np
 
 from fsfm_mm.doctor.report import Report, Sample
 from fsfm_mm.doctor.scanning import Source
+from fsfm_mm.text import few
 from fsfm_mm.visualization import HtmlPage, contact_sheet, label_legend, overlay_labels
 
 #: Side of the pictures in pixels.
@@ -28,13 +29,8 @@ def report_page(report: Report, source: Source) -> HtmlPage:
     page.text(report.verdict(), 'error' if report.failed() else 'ok')
     page.heading('Findings')
     for finding in report.sorted_findings():
-        files = '; '.join(finding.files[:MAX_FILES])
-        more = len(finding.files) - MAX_FILES
-        page.item(
-            finding.level,
-            f'{finding.check}: {finding.message}',
-            files + (f'; and {more} more in the JSON report' if more > 0 else ''),
-        )
+        files = few(finding.files, MAX_FILES, '; and {} more in the JSON report', '; ')
+        page.item(finding.level, f'{finding.check}: {finding.message}', files)
     if not report.findings:
         page.text('Nothing to complain of.')
     _tables(page, report)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from fsfm_mm.text import text_table
+from fsfm_mm.files.listing import printable
+from fsfm_mm.text import few, text_table
 
 #: From bad to harmless: what breaks a run or a result, what should be looked at, what is good to know.
 LEVELS = ('error', 'warning', 'note')
@@ -111,7 +112,7 @@ class Report:
 
     def to_text(self) -> str:
         """The report for a terminal."""
-        parts = [f'{self.root} ({self.kind})', *(f'  {fact}' for fact in self.facts)]
+        parts = [f'{printable(self.root)} ({self.kind})', *(f'  {fact}' for fact in self.facts)]
         for table in self.tables:
             parts += ['', table.to_text()]
         for level in LEVELS:
@@ -139,12 +140,6 @@ class Report:
         return json.dumps(content, indent=1) + '\n'  # ASCII: names of files may be no UTF-8
 
 
-def few(names: Sequence[str]) -> str:
-    """The first names for a sentence, and how many more there are."""
-    more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
-    return ', '.join(names[:SHOWN]) + more
-
-
 def number_of(count: int, what: str, many: str | None = None) -> str:
     """'1 picture', '3 pictures'; ``many`` is the plural where it is not made with an s."""
     return f'{count} {what if count == 1 else many or what + "s"}'
@@ -155,13 +150,7 @@ def _cell(value: str | int | float) -> str:
 
 
 def _lines(finding: Finding) -> list[str]:
-    more = len(finding.files) - SHOWN
-    return [
-        f'- {finding.check}: {finding.message}',
-        *(f'    {_printable(file)}' for file in finding.files[:SHOWN]),
-        *([f'    ... and {more} more'] if more > 0 else []),
-    ]
-
-
-def _printable(name: str) -> str:
-    return name.encode('utf-8', 'replace').decode('utf-8')
+    start = '\n    '
+    first = [printable(file) for file in finding.files[:SHOWN]]
+    files = few(first, SHOWN, start + '... and {} more', start, len(finding.files))
+    return [f'- {finding.check}: {printable(finding.message)}', *([f'    {files}'] if files else [])]

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fsfm_mm.text import few
+
 #: Of forgery and spoofing sets; the position is the label.
 CLASSES = ('fake', 'real')
 #: Folders of a data set that is split.
@@ -44,8 +46,7 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
 
 def quoted(names: Sequence[str]) -> str:
     """Join names for a message, each in quotes: the first five, then a count."""
-    more = f', ... ({len(names)} in all)' if len(names) > SHOWN else ''
-    return ', '.join(f"'{name}'" for name in names[:SHOWN]) + more
+    return few([f"'{name}'" for name in names], SHOWN, f', ... ({len(names)} in all)')
 
 
 def class_of_folder(folder: str, classes: Sequence[str]) -> str | None:

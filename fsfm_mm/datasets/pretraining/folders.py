@@ -16,8 +16,7 @@ from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, by_stem, lis
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
 from fsfm_mm.registry import DATASETS
-
-_SHOWN = 5  # files named in a message about many
+from fsfm_mm.text import few
 
 
 class LabelTable:
@@ -170,7 +169,7 @@ class FaceParsingDataset(FaceDataset):
         if len(kept) == len(entries):
             return entries
         missing = [entry['img_path'] for entry in entries if not entry['map_path']]
-        what = f'{len(missing)} of {len(entries)} images have no parsing map: {_few(missing)}'
+        what = f'{len(missing)} of {len(entries)} images have no parsing map: {few(missing, more=", ...")}'
         if self.missing_maps == 'error' or not kept:
             raise ValueError(
                 f"{what}. Expected each at the same relative path below '{self.map_dir}' as .npy or .png; "
@@ -178,10 +177,6 @@ class FaceParsingDataset(FaceDataset):
             )
         print_log(f'Left out: {what}.', logger='current', level=logging.WARNING)
         return kept
-
-
-def _few(paths: Sequence[str]) -> str:
-    return ', '.join(paths[:_SHOWN]) + (', ...' if len(paths) > _SHOWN else '')
 
 
 def _list_or_raise(folder: str, extensions: tuple[str, ...], what: str) -> list[str]:
