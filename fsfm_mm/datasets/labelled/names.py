@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fsfm_mm.files.regular import stat_of_file
 from fsfm_mm.text import few
 
 #: Of forgery and spoofing sets; the position is the label.
@@ -100,6 +101,7 @@ def read_lines(file: str, skip: int = 0) -> list[tuple[int, str]]:
         ValueError: The file cannot be read, is no UTF-8 text, or has no such line.
     """
     try:
+        stat_of_file(file)
         with open(file, encoding='utf-8-sig') as stream:
             lines = [(number, line.strip()) for number, line in enumerate(stream, 1)]
     except OSError as error:

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from fsfm_mm.datasets.base import FaceDataset
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, by_stem, list_files
-from fsfm_mm.files.pictures import BrokenSampleError
+from fsfm_mm.files.pictures import BrokenSampleError, map_npy
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
 from fsfm_mm.registry import DATASETS
 from fsfm_mm.text import few
@@ -31,11 +31,7 @@ class LabelTable:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            # not np.load, which would also open an archive of arrays; a memory map never holds a pickle
-            table = np.lib.format.open_memmap(path, mode='r')
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
-            raise ValueError(f'{path}: label_table cannot be opened as a .npy file ({error}).') from error
+        table = map_npy(path, 'label_table ')
         grid = _grid(table.shape)
         if table.dtype != np.uint16 or grid is None:
             raise ValueError(
