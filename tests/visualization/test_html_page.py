@@ -128,7 +128,7 @@ def test_what_looks_like_markup_or_a_template_stays_text():
 def test_numbers_of_a_table_have_two_digits_or_none_and_a_class():
     page = HtmlPage('x')
     page.table(['a', 'b', 'c', 'd'], [[3, 2.0, np.float64(1.239), 'text']])
-    cells = re.findall('<td.*</td>', page.html())
+    cells = re.findall('<td.*?</td>', page.html())
     assert cells == [*(f'<td class="number">{n}</td>' for n in ('3', '2.00', '1.24')), '<td>text</td>']
 
 
