@@ -33,6 +33,7 @@ setup(
     package_data={
         'fsfm_mm': [
             'checkpoints/zoo.json',
+            'visualization/templates/*',
             '.mim/model-index.yml',
             *(
                 f'.mim/{folder}/**/*.{kind}'

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.files.regular import stat_of_file
 from fsfm_mm.ops.resizing import resize_image
 
 #: Name -> (mean, std). 'ffpp_o' are the original videos of FaceForensics++ (c23).
@@ -158,6 +159,7 @@ def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
         ValueError: The file is missing or does not hold such values.
     """
     try:
+        stat_of_file(path)
         with open(path, encoding='utf-8') as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Tables of text for people: even columns for a terminal, and Markdown."""
+"""Text for people: tables with even columns for a terminal, Markdown tables, and the first of many names."""
 
 from __future__ import annotations
 
@@ -56,6 +56,26 @@ def markdown_table(rows: Sequence[Sequence[str]], align: str = '<>') -> list[str
     lines = [f'| {" | ".join(row)} |' for row in rows]
     lines[1:1] = [f'|{"|".join("---:" if sign == ">" else "---" for sign in signs)}|'] * bool(lines)
     return lines
+
+
+def few(
+    names: Sequence[str],
+    most: int = 5,
+    more: str = ' and {} more',
+    between: str = ', ',
+    count: int | None = None,
+) -> str:
+    """The first names for a sentence, and what is said where there are more.
+
+    Args:
+        names: All of them, or the first.
+        most: Names that are said.
+        more: Follows where there are more; ``{}`` is how many.
+        between: Between two names.
+        count: Number of all, where ``names`` are only the first.
+    """
+    rest = (len(names) if count is None else count) - min(len(names), most)
+    return between.join(names[:most]) + (more.format(rest) if rest > 0 else '')
 
 
 def _signs(rows: Sequence[Sequence[str]], align: str) -> list[str]:

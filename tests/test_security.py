@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import os
 import pickle
 import struct
 import threading
@@ -20,6 +21,7 @@ from fsfm_mm.checkpoints import load_checkpoint_file
 from fsfm_mm.datasets import AntiSpoofDataset, FaceListDataset, FaceParsingDataset
 from fsfm_mm.datasets.transforms import LoadFace
 from fsfm_mm.engine.third_party import load_safely, refuse_remote_checkpoints
+from fsfm_mm.files.pictures import read_parsing_map
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.sources.spoofs import protocol_listing
 from fsfm_mm.statistics import load_mean_std
@@ -234,3 +236,34 @@ def test_a_picture_is_not_decoded_beyond_a_limit(data, read_badly):
         b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', b'') + chunk(b'IEND', b'')
     )
     read_badly(lambda: load_face(data), 'images/0.png')
+
+
+@pytest.mark.parametrize(
+    'name', ['images/0.png', 'parsing_maps/0.npy', 'table.npy', 'x.pth', 'mean.json', 'list.txt']
+)
+def test_pipes_are_not_waited_at(data, read_badly, name):
+    (data / name).unlink(missing_ok=True)
+    os.mkfifo(data / name)
+    read = {
+        'table.npy': lambda: with_table(data),
+        'x.pth': lambda: load_checkpoint_file(data / 'x.pth'),
+        'mean.json': lambda: load_mean_std(data / 'mean.json'),
+        'list.txt': lambda: FaceListDataset(str(data / 'list.txt'), str(data)),
+    }.get(name, lambda: load_face(data))
+    read_badly(read, f'{name}: is not a file')
+
+
+def test_headers_that_do_not_end(data, read_badly):
+    # numpy hands them to a parser of Python, whose own errors come out
+    for name in ('table.npy', 'parsing_maps/0.npy'):
+        (data / name).write_bytes((data / name).read_bytes().replace(b'}', b' ', 1))
+    read_badly(lambda: with_table(data), 'table.npy', 'label_table cannot be opened as a .npy file')
+    read_badly(lambda: load_face(data), 'parsing_maps/0.npy', 'is not a readable .npy array')
+
+
+def test_a_png_with_a_short_header(tmp_path, read_badly):
+    png = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
+    header = b'IHDR' + png[16:24]  # 8 of 13 bytes, with a right checksum
+    chunk = struct.pack('>I', 8) + header + struct.pack('>I', zlib.crc32(header))
+    (tmp_path / 'map.png').write_bytes(png[:8] + chunk + png[33:])
+    read_badly(lambda: read_parsing_map(str(tmp_path / 'map.png')), 'map.png', 'cannot be decoded as a PNG')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fsfm_mm.text import markdown_table, text_table
+from fsfm_mm.text import few, markdown_table, text_table
 
 ROWS = [['set', 'AUC', 'n'], ['a longer name', '0.5', '12'], ['b', '0.25', '']]
 
@@ -54,3 +54,12 @@ def test_wrong_tables(table):
     for align in ('', 'lr'):
         with pytest.raises(ValueError, match='align must be signs'):
             table(ROWS, align)
+
+
+def test_the_first_of_many():
+    names = [f'f{i}' for i in range(7)]
+    assert few(names) == 'f0, f1, f2, f3, f4 and 2 more'
+    assert few(names[:5]) == 'f0, f1, f2, f3, f4' and few([]) == ''
+    assert few(names, 2, ', ...') == 'f0, f1, ...'
+    assert few(names[:1], 3, '; and {} more', '; ', 4) == 'f0; and 3 more'
+    assert few(['{}', '{0}'], 1) == '{} and 1 more'  # names are no formats

@@ -25,6 +25,7 @@ from fsfm_mm.datasets.transforms import (
 )
 from fsfm_mm.regions import FACIAL_REGIONS
 from fsfm_mm.registry import TRANSFORMS
+from fsfm_mm.text import text_table
 from fsfm_mm.visualization import (
     HtmlPage,
     draw_mask,
@@ -204,14 +205,15 @@ def _percent(value: float) -> str:
     return '-' if math.isnan(value) else f'{100 * value:.1f}'
 
 
+def _cells(table: Sequence[tuple[str, dict[str, float]]]) -> list[list[str]]:
+    """Header and rows of the statistics as texts."""
+    return [['strategy', *table[0][1]], *([name, *map(_percent, shares.values())] for name, shares in table)]
+
+
 def print_table(table: Sequence[tuple[str, dict[str, float]]]) -> None:
     """Print the statistics, regions as columns."""
-    width = max(len('strategy'), *(len(name) for name, _ in table))
-    columns = list(table[0][1])
     print('hidden patches in % of the region (a patch of several regions counts in each)')
-    print('strategy'.ljust(width), *(column.rjust(10) for column in columns))
-    for name, shares in table:
-        print(name.ljust(width), *(_percent(shares[column]).rjust(10) for column in columns))
+    print('\n'.join(text_table(_cells(table), gap=' ', least=(0, 10))))
 
 
 def write_page(
@@ -234,7 +236,6 @@ def write_page(
         page.figures(list(zip(row, columns)), lossless=True)
     page.heading('Hidden patches in % of the region')
     page.text('A patch of several regions counts in each.')
-    page.table(
-        ['strategy', *table[0][1]], [[name, *map(_percent, shares.values())] for name, shares in table]
-    )
+    header, *cells = _cells(table)
+    page.table(header, cells)
     page.write(path)

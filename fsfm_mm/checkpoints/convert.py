@@ -18,7 +18,8 @@ from fsfm_mm.checkpoints.name_maps import (
     Rule,
     from_reference,
 )
-from fsfm_mm.files.checkpoint_matching import differences, listed
+from fsfm_mm.files.checkpoint_matching import LISTED, differences
+from fsfm_mm.text import few
 
 State = dict[str, torch.Tensor]
 #: Kinds with a head that was trained on one of the two pooled features.
@@ -49,7 +50,7 @@ class ConversionReport:
         for what, entries in (('left out', self.dropped), ('made', self.made)):
             for reason in dict.fromkeys(entries.values()):
                 keys = [key for key, why in entries.items() if why == reason]
-                lines.append(f'  {len(keys)} {what}: {listed(keys, 4)}: {reason}')
+                lines.append(f'  {len(keys)} {what}: {few(keys, 4)}: {reason}')
         return '\n'.join(lines)
 
 
@@ -105,7 +106,11 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> State:
         names = ' or '.join(repr(wrapper) for wrapper in wrappers)
         raise ValueError(
             f'a checkpoint of kind {source!r} has tensors by name, by themselves or under {names}; '
-            + (f'found entries that are no tensors: {listed(strangers)}.' if strangers else 'found none.')
+            + (
+                f'found entries that are no tensors: {few(strangers, LISTED)}.'
+                if strangers
+                else 'found none.'
+            )
         )
     return dict(state)
 
@@ -140,7 +145,9 @@ def match_rules(keys: Collection[str], rules: Sequence[Rule], what: str) -> dict
         )
     if len(set(renamed.values())) < len(renamed):
         doubled = [k for k, v in renamed.items() if list(renamed.values()).count(v) > 1]
-        raise ValueError(f'the keys are not those of {what}: several stand for the same: {listed(doubled)}.')
+        raise ValueError(
+            f'the keys are not those of {what}: several stand for the same: {few(doubled, LISTED)}.'
+        )
     return renamed
 
 

@@ -19,6 +19,7 @@ from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.statistics import resolve_stats
+from fsfm_mm.text import few
 
 PREFIX = 'backbone.'
 
@@ -41,7 +42,7 @@ def pretrained_backbone(checkpoint: Mapping[str, Any], keep_norm: bool = False) 
     found = {key[len(PREFIX) :]: value for key, value in state.items() if key.startswith(PREFIX)}
     if not found:
         raise ValueError(
-            f"the checkpoint has no 'backbone.*' keys (found {', '.join(list(state)[:4])} ...): convert files of "
+            f"the checkpoint has no 'backbone.*' keys (found {few(list(state), 4, ' ...')}): convert files of "
             'other projects with fsfm-mm convert first, or name their source.'
         )
     return {key: value for key, value in found.items() if keep_norm or not key.startswith('norm.')}

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fsfm_mm.text import text_table
 from fsfm_mm.version import __version__
 
 #: Subcommand (its file: '-' becomes '_') to what it does.
@@ -52,8 +53,7 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
 
 def usage() -> str:
     """What ``fsfm-mm --help`` prints."""
-    width = max(map(len, COMMANDS)) + 2
-    rows = '\n'.join(f'  {name:<{width}}{text}' for name, text in COMMANDS.items())
+    rows = '\n'.join(f'  {line}' for line in text_table(list(COMMANDS.items()), '<'))
     return (
         'usage: fsfm-mm COMMAND [arguments]\n\n'
         'Pretrain, evaluate and use face-security foundation models.\n\n'

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files
+from fsfm_mm.text import text_table
 
 EPILOG = """\
 examples:
@@ -51,9 +52,11 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
             json.dumps({**card, **({'config': config} if args.config else {})}, indent=2, ensure_ascii=False)
         )
         return 0
+    rows = []
     for name, value in card.items():
         text = ', '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value
-        print(f'{name:15} {"not known" if text in (None, "") else text}')
+        rows.append([name, 'not known' if text in (None, '') else str(text)])
+    print('\n'.join(text_table(rows, '<')))
     if args.config:
         print(f'\n{config or "no config in the card"}')
     return 0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.engine.config_files import list_configs
 from fsfm_mm.engine.settings import SettingsAction, read_config
+from fsfm_mm.text import text_table
 
 EPILOG = """\
 examples:
@@ -36,10 +37,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm config') -> int
     """Print the list or the config; returns the exit code."""
     args = parse_args(argv, prog)
     if args.list:
-        rows = list(list_configs())
-        width = max(len(name) for name, _ in rows)
-        for name, text in rows:
-            print(f'{name:<{width}}  {text}')
+        print('\n'.join(text_table(list(list_configs()), '<')))
         return 0
     try:
         cfg = read_config(args.config, args.cfg_options, import_custom_modules=False)

@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
 
     from fsfm_mm.apis.mask_sheet import load_faces, print_table, rows_of, statistics, write_page
     from fsfm_mm.files import write_atomically
-    from fsfm_mm.visualization.contact_sheet import contact_sheet
+    from fsfm_mm.visualization.sheets import contact_sheet
 
     strategies = chosen_strategies(args)
     samples = load_faces(args.faces, args.num, args.size, args.patch_size, lambda steps: _drawn(args, steps))

@@ -35,10 +35,11 @@ from fsfm_mm.preparation.sources.spoofs import (
     spoof_listing,
     write_lists,
 )
+from fsfm_mm.text import text_table
 
 EPILOG = f"""\
 sources (--rule, by default the one named as DOMAIN):
-{chr(10).join(f'  {name:<8} {text}' for name, text in EXPECTED.items())}
+{chr(10).join(f'  {line}' for line in text_table(list(EXPECTED.items()), '<'))}
 
 examples:
   %(prog)s casia CASIA-FASD data/MCIO

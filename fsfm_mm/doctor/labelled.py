@@ -18,9 +18,10 @@ from fsfm_mm.doctor.pretraining import (
     report_problems,
     spread_samples,
 )
-from fsfm_mm.doctor.report import Report, Table, few, number_of
+from fsfm_mm.doctor.report import Report, Table, number_of
 from fsfm_mm.doctor.scanning import FileSource, Source, scan
 from fsfm_mm.doctor.similar import report_lookalikes
+from fsfm_mm.text import few
 
 #: From this ratio of the larger to the smaller class on, the imbalance is worth a note.
 IMBALANCE = 3.0

@@ -7,7 +7,8 @@ import numpy as np
 
 from fsfm_mm.doctor.report import Report, Sample
 from fsfm_mm.doctor.scanning import Source
-from fsfm_mm.visualization import HtmlPage, fit, label_legend, overlay_labels
+from fsfm_mm.text import few
+from fsfm_mm.visualization import HtmlPage, contact_sheet, label_legend, overlay_labels
 
 #: Side of the pictures in pixels.
 SIZE = 160
@@ -28,13 +29,8 @@ def report_page(report: Report, source: Source) -> HtmlPage:
     page.text(report.verdict(), 'error' if report.failed() else 'ok')
     page.heading('Findings')
     for finding in report.sorted_findings():
-        files = '; '.join(finding.files[:MAX_FILES])
-        more = len(finding.files) - MAX_FILES
-        page.item(
-            finding.level,
-            f'{finding.check}: {finding.message}',
-            files + (f'; and {more} more in the JSON report' if more > 0 else ''),
-        )
+        files = few(finding.files, MAX_FILES, '; and {} more in the JSON report', '; ')
+        page.item(finding.level, f'{finding.check}: {finding.message}', files)
     if not report.findings:
         page.text('Nothing to complain of.')
     _tables(page, report)
@@ -68,11 +64,9 @@ def _pairs(page: HtmlPage, report: Report, source: Source) -> None:
     page.heading('Near-duplicates')
     figures = []
     for first, second in report.lookalikes[:MAX_PAIRS]:
-        both = [
-            picture for picture in (_picture(source, first), _picture(source, second)) if picture is not None
-        ]
-        height = min(picture.shape[0] for picture in both)
-        image = np.concatenate([picture[:height] for picture in both], axis=1)
+        shown = [_picture(source, sample) for sample in (first, second)]
+        both = [picture for picture in shown if picture is not None]
+        image = contact_sheet([both], size=None, gap=0) if both else None
         figures.append((image, f'{first.name} = {second.name}'))
     page.figures(figures)
     if len(report.lookalikes) > MAX_PAIRS:
@@ -94,7 +88,7 @@ def _picture(source: Source, sample: Sample, overlay: bool = False) -> np.ndarra
     if opened.image is None:
         return None
     image = cv2.cvtColor(opened.image, cv2.COLOR_BGR2RGB)
-    shown = [fit(image, SIZE)]
+    shown = [image]
     if overlay and opened.labels is not None and opened.labels.shape == image.shape[:2]:
-        shown.append(fit(overlay_labels(image, opened.labels), SIZE))
-    return np.concatenate(shown, axis=1)
+        shown.append(overlay_labels(image, opened.labels))
+    return contact_sheet([shown], size=SIZE, gap=0)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from fsfm_mm.files.listing import printable
+from fsfm_mm.text import few, text_table
 
 #: From bad to harmless: what breaks a run or a result, what should be looked at, what is good to know.
 LEVELS = ('error', 'warning', 'note')
@@ -40,13 +43,8 @@ class Table:
     def to_text(self) -> str:
         """Columns of even width under the title, numbers to the right."""
         cells = [self.header, *(tuple(map(_cell, row)) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells)]
-        right = [bool(self.rows) and isinstance(value, (int, float)) for value in (self.rows or [()])[0]]
-        lines = [
-            '  ' + '  '.join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right)).rstrip()
-            for row in cells
-        ]
-        return '\n'.join([self.title, *lines])
+        sides = ['>' if isinstance(value, (int, float)) else '<' for value in (self.rows or [()])[0]]
+        return '\n'.join([self.title, *(f'  {line}' for line in text_table(cells, ''.join(sides) or '<'))])
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Report:
 
     def to_text(self) -> str:
         """The report for a terminal."""
-        parts = [f'{self.root} ({self.kind})', *(f'  {fact}' for fact in self.facts)]
+        parts = [f'{printable(self.root)} ({self.kind})', *(f'  {fact}' for fact in self.facts)]
         for table in self.tables:
             parts += ['', table.to_text()]
         for level in LEVELS:
@@ -142,12 +140,6 @@ class Report:
         return json.dumps(content, indent=1) + '\n'  # ASCII: names of files may be no UTF-8
 
 
-def few(names: Sequence[str]) -> str:
-    """The first names for a sentence, and how many more there are."""
-    more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
-    return ', '.join(names[:SHOWN]) + more
-
-
 def number_of(count: int, what: str, many: str | None = None) -> str:
     """'1 picture', '3 pictures'; ``many`` is the plural where it is not made with an s."""
     return f'{count} {what if count == 1 else many or what + "s"}'
@@ -158,13 +150,7 @@ def _cell(value: str | int | float) -> str:
 
 
 def _lines(finding: Finding) -> list[str]:
-    more = len(finding.files) - SHOWN
-    return [
-        f'- {finding.check}: {finding.message}',
-        *(f'    {_printable(file)}' for file in finding.files[:SHOWN]),
-        *([f'    ... and {more} more'] if more > 0 else []),
-    ]
-
-
-def _printable(name: str) -> str:
-    return name.encode('utf-8', 'replace').decode('utf-8')
+    start = '\n    '
+    first = [printable(file) for file in finding.files[:SHOWN]]
+    files = few(first, SHOWN, start + '... and {} more', start, len(finding.files))
+    return [f'- {finding.check}: {printable(finding.message)}', *([f'    {files}'] if files else [])]

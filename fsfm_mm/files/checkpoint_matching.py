@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fsfm_mm.text import few
+
 #: Names that a sentence lists at most, where it is not told otherwise.
 LISTED = 12
 
@@ -48,15 +50,7 @@ def differences(kinds: Mapping[str, Sequence[str]], most: int = LISTED) -> str:
         most: Names of a kind that are listed; 1 for an example.
     """
     return '; '.join(
-        f'{len(names)} {kind}, e.g. {names[0]}'
-        if most == 1
-        else f'{len(names)} {kind}: {listed(names, most)}'
+        f'{len(names)} {kind}, e.g. {names[0]}' if most == 1 else f'{len(names)} {kind}: {few(names, most)}'
         for kind, names in kinds.items()
         if names
     )
-
-
-def listed(names: Sequence[str], most: int = LISTED) -> str:
-    """The first names, and how many more there are."""
-    more = f' and {len(names) - most} more' if len(names) > most else ''
-    return ', '.join(names[:most]) + more

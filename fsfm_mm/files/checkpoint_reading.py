@@ -21,6 +21,8 @@ import safetensors
 import torch
 from safetensors.torch import load_file as load_safetensors
 
+from fsfm_mm.files.regular import stat_of_file
+
 ZIP_START = b'PK\x03\x04'
 #: Torch's legacy format begins with a pickled magic number; later protocols put a frame before the number.
 LEGACY_NUMBER = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
@@ -142,6 +144,7 @@ def _file_kind(path: Path) -> str:
     if path.is_dir():
         raise ValueError(f'{path} is a folder: expected a checkpoint file.')
     try:
+        stat_of_file(path)
         with open(path, 'rb') as file:
             head = file.read(64)
     except OSError as error:

@@ -15,6 +15,8 @@ MAP_EXTENSIONS = ('.npy', '.png')
 
 #: Control characters and line ends, and what other systems take for a separator.
 UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\\\\]')
+#: What no terminal can take, with what stands for bytes that are no UTF-8.
+_UNPRINTABLE = re.compile(f'{UNSAFE.pattern[:-1]}\ud800-\udfff]')
 
 
 def list_files(root: str, extensions: tuple[str, ...]) -> list[str]:
@@ -86,5 +88,11 @@ def by_stem(files: Iterable[str], root: str) -> dict[str, str]:
 
 def printable(path: str | os.PathLike) -> str:
     r"""A path for messages: bytes that are no UTF-8 are written ``\xff``, control characters ``\n``."""
-    text = os.fsencode(path).decode('utf-8', 'backslashreplace')
-    return UNSAFE.sub(lambda match: match[0].encode('unicode_escape').decode().replace('\\\\', '\\'), text)
+    return _UNPRINTABLE.sub(_escaped, os.fsdecode(path))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    if '\udc80' <= character <= '\udcff':  # what Python makes of such a byte
+        return f'\\x{ord(character) - 0xDC00:02x}'
+    return character if character == '\\' else character.encode('unicode_escape').decode()

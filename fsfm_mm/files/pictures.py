@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import stat
 import tokenize
 
 import cv2
@@ -13,12 +12,17 @@ import numpy as np
 from PIL import Image
 
 from fsfm_mm.files.listing import printable
+from fsfm_mm.files.regular import stat_of_file
 from fsfm_mm.regions import NUM_LABELS
 
 #: Pixels exactly as stored: parsing maps belong to the stored pixels, so an EXIF rotation is not applied.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 #: Image modes of PIL that hold one integer a pixel; in 'P' (palette) it is the palette's index.
 _INDEX_MODES = ('P', 'L', 'I', 'I;16')
+#: What PIL meets in a picture that is cut or damaged.
+_BROKEN_PICTURE = (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError)
+#: What numpy meets in a .npy file that is cut or damaged, or in another kind of file.
+_BROKEN_NPY = (OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError)
 
 
 class BrokenSampleError(ValueError):
@@ -29,17 +33,15 @@ class BrokenSampleError(ValueError):
 
 
 def refuse_special(path: str | os.PathLike) -> None:
-    """Refuse what is no file: a named pipe would be waited at for ever.
+    """Refuse a sample that is no file, see :func:`fsfm_mm.files.regular.stat_of_file`.
 
     Raises:
         BrokenSampleError: It is not there, or something else, such as a folder.
     """
     try:
-        mode = os.stat(path).st_mode
+        stat_of_file(path, BrokenSampleError)
     except OSError as error:
         raise BrokenSampleError(f'{printable(path)}: cannot be read ({error.strerror or error}).') from error
-    if not stat.S_ISREG(mode):
-        raise BrokenSampleError(f'{printable(path)}: is not a file.')
 
 
 def _read_bytes(path: str) -> bytes:
@@ -119,23 +121,46 @@ def decode_npy(data: bytes, path: str) -> np.ndarray:
             raise ValueError(f'it holds {len(data)} bytes, too few for {dtype} {shape}')
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError) as error:
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise BrokenSampleError(f'{path}: is not a readable .npy array ({reason[0].rstrip(".")}).') from error
+    except _BROKEN_NPY as error:
+        raise BrokenSampleError(f'{path}: is not a readable .npy array ({_reason(error)}).') from error
+
+
+def map_npy(path: str | os.PathLike, what: str = '') -> np.memmap:
+    """Map the array of a ``.npy`` file into memory, to be read only.
+
+    Args:
+        path: The file. It cannot hold objects, so no pickle is ever read, nor an archive of arrays.
+        what: Stands before the verb of the message.
+
+    Raises:
+        ValueError: It is not there, or no such file.
+    """
+    try:
+        stat_of_file(path)
+        return np.lib.format.open_memmap(os.fspath(path), mode='r')
+    except _BROKEN_NPY as error:
+        raise ValueError(
+            f'{printable(path)}: {what}cannot be opened as a .npy file ({_reason(error)}).'
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip('.') if lines else type(error).__name__
 
 
 def _decode_png(path: str, data: bytes) -> np.ndarray:
     try:
         # PIL, since OpenCV replaces the indices of a palette image by the palette's colours.
         with Image.open(io.BytesIO(data)) as picture:
-            if picture.mode not in _INDEX_MODES:
-                raise BrokenSampleError(
-                    f'{path}: a parsing map must hold one label a pixel (palette or grey PNG), '
-                    f'but its mode is {picture.mode}.'
-                )
-            return np.array(picture)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            mode = picture.mode
+            if mode in _INDEX_MODES:
+                return np.array(picture)
+    except _BROKEN_PICTURE as error:
         raise BrokenSampleError(f'{path}: cannot be decoded as a PNG parsing map ({error}).') from error
+    raise BrokenSampleError(
+        f'{path}: a parsing map must hold one label a pixel (palette or grey PNG), but its mode is {mode}.'
+    )
 
 
 def read_parsing_map(path: str) -> np.ndarray:

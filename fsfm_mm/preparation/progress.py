@@ -15,6 +15,7 @@ from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Watcher
 from fsfm_mm.preparation.manifest import FAILURES, STATUSES
 from fsfm_mm.preparation.plan import Chunk
+from fsfm_mm.text import few
 
 #: Seconds between two lines where the output is no terminal.
 _LINE_EVERY = 30.0
@@ -120,8 +121,8 @@ def summary(out: Path, tally: Tally, note: str = '') -> str:
         count = tally.statuses[status]
         if status != 'ok' and count:
             shown = tally.examples[status]
-            rest = f'; and {count - len(shown)} more' if count > len(shown) else ''
-            lines.append(f'  {count:>6} {status}: {meaning}. {"; ".join(shown)}{rest}')
+            named = few(shown, _EXAMPLES, '; and {} more', '; ', count)
+            lines.append(f'  {count:>6} {status}: {meaning}. {named}')
     return '\n'.join(lines + profile(tally.seconds, tally.statuses['ok']))
 
 

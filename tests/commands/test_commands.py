@@ -25,6 +25,7 @@ HEAVY = {
     'matplotlib',
     'sklearn',
     'huggingface_hub',
+    'jinja2',
 }
 #: Of each command: what takes its help, an option that there is not, and a path that is not there.
 WRONG_PATHS = {

@@ -13,7 +13,7 @@ from checked_sets import drawn, pretraining_set, write_map, write_picture
 from fsfm_mm.doctor.manifest import read_manifest
 from fsfm_mm.doctor.page import report_page
 from fsfm_mm.doctor.pretraining import check_pretraining
-from fsfm_mm.doctor.report import Report
+from fsfm_mm.doctor.report import Report, Table
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.regions import LABEL_NAMES
 
@@ -265,3 +265,14 @@ def test_real_faces(faces):
     assert not report.lookalikes
     absent = next(f.message for f in report.findings if f.check == 'absent labels')
     assert 'inner_mouth (33)' in absent
+
+
+def test_a_table_puts_numbers_to_the_right_and_keeps_its_header_without_rows():
+    header = ('name', 'faces', 'share')
+    assert Table('t', header, (('a', 3, 2.5), ('longer', 12, 10.0))).to_text().split('\n') == [
+        't',
+        '  name    faces  share',
+        '  a           3   2.50',
+        '  longer     12  10.00',
+    ]
+    assert Table('t', header, ()).to_text().split('\n') == ['t', '  name  faces  share']

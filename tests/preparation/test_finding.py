@@ -118,6 +118,7 @@ def test_printable_paths():
     assert printable(os.fsdecode(b'/a/caf\xe9 \xc3\xa9.jpg')) == '/a/caf\\xe9 é.jpg'
     assert printable('/a/b\nc') == '/a/b\\nc'
     assert printable('/plain/\\é') == '/plain/\\é'
+    assert printable('/a/\ud800') == '/a/\\ud800'  # of a JSON file, no name of a file
 
 
 def test_overlong_names_stay_apart_and_leave_room(tmp_path):

@@ -1,11 +1,15 @@
 """The HTML page is one well-formed file: escaped, without links to anything outside, with its pictures in it."""
 
 import base64
+import fnmatch
 import re
+import runpy
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
+import setuptools
 
 from fsfm_mm.visualization import HtmlPage
 
@@ -102,3 +106,40 @@ def test_written_whole_with_its_folder_and_odd_names(tmp_path):
     page.write(tmp_path / 'new' / 'page.html')
     assert '<h1>r?sum\u00e9</h1>' in (tmp_path / 'new' / 'page.html').read_text(encoding='utf-8')
     assert [p.name for p in (tmp_path / 'new').iterdir()] == ['page.html']
+
+
+def test_what_looks_like_markup_or_a_template_stays_text():
+    name = '{{ 7 * 7 }} {% raw %} &amp; <b onclick="x">\'q\'</b>'
+    page = HtmlPage(name)
+    page.heading(name)
+    page.text(name, '" onload="x')
+    page.item(name, name, name)
+    page.table([name], [[name]], name)
+    page.figures([(None, name), (np.zeros((2, 2, 3), np.uint8), name)])
+    page.legend({name: '"><script>'})
+    page.bars({name: 0.5}, {name: '"><script>'}, name)
+    found = parsed(page)
+    assert not {'b', 'script'} & {tag for tag, _ in found.tags}
+    assert not any({'onclick', 'onload'} & set(attributes) for _, attributes in found.tags)
+    assert sum(text.strip() == name for text in found.texts) >= 13
+    assert [a['alt'] for tag, a in found.tags if tag == 'img'] == [name]
+
+
+def test_numbers_of_a_table_have_two_digits_or_none_and_a_class():
+    page = HtmlPage('x')
+    page.table(['a', 'b', 'c', 'd'], [[3, 2.0, np.float64(1.239), 'text']])
+    cells = re.findall('<td.*?</td>', page.html())
+    assert cells == [*(f'<td class="number">{n}</td>' for n in ('3', '2.00', '1.24')), '<td>text</td>']
+
+
+def test_templates_are_installed_with_the_package(monkeypatch):
+    root = Path(__file__).resolve().parents[2]
+    said = {}
+    monkeypatch.setattr(setuptools, 'setup', lambda **arguments: said.update(arguments))
+    runpy.run_path(str(root / 'setup.py'))
+    templates = list((root / 'fsfm_mm/visualization/templates').iterdir())
+    assert len(templates) == 2
+    for template in templates:
+        name = str(template.relative_to(root / 'fsfm_mm'))
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in said['package_data']['fsfm_mm'])
+    assert any(line.startswith('jinja2') for line in said['install_requires'])

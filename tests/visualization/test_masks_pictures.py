@@ -111,7 +111,18 @@ def test_sheet_puts_every_picture_into_its_place():
     assert (named[top:, :-104] != 255).any()
 
 
+def test_a_sheet_of_pictures_as_they_are_has_columns_and_rows_of_their_sizes():
+    low, high, wide = (np.full((*size, 3), 7, np.uint8) for size in ((4, 5), (9, 3), (2, 8)))
+    sheet = contact_sheet([[low, wide], [high, low]], size=None, gap=2)
+    assert sheet.shape == (4 + 2 + 9, 5 + 2 + 8, 3)
+    expected = np.full(sheet.shape, 255, np.uint8)
+    expected[:4, :5] = expected[:2, 7:15] = expected[6:, :3] = expected[6:10, 7:12] = 7
+    np.testing.assert_array_equal(sheet, expected)
+
+
 def test_sheet_refuses_uneven_rows():
+    with pytest.raises(ValueError, match='rows of some pictures'):
+        contact_sheet([[]])
     with pytest.raises(ValueError, match='rows of 2 pictures'):
         contact_sheet([[IMAGE]], ['a', 'b'])
     with pytest.raises(ValueError, match='1 names'):

@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fsfm_mm.files.regular import stat_of_file
+from fsfm_mm.text import few
+
 #: Of forgery and spoofing sets; the position is the label.
 CLASSES = ('fake', 'real')
 #: Folders of a data set that is split.
@@ -44,8 +47,7 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
 
 def quoted(names: Sequence[str]) -> str:
     """Join names for a message, each in quotes: the first five, then a count."""
-    more = f', ... ({len(names)} in all)' if len(names) > SHOWN else ''
-    return ', '.join(f"'{name}'" for name in names[:SHOWN]) + more
+    return few([f"'{name}'" for name in names], SHOWN, f', ... ({len(names)} in all)')
 
 
 def class_of_folder(folder: str, classes: Sequence[str]) -> str | None:
@@ -99,6 +101,7 @@ def read_lines(file: str, skip: int = 0) -> list[tuple[int, str]]:
         ValueError: The file cannot be read, is no UTF-8 text, or has no such line.
     """
     try:
+        stat_of_file(file)
         with open(file, encoding='utf-8-sig') as stream:
             lines = [(number, line.strip()) for number, line in enumerate(stream, 1)]
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing
-from fsfm_mm.files.pictures import decode_npy
+from fsfm_mm.files.pictures import decode_npy, map_npy
+from fsfm_mm.files.regular import stat_of_file
 
 #: Files kept open by one reader: below the usual limit of 1024 a process, with several readers.
 MAX_OPEN = 128
@@ -115,14 +115,12 @@ class ShardStore:
         """Raise a ValueError unless a shard is a file of this size; shards elsewhere are not asked for."""
         path = f'{self.root}/{name}'
         try:
-            about = os.stat(path)
+            found = stat_of_file(path).st_size
         except OSError as error:
             raise ValueError(f'{path}: cannot be opened ({error.strerror}).') from error
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError(f'{path}: is no file.')
-        if about.st_size != size:
+        if found != size:
             raise ValueError(
-                f'{path}: expected {size} bytes, found {about.st_size}: copy or write the archive again.'
+                f'{path}: expected {size} bytes, found {found}: copy or write the archive again.'
             )
 
     def read_file(self, name: str) -> bytes:
@@ -133,8 +131,7 @@ class ShardStore:
         """
         path = Path(self.root, name)
         try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise ValueError(f'{path}: is no file.')
+            stat_of_file(path)
             return path.read_bytes()
         except OSError as error:
             raise ValueError(
@@ -154,16 +151,9 @@ class ShardStore:
             ValueError: It is not there, or of another type, shape or content.
         """
         path = Path(self.root, name)
-        try:
-            small = path.stat().st_size <= SMALL
-            mapped = np.lib.format.open_memmap(
-                path, mode='r'
-            )  # cannot hold objects, so no pickle is ever read
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
-            raise ValueError(f'{path}: cannot be opened as a .npy file ({error}).') from error
         # rows of a memmap are slower to take
-        array = _checked_array(mapped.view(np.ndarray), str(path), dtype, shape)
-        if small:
+        array = _checked_array(map_npy(path).view(np.ndarray), str(path), dtype, shape)
+        if path.stat().st_size <= SMALL:
             check_sum(self.read_file(name), crc32, str(path))
         return array
 

@@ -13,11 +13,10 @@ from mmengine.logging import print_log
 
 from fsfm_mm.datasets.base import FaceDataset
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, by_stem, list_files
-from fsfm_mm.files.pictures import BrokenSampleError
+from fsfm_mm.files.pictures import BrokenSampleError, map_npy
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
 from fsfm_mm.registry import DATASETS
-
-_SHOWN = 5  # files named in a message about many
+from fsfm_mm.text import few
 
 
 class LabelTable:
@@ -32,11 +31,7 @@ class LabelTable:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            # not np.load, which would also open an archive of arrays; a memory map never holds a pickle
-            table = np.lib.format.open_memmap(path, mode='r')
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
-            raise ValueError(f'{path}: label_table cannot be opened as a .npy file ({error}).') from error
+        table = map_npy(path, 'label_table ')
         grid = _grid(table.shape)
         if table.dtype != np.uint16 or grid is None:
             raise ValueError(
@@ -170,7 +165,7 @@ class FaceParsingDataset(FaceDataset):
         if len(kept) == len(entries):
             return entries
         missing = [entry['img_path'] for entry in entries if not entry['map_path']]
-        what = f'{len(missing)} of {len(entries)} images have no parsing map: {_few(missing)}'
+        what = f'{len(missing)} of {len(entries)} images have no parsing map: {few(missing, more=", ...")}'
         if self.missing_maps == 'error' or not kept:
             raise ValueError(
                 f"{what}. Expected each at the same relative path below '{self.map_dir}' as .npy or .png; "
@@ -178,10 +173,6 @@ class FaceParsingDataset(FaceDataset):
             )
         print_log(f'Left out: {what}.', logger='current', level=logging.WARNING)
         return kept
-
-
-def _few(paths: Sequence[str]) -> str:
-    return ', '.join(paths[:_SHOWN]) + (', ...' if len(paths) > _SHOWN else '')
 
 
 def _list_or_raise(folder: str, extensions: tuple[str, ...], what: str) -> list[str]:

@@ -13,6 +13,7 @@ from mmengine.model import is_model_wrapper
 from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import HOOKS
+from fsfm_mm.text import text_table
 
 
 @HOOKS.register_module()
@@ -47,9 +48,9 @@ class RunReportHook(Hook):
             'loss curve': work_dir / 'loss_curve.png',
             'reconstructions': pictures[-1] if pictures else None,
         }
-        lines = [f'  {name:16s}{path}' for name, path in found.items() if path and Path(path).exists()]
+        rows = [(name, str(path)) for name, path in found.items() if path and Path(path).exists()]
         if runner._train_loop is not None:
-            runner.logger.info('The run left:\n' + '\n'.join(lines))
+            runner.logger.info('\n  '.join(['The run left:', *text_table(rows, '<', ' ', (15,))]))
 
 
 def describe_batch(runner: Any) -> str:

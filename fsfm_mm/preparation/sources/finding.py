@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fsfm_mm.files.listing import UNSAFE, VIDEO_EXTENSIONS, list_files, printable
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
+from fsfm_mm.text import few
 
 #: Extensions of pictures, lower case; names are compared without regard to case.
 PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
@@ -172,10 +173,9 @@ def _wanted(root: str, files: list[str], say: Callable[[str], None]) -> list[str
     )
     if others:
         ranked = sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))
-        named = [f'{printable(ending)} {count}' for ending, count in ranked[:_NAMED_ENDINGS]]
-        more = ['...'] if len(ranked) > _NAMED_ENDINGS else []
+        named = few([f'{printable(ending)} {count}' for ending, count in ranked], _NAMED_ENDINGS, ', ...')
         count = f'{others.total()} file{"s" * (others.total() > 1)} with other endings'
-        say(f'passed over: {count} in {printable(root)} ({", ".join(named + more)}).')
+        say(f'passed over: {count} in {printable(root)} ({named}).')
     return wanted
 
 

@@ -326,7 +326,7 @@ def fifo(path):
             r'faces-000002\.tar: expected \d+ bytes, found 100',
         ),
         (lambda p: (p / 'faces-000000.tar').unlink(), r'faces-000000\.tar: cannot be opened \(No such file'),
-        (lambda p: fifo(p / 'faces-000000.tar'), r'faces-000000\.tar: is no file'),
+        (lambda p: fifo(p / 'faces-000000.tar'), r'faces-000000\.tar: is not a file'),
         (
             lambda p: resealed(p, 'labels.npy', np.zeros((3, 16), np.uint16)),
             r'labels\.npy: expected uint16 \(16, 16\), found uint16 \(3, 16\)',
@@ -370,7 +370,7 @@ def fifo(path):
             ),
             r'keys\.txt: has 1 names for 16 faces',
         ),
-        (lambda p: fifo(p / 'keys.txt'), r'keys\.txt: is no file'),
+        (lambda p: fifo(p / 'keys.txt'), r'keys\.txt: is not a file'),
         (lambda p: (p / 'archive.json').write_text('{'), r'archive\.json: cannot be read as JSON'),
         (lambda p: (p / 'archive.json').write_bytes(b'\xff'), r'archive\.json: cannot be read as JSON'),
         (lambda p: (p / 'archive.json').write_text('[]'), r'archive\.json: expected .* found something else'),
