@@ -13,7 +13,7 @@ import numpy as np
 
 from fsfm_mm.datasets.labelled_base import LabelledDataset, one_of
 from fsfm_mm.drawn.face_drawing import FaceParams, render, sample_params
-from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES
+from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES, saturated, to_bytes
 from fsfm_mm.registry import DATASETS
 
 
@@ -100,15 +100,12 @@ def capture_image(image: np.ndarray, capture: Capture, rng: np.random.Generator)
     Returns:
         uint8 (H, W, 3), BGR.
     """
-    picture = image.astype(np.float32)
-    grey = picture.mean(axis=-1, keepdims=True)
-    picture = grey + np.float32(capture.saturation) * (picture - grey)
-    picture = 127.5 + np.float32(capture.contrast) * (picture * np.float32(capture.exposure) - 127.5)
+    picture = saturated(image, capture.saturation) * np.float32(capture.exposure)
+    picture = 127.5 + np.float32(capture.contrast) * (picture - 127.5)
     if capture.blur > 0:
-        picture = cv2.GaussianBlur(picture, (0, 0), capture.blur)
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), capture.blur))
     picture += np.float32(capture.noise) * rng.standard_normal(picture.shape, dtype=np.float32)
-    taken = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-    _, data = cv2.imencode('.jpg', taken, [cv2.IMWRITE_JPEG_QUALITY, capture.quality])
+    _, data = cv2.imencode('.jpg', to_bytes(picture), [cv2.IMWRITE_JPEG_QUALITY, capture.quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
 
 
