@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from fsfm_mm.datasets.labelled_base import LabelledDataset, one_of
-from fsfm_mm.drawn.face_drawing import FaceParams, render, sample_params
+from fsfm_mm.drawn.face_drawing import render
 from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES, saturated, to_bytes
+from fsfm_mm.drawn.params import FaceParams, sample_params, varied
 from fsfm_mm.registry import DATASETS
 
 
@@ -50,10 +51,6 @@ DOMAINS: dict[str, Capture] = {
 }
 
 
-def _limit(value: float, low: float, high: float) -> float:
-    return float(min(max(value, low), high))
-
-
 def frame_params(person: FaceParams, capture: Capture, rng: np.random.Generator) -> FaceParams:
     """Another frame of a person's video: slightly other pose, expression and light.
 
@@ -63,30 +60,27 @@ def frame_params(person: FaceParams, capture: Capture, rng: np.random.Generator)
         rng: Random generator of the frame.
 
     Returns:
-        The frame's parameters; identity, style and scene are the person's. Noise is left to :func:`capture_image`.
+        The frame's parameters; person and scene are the same. Noise is left to :func:`capture_image`.
     """
-    p, e, light = person.pose, person.expression, person.light
-    step = rng.normal(0.0, 1.0, 9)
-    pose = dataclasses.replace(
-        p,
-        yaw=_limit(p.yaw + 4.0 * step[0], -26, 26),
-        pitch=_limit(p.pitch + 2.0 * step[1], -14, 14),
-        roll=_limit(p.roll + 1.5 * step[2], -20, 20),
-        shift_x=_limit(p.shift_x + 0.006 * step[3], -0.05, 0.05),
-        shift_y=_limit(p.shift_y + 0.006 * step[4], -0.04, 0.04),
+    moved = varied(
+        person,
+        rng,
+        yaw=4.0,
+        pitch=2.0,
+        roll=1.5,
+        shift_x=0.006,
+        shift_y=0.006,
+        smile=0.12,
+        gaze=0.2,
+        azimuth=2.0,
+        key=0.02,
     )
-    expression = dataclasses.replace(
-        e, smile=_limit(e.smile + 0.12 * step[5], -0.4, 1), gaze_x=_limit(e.gaze_x + 0.2 * step[6], -1, 1)
+    return dataclasses.replace(
+        moved,
+        ambient=min(max(person.ambient * capture.ambient, 0.12), 0.5),
+        warmth=min(max(0.6 * person.warmth + capture.warmth, -1.0), 1.0),
+        noise=0.5,
     )
-    light = dataclasses.replace(
-        light,
-        azimuth=_limit(light.azimuth + 2.0 * step[7], -75, 75),
-        key=_limit(light.key * (1.0 + 0.02 * step[8]), 0.4, 1.2),
-        ambient=_limit(light.ambient * capture.ambient, 0.12, 0.5),
-        warmth=_limit(0.6 * light.warmth + capture.warmth, -1, 1),
-    )
-    camera = dataclasses.replace(person.camera, noise=0.5)
-    return dataclasses.replace(person, pose=pose, expression=expression, light=light, camera=camera)
 
 
 def capture_image(image: np.ndarray, capture: Capture, rng: np.random.Generator) -> np.ndarray:
