@@ -29,7 +29,19 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['fsfm_mm', 'fsfm_mm.*']),
-    package_data={'fsfm_mm': ['checkpoints/zoo.json']},
+    # .mim: where OpenMMLab's tools look for configs, tools and models of a package; links in the repository
+    package_data={
+        'fsfm_mm': [
+            'checkpoints/zoo.json',
+            '.mim/model-index.yml',
+            *(
+                f'.mim/{folder}/**/*.{kind}'
+                for folder in ('configs', 'tools')
+                for kind in ('py', 'sh', 'yml')
+            ),
+        ]
+    },
+    entry_points={'console_scripts': ['fsfm-mm=fsfm_mm.commands:main']},
     install_requires=requirements('runtime'),
     extras_require={
         'dev': requirements('dev'),

@@ -1,15 +1,33 @@
 """fsfm_mm: face-security foundation models on the OpenMMLab stack.
 
-Importing the package registers all of its components into mmpretrain's registries, so a config needs
-only ``custom_imports = dict(imports=['fsfm_mm'])`` and ``default_scope = 'mmpretrain'``.
+Importing the package is quick: neither torch nor mmpretrain is loaded before something of it is used
+(``fsfm_mm.models.FusedAttentionViT``). ``import fsfm_mm.components`` registers all components, so a config needs
+``custom_imports = dict(imports=['fsfm_mm.components'])`` and ``default_scope = 'mmpretrain'``.
 """
 
-from fsfm_mm._startup import check_single_family, import_third_parties
+import lazy_loader
+
+from fsfm_mm._startup import check_single_family
 from fsfm_mm.version import __version__
 
 check_single_family()
-import_third_parties()
 
-from fsfm_mm import checkpoints, datasets, drawn, engine, evaluation, models  # noqa: E402
-
-__all__ = ['__version__', 'checkpoints', 'datasets', 'drawn', 'engine', 'evaluation', 'models']
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    [
+        'apis',
+        'checkpoints',
+        'components',
+        'datasets',
+        'engine',
+        'evaluation',
+        'files',
+        'models',
+        'ops',
+        'regions',
+        'registry',
+        'schedules',
+        'visualization',
+    ],
+)
+__all__ = [*__all__, '__version__']

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
+
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.parallel import Attempt, Pool
+from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.ops.resizing import resize_image
 
 #: Name -> (mean, std). 'ffpp_o' are the original videos of FaceForensics++ (c23).
 PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -25,6 +32,8 @@ PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     ),
     'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
+#: Images that a process counts at a time.
+_CHUNK = 32
 
 
 def count_values(image: np.ndarray) -> np.ndarray:
@@ -79,11 +88,67 @@ def statistics(
     }
 
 
+#: Paths of some images, side of the square that they are resized to, filter.
+_Task = tuple[list[str], int, str]
+
+
+def compute_statistics(paths: Sequence[str], size: int, interpolation: str, workers: int) -> dict[str, Any]:
+    """Count the pixels of some images, with a progress bar on stderr.
+
+    Args:
+        paths: Image files.
+        size: Side of the square that each is resized to, in pixels.
+        interpolation: Filter of the resize.
+        workers: Number of processes; 0 computes in this one.
+
+    Returns:
+        See :func:`statistics`. An image that kills its process twice counts as broken.
+
+    Raises:
+        ValueError: No image is readable.
+        StoppedError: Processes do not start.
+    """
+    tasks = [(list(paths[i : i + _CHUNK]), size, interpolation) for i in range(0, len(paths), _CHUNK)]
+    counts = np.zeros((3, 256), np.int64)
+    broken: list[str] = []
+    pool = Pool(workers, imports=('torch',) if interpolation in ('bicubic', 'bilinear') else ())
+    results = pool.work(_begin_counting, tasks, lambda task, position: printable(task[0][position]))
+    with tqdm(total=len(paths), unit='img') as bar:
+        for (some, _, _), (chunk_counts, chunk_broken) in results:
+            counts += chunk_counts
+            broken += chunk_broken
+            bar.update(len(some))
+    if len(broken) == len(paths):
+        raise ValueError(f'None of {len(paths)} images is readable; the first: {min(broken)}')
+    return statistics(counts, len(paths) - len(broken), size, interpolation, sorted(broken))
+
+
+def _begin_counting(number: int) -> Callable[[_Task, Attempt], tuple[np.ndarray, list[str]]]:
+    return _count
+
+
+def _count(task: _Task, attempt: Attempt) -> tuple[np.ndarray, list[str]]:
+    """Counts of some images, see :func:`count_values`, and a sentence for each broken one."""
+    paths, size, interpolation = task
+    counts = np.zeros((3, 256), np.int64)
+    broken = []
+    for position, path in enumerate(paths):
+        if position in attempt.skip:
+            broken.append(f'{attempt.skip[position]}.')
+            continue
+        attempt.tell((position,))
+        try:
+            counts += count_values(resize_image(read_image(path), (size, size), interpolation))
+        except BrokenSampleError as error:
+            broken.append(str(error))
+    return counts, broken
+
+
 def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
     """Read the statistics of a data set.
 
     Args:
-        path: JSON file of ``tools/data/compute_mean_std.py``, or the ``pretrain_ds_mean_std.txt`` that lies
+        path: JSON file of ``fsfm-mm stats``, or the ``pretrain_ds_mean_std.txt`` that lies
             beside published weights (a JSON object, then other lines, which are ignored).
 
     Returns:
@@ -140,7 +205,7 @@ def resolve_stats(name_or_path: str | os.PathLike) -> tuple[list[float], list[fl
     if not os.path.isfile(name):
         raise ValueError(
             f'{name!r} is neither one of the published pixel statistics ({", ".join(PUBLISHED)}) nor a file; '
-            'tools/data/compute_mean_std.py writes one for your own data.'
+            'fsfm-mm stats writes one for your own data.'
         )
     loaded = load_mean_std(name)
     return loaded['mean'], loaded['std']

@@ -1,13 +1,15 @@
 """Shared fixtures: deterministic seeds and the optional folder of real pictures."""
 
+import multiprocessing
 import random
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import fsfm_mm  # noqa: F401  (registers everything)
+import fsfm_mm.components  # noqa: F401  (registers everything)
 
 # models of the tests are tiny: a second thread only waits, and for long when the machine is busy
 torch.set_num_threads(1)
@@ -32,6 +34,14 @@ def faces():
             f'the optional folder of real pictures is not at {FACES.parent.name}/{FACES.name} beside the project'
         )
     return FACES
+
+
+@pytest.fixture(scope='session')
+def fork_server():
+    """The fork server with all that any test's workers need: what the first pool imports stays, whoever is next."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['torch', 'fsfm_mm.preparation.workers', 'fsfm_mm.doctor.scanning'])
+    forkserver.ensure_running()
 
 
 def pytest_collection_modifyitems(items):

@@ -14,8 +14,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import fsfm_mm  # noqa: F401
-from fsfm_mm.apis.benchmark import build_step, count_operators, peak_bytes, saved_bytes, step_counts
-from fsfm_mm.apis.benchmark.memory import tensor_bytes
+from bench import build_step, count_operators, peak_bytes, saved_bytes, step_counts
+from bench.memory import tensor_bytes
 from fsfm_mm.datasets import dense_collate
 from fsfm_mm.drawn import GeneratedFaces
 

@@ -16,12 +16,12 @@ import torch
 from mmengine.model import PretrainedInit
 from mmengine.runner import CheckpointLoader
 
-from fsfm_mm.checkpoints import load_checkpoint_file, load_safely
+from fsfm_mm.checkpoints import load_checkpoint_file
 from fsfm_mm.datasets import AntiSpoofDataset, FaceListDataset, FaceParsingDataset
 from fsfm_mm.datasets.transforms import LoadFace
-from fsfm_mm.engine.remote import refuse_remote_checkpoints
-from fsfm_mm.engine.stopping import RunStoppedError
-from fsfm_mm.preparation.spoofs import listed_plan
+from fsfm_mm.engine.third_party import load_safely, refuse_remote_checkpoints
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation.sources.spoofs import protocol_listing
 from fsfm_mm.statistics import load_mean_std
 
 
@@ -158,7 +158,7 @@ def test_checkpoints_at_an_address(tmp_path, server, request, monkeypatch, way):
     torch.save({'state_dict': Program(tmp_path / 'was_here')}, folder / 'x.pth')
     request.node.bad_file_written()
     refuse_remote_checkpoints()
-    with pytest.raises(RunStoppedError, match='download it first, then name the file') as caught:
+    with pytest.raises(StoppedError, match='download it first, then name the file') as caught:
         if way == 'load_from':
             CheckpointLoader.load_checkpoint(f'{address}/x.pth')
         else:
@@ -172,7 +172,7 @@ def test_no_address_is_fetched(tmp_path, request, monkeypatch, path):
     request.node.bad_file_written()
     monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
     load_safely()
-    with pytest.raises(RunStoppedError, match='download it first'):
+    with pytest.raises(StoppedError, match='download it first'):
         CheckpointLoader.load_checkpoint(path)
 
 
@@ -214,7 +214,7 @@ def test_protocol_lists_that_lead_out(data, read_badly, path):
     (data / 'frame/a_frame0.png').touch()
     where = ('own_fake_train.txt:1', 'leads out')
     read_badly(lambda: AntiSpoofDataset(str(data), 'own', 'train', protocol='MCIO'), *where)
-    read_badly(lambda: listed_plan(str(data / 'frame'), str(data / 'txt'), 'own'), *where)
+    read_badly(lambda: protocol_listing(str(data / 'frame'), str(data / 'txt'), 'own'), *where)
 
 
 @pytest.mark.parametrize('content', ['{"mean": [1e999, 0, 0], "std": [1, 1, 1]}', '[' * 100_000, 'x' * 100])

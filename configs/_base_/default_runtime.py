@@ -1,7 +1,7 @@
 """What every run shares: registries, hooks, logging, environment."""
 
 default_scope = 'mmpretrain'
-custom_imports = dict(imports=['fsfm_mm'], allow_failed_imports=False)
+custom_imports = dict(imports=['fsfm_mm.components'], allow_failed_imports=False)
 
 # dictionaries, not a list, so that no config drops one of these by setting its own custom_hooks
 default_hooks = dict(

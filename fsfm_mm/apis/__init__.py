@@ -1,1 +1,1 @@
-"""What other programs call: benchmarks, testing, protocols."""
+"""What other programs call: testing, protocols."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +16,29 @@ from tqdm import tqdm
 
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import check_model
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.evaluation import (
     ScoreTable,
-    antispoofing,
     auc,
     average_precision,
     bootstrap_interval,
     eer,
     select_threshold,
+    tpr_at_fpr,
 )
+from fsfm_mm.evaluation.functional import Metric
 from fsfm_mm.evaluation.metrics import ScoreMetric
+from fsfm_mm.files.checkpoint_matching import mismatch
+from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
 
 #: Metrics that get a confidence interval: last part of their name to their function.
-INTERVAL_METRICS: dict[str, Callable[..., float]] = {
+INTERVAL_METRICS: dict[str, Metric] = {
     'AUC': auc,
     'EER': eer,
     'AP': average_precision,
-    'TPR@FPR=1%': functools.partial(antispoofing.tpr_at_fpr, max_fpr=0.01),
+    'TPR@FPR=1%': functools.partial(tpr_at_fpr, max_fpr=0.01),
 }
 
 
@@ -61,13 +63,8 @@ def load_classifier(
     settings = cfg.model.copy()
     settings.backbone = {**settings.backbone, 'init_cfg': None}
     model = MODELS.build(settings)
-    own = model.state_dict()
-    wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
-    missing = [key for key in own if key not in state]
-    unexpected = [key for key in state if key not in own]
-    if missing or unexpected or wrong:
-        parts = (('missing', missing), ('not in the model', unexpected), ('of another shape', wrong))
-        found = '; '.join(f'{len(keys)} {what}, e.g. {keys[:3]}' for what, keys in parts if keys)
+    found = mismatch(model.state_dict(), state, most=3)
+    if found:
         raise ValueError(f"{checkpoint} does not hold this config's model: {found}.")
     model.load_state_dict(state)
     card = content.get('card')

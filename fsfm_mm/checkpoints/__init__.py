@@ -1,34 +1,16 @@
 """Reading and writing weights, converting them, and the cards that say what they expect."""
 
-from fsfm_mm.checkpoints.card import ModelCard, read_card
-from fsfm_mm.checkpoints.card_hook import CardHook, check_model, model_facts, preprocessor_statistics
-from fsfm_mm.checkpoints.convert import ConversionReport, convert
-from fsfm_mm.checkpoints.convert_file import convert_file
-from fsfm_mm.checkpoints.loading import check_whole, load_checkpoint_file
-from fsfm_mm.checkpoints.pretrained import load_pretrained_backbone, pretrained_backbone
-from fsfm_mm.checkpoints.reference import from_reference
-from fsfm_mm.checkpoints.resuming import last_whole_checkpoint, load_safely
-from fsfm_mm.checkpoints.saving import save_checkpoint_file
-from fsfm_mm.checkpoints.zoo import fetch, zoo_names
+import lazy_loader
 
-__all__ = [
-    'CardHook',
-    'ConversionReport',
-    'ModelCard',
-    'check_model',
-    'check_whole',
-    'convert',
-    'convert_file',
-    'fetch',
-    'from_reference',
-    'last_whole_checkpoint',
-    'load_checkpoint_file',
-    'load_pretrained_backbone',
-    'load_safely',
-    'model_facts',
-    'preprocessor_statistics',
-    'pretrained_backbone',
-    'read_card',
-    'save_checkpoint_file',
-    'zoo_names',
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        'card': ['ModelCard', 'read_card'],
+        'card_hook': ['CardHook', 'check_model', 'model_facts', 'preprocessor_statistics'],
+        'convert': ['ConversionReport', 'convert'],
+        'convert_file': ['convert_file', 'save_checkpoint_file'],
+        'name_maps': ['from_reference'],
+        'pretrained': ['load_checkpoint_file', 'load_pretrained_backbone', 'pretrained_backbone'],
+        'zoo': ['fetch', 'zoo_names'],
+    },
+)

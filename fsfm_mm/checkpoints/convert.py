@@ -9,14 +9,20 @@ from typing import Any
 
 import torch
 
-from fsfm_mm.checkpoints.name_maps import NAME_MAPS, PRETRAINING_PARTS, SOURCES, WRAPPERS, Rule
-from fsfm_mm.checkpoints.reference import from_reference
+from fsfm_mm.checkpoints.name_maps import (
+    NAME_MAPS,
+    PRETRAINING_PARTS,
+    SOURCES,
+    TARGETS,
+    WRAPPERS,
+    Rule,
+    from_reference,
+)
+from fsfm_mm.files.checkpoint_matching import differences, listed
 
 State = dict[str, torch.Tensor]
-TARGETS = ('fsfm_mm', 'timm')
 #: Kinds with a head that was trained on one of the two pooled features.
 WITH_POOLED_HEAD = ('fsfm-finetuned', 'fsfm-fas', 'fs-adapter')
-LISTED = 12
 
 
 @dataclasses.dataclass
@@ -43,7 +49,7 @@ class ConversionReport:
         for what, entries in (('left out', self.dropped), ('made', self.made)):
             for reason in dict.fromkeys(entries.values()):
                 keys = [key for key, why in entries.items() if why == reason]
-                lines.append(f'  {len(keys)} {what}: {_listed(keys, 4)}: {reason}')
+                lines.append(f'  {len(keys)} {what}: {listed(keys, 4)}: {reason}')
         return '\n'.join(lines)
 
 
@@ -99,7 +105,7 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> State:
         names = ' or '.join(repr(wrapper) for wrapper in wrappers)
         raise ValueError(
             f'a checkpoint of kind {source!r} has tensors by name, by themselves or under {names}; '
-            + (f'found entries that are no tensors: {_listed(strangers)}.' if strangers else 'found none.')
+            + (f'found entries that are no tensors: {listed(strangers)}.' if strangers else 'found none.')
         )
     return dict(state)
 
@@ -129,17 +135,12 @@ def match_rules(keys: Collection[str], rules: Sequence[Rule], what: str) -> dict
     missing = [name for name in _needed(keys, rules, groups) if name not in renamed]
     if unexpected or missing:
         raise ValueError(
-            f'the keys are not those of {what}: '
-            + '; '.join(
-                f'{len(names)} {kind}: {_listed(names)}'
-                for kind, names in (('unexpected', unexpected), ('missing', missing))
-                if names
-            )
-            + '. Name the right source, or leave parts out by their prefix (drop).'
+            f'the keys are not those of {what}: {differences({"unexpected": unexpected, "missing": missing})}. '
+            'Name the right source, or leave parts out by their prefix (drop).'
         )
     if len(set(renamed.values())) < len(renamed):
         doubled = [k for k, v in renamed.items() if list(renamed.values()).count(v) > 1]
-        raise ValueError(f'the keys are not those of {what}: several stand for the same: {_listed(doubled)}.')
+        raise ValueError(f'the keys are not those of {what}: several stand for the same: {listed(doubled)}.')
     return renamed
 
 
@@ -268,8 +269,3 @@ def _to_timm(ours: State, report: ConversionReport) -> State:
     report.dropped.update(dict.fromkeys(gone, 'a part of pretraining that a ViT in timm does not have'))
     report.made = {names[key]: how for key, how in report.made.items() if key in names}
     return {names[key]: value for key, value in kept.items()}
-
-
-def _listed(names: Sequence[str], most: int = LISTED) -> str:
-    more = f' and {len(names) - most} more' if len(names) > most else ''
-    return ', '.join(names[:most]) + more

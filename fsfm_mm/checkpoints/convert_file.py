@@ -11,8 +11,8 @@ import torch
 
 from fsfm_mm.checkpoints.card import ModelCard, installed_versions
 from fsfm_mm.checkpoints.convert import WITH_POOLED_HEAD, ConversionReport, convert
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
-from fsfm_mm.checkpoints.saving import save_checkpoint_file
+from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
+from fsfm_mm.files.checkpoint_writing import save_checkpoint_file
 from fsfm_mm.statistics import load_mean_std
 
 #: The reference's file of pixel statistics, beside its checkpoints.
@@ -40,7 +40,7 @@ def convert_file(
         source: See :func:`~fsfm_mm.checkpoints.convert.convert`, as are ``target`` and ``drop``.
         target: 'fsfm_mm' or 'timm'.
         target_file: The target network's file of 'fsfm-pretrain'.
-        trust: See :func:`~fsfm_mm.checkpoints.loading.load_checkpoint_file`.
+        trust: See :func:`~fsfm_mm.files.checkpoint_reading.load_checkpoint_file`.
         drop: Prefixes of keys to leave out.
         facts: Fields of the card that the caller knows; they win.
 

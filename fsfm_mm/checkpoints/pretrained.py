@@ -15,8 +15,9 @@ from torch import nn
 from fsfm_mm.checkpoints.card import ModelCard, read_card
 from fsfm_mm.checkpoints.convert import convert, state_dict_of
 from fsfm_mm.checkpoints.convert_file import card_of
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
+from fsfm_mm.files.checkpoint_matching import mismatch
+from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.statistics import resolve_stats
 
 PREFIX = 'backbone.'
@@ -41,7 +42,7 @@ def pretrained_backbone(checkpoint: Mapping[str, Any], keep_norm: bool = False) 
     if not found:
         raise ValueError(
             f"the checkpoint has no 'backbone.*' keys (found {', '.join(list(state)[:4])} ...): convert files of "
-            'other projects with tools/converters/convert_checkpoint.py first, or name their source.'
+            'other projects with fsfm-mm convert first, or name their source.'
         )
     return {key: value for key, value in found.items() if keep_norm or not key.startswith('norm.')}
 
@@ -69,7 +70,7 @@ def load_pretrained_backbone(
         backbone: E.g. ``classifier.backbone``; changed in place, or not at all on an error.
         path: A checkpoint file, or a name of the zoo, which is then fetched and converted.
         source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
-        trust: See :func:`~fsfm_mm.checkpoints.loading.load_checkpoint_file`.
+        trust: See :func:`~fsfm_mm.files.checkpoint_reading.load_checkpoint_file`.
 
     Returns:
         The card of the checkpoint, or None where it has none.
@@ -88,31 +89,18 @@ def load_pretrained_backbone(
     state = pretrained_backbone(content, keep_norm='norm.weight' in own)
     if 'fc_norm.weight' not in own:
         state = {key: value for key, value in state.items() if not key.startswith('fc_norm.')}
-    _check_match(own, state, path)
+    needed = {key: value for key, value in own.items() if key in state or not key.startswith('fc_norm.')}
+    # the position table may have another length, which the backbone interpolates, but no other width
+    given = {key: needed[key] if _can_resize(key, value, needed) else value for key, value in state.items()}
+    found = mismatch(needed, given, extra='unexpected')
+    if found:
+        raise ValueError(f'{path} does not fit this backbone: {found}.')
     backbone.load_state_dict(state, strict=False)
     return card
 
 
-def _check_match(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Any) -> None:
-    missing = [key for key in own if key not in state and not key.startswith('fc_norm.')]
-    unexpected = [key for key in state if key not in own]
-    # the position table may have another length, which the backbone interpolates, but no other width
-    shapes = [
-        f'{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}'
-        for key, value in state.items()
-        if key in own and value.shape != own[key].shape and not _can_resize(key, value, own[key])
-    ]
-    parts = [
-        f'{len(names)} {what}: {", ".join(names[:8])}{" ..." if len(names) > 8 else ""}'
-        for what, names in (('missing', missing), ('unexpected', unexpected), ('of another shape', shapes))
-        if names
-    ]
-    if parts:
-        raise ValueError(f'{path} does not fit this backbone: {"; ".join(parts)}.')
-
-
-def _can_resize(key: str, loaded: torch.Tensor, own: torch.Tensor) -> bool:
-    if key != 'pos_embed' or loaded.shape[-1] != own.shape[-1]:
+def _can_resize(key: str, loaded: torch.Tensor, own: Mapping[str, torch.Tensor]) -> bool:
+    if key != 'pos_embed' or key not in own or loaded.shape[-1] != own[key].shape[-1]:
         return False
     side = round((loaded.shape[1] - 1) ** 0.5)
     return side * side + 1 == loaded.shape[1]
@@ -124,7 +112,7 @@ class PretrainedBackboneInit:
 
     mmengine's ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` still works, but it only
     logs keys that do not match; outside of ``tools/train.py`` it also unpickles without limits what
-    weights-only unpickling refuses (:func:`~fsfm_mm.checkpoints.load_safely` prevents that).
+    weights-only unpickling refuses (:func:`~fsfm_mm.engine.third_party.load_safely` prevents that).
 
     Args:
         checkpoint: See :func:`load_pretrained_backbone`, as are the others.

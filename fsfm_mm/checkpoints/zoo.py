@@ -7,17 +7,13 @@ import json
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import huggingface_hub
 from mmengine.logging import print_log
 
 from fsfm_mm.files import download, sha256_of
 from fsfm_mm.files.download import cache_folder
 
-#: Address of a mirror with the hub repository's folders, instead of the hub.
-MIRROR_VARIABLE = 'FSFM_MM_ZOO_URL'
-#: Folder for files from a mirror and for files put there by hand.
+#: Folder for files that were fetched and for files put there by hand.
 FOLDER_VARIABLE = 'FSFM_MM_ZOO_DIR'
 PARTS = ('online', 'target', 'stats')
 
@@ -53,8 +49,9 @@ def zoo_folder() -> Path:
 def fetch(name: str, part: str = 'online') -> Path:
     """File of published weights, downloaded where it is not on the disk yet.
 
-    Looked for in this order: :func:`zoo_folder` / name / file, the mirror in ``$FSFM_MM_ZOO_URL``, the
-    Hugging Face hub (with its own cache). Downloads go on where they were cut.
+    Looked for in this order: :func:`zoo_folder` / name / file, the cache of the Hugging Face hub, the hub. The
+    hub's own variables hold: ``$HF_ENDPOINT`` names a mirror, ``$HF_HUB_CACHE`` the cache, ``$HF_HUB_OFFLINE`` forbids
+    to ask. The download is ours: one that was cut goes on where it was, also in a later call.
 
     Args:
         name: One of :func:`zoo_names`.
@@ -75,30 +72,23 @@ def fetch(name: str, part: str = 'online') -> Path:
     local = zoo_folder() / name / entry['files'][part]
     if local.is_file():
         return _checked(local, entry['sha256'][part])
-    mirror = os.environ.get(MIRROR_VARIABLE)
+    import huggingface_hub  # heavy: only where something is fetched
+
+    cached = huggingface_hub.try_to_load_from_cache(entry['repository'], remote)
+    if isinstance(cached, str):
+        return _checked(Path(cached), entry['sha256'][part])
     try:
-        if mirror:
-            _print_licence(name, entry)
-            path = download(f'{mirror.rstrip("/")}/{quote(remote)}', local)
-        else:
-            path = _from_hub(name, entry, remote)
-    except ValueError:
-        raise
-    except Exception as error:  # the hub's own classes of errors differ between its versions
+        if huggingface_hub.constants.HF_HUB_OFFLINE:
+            raise ConnectionError('HF_HUB_OFFLINE is set')
+        _print_licence(name, entry)
+        download(huggingface_hub.hf_hub_url(entry['repository'], remote), local, attempts=3)
+    except OSError as error:
         address = f'https://huggingface.co/{entry["repository"]}/resolve/main/{remote}'
         raise ConnectionError(
             f'{name} could not be fetched ({str(error).splitlines()[0] if str(error) else type(error).__name__}): '
-            f'get {address} by other means and put it at {local}, or set {MIRROR_VARIABLE} to a mirror.'
+            f'get {address} by other means and put it at {local}, or set HF_ENDPOINT to a mirror.'
         ) from error
-    return _checked(path, entry['sha256'][part])
-
-
-def _from_hub(name: str, entry: dict[str, Any], remote: str) -> Path:
-    cached = huggingface_hub.try_to_load_from_cache(entry['repository'], remote)
-    if isinstance(cached, str):
-        return Path(cached)
-    _print_licence(name, entry)
-    return Path(huggingface_hub.hf_hub_download(entry['repository'], remote))
+    return _checked(local, entry['sha256'][part])
 
 
 def _print_licence(name: str, entry: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -10,7 +11,8 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError
+from fsfm_mm._startup import import_third_parties
+from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.registry import TRANSFORMS
 
 #: With ``on_broken='skip'``: so many broken samples in a row are a fault of the data set, not of a file.
@@ -53,8 +55,7 @@ class FaceDataset(BaseDataset):
         steps = list(pipeline)
         if mask is not None:
             steps.insert(max(len(steps) - 1, 0), mask)
-        # mmpretrain's registry, whatever the default scope is; Compose would look in mmengine's
-        steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in steps]
+        steps = [_built(step) if isinstance(step, dict) else step for step in steps]
         super().__init__(pipeline=steps, **kwargs)
 
     def full_init(self) -> None:
@@ -161,6 +162,14 @@ class FaceDataset(BaseDataset):
         if not self._broken[idx]:
             self._broken[idx] = 1
             print_log(f'A broken sample is left out: {error}', logger='current', level=logging.WARNING)
+
+
+def _built(step: dict) -> Callable:
+    """A transform of a pipeline: ours, else mmpretrain's whatever the default scope is."""
+    if step.get('type') in TRANSFORMS.module_dict:
+        return TRANSFORMS.build(step)
+    import_third_parties()
+    return importlib.import_module('mmpretrain.registry').TRANSFORMS.build(step)
 
 
 def _apply(transform: Callable, sample: dict) -> dict:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fsfm_mm.datasets.columns import SampleColumns
+from fsfm_mm.datasets.pretraining.columns import SampleColumns
 from fsfm_mm.registry import FUNCTIONS
 
 _ADVICE = {

@@ -3,7 +3,12 @@
 A wing: nothing else of the package imports it but the registration of its two data sets.
 """
 
-from fsfm_mm.drawn.faces import GeneratedFaces
-from fsfm_mm.drawn.forgeries import GeneratedForgeries
+import lazy_loader
 
-__all__ = ['GeneratedFaces', 'GeneratedForgeries']
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        'faces': ['GeneratedFaces'],
+        'forgeries': ['GeneratedForgeries'],
+    },
+)

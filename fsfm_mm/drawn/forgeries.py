@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fsfm_mm.datasets.labelled_base import LabelledDataset, one_of
+from fsfm_mm.datasets.labelled.base import LabelledDataset
+from fsfm_mm.datasets.labelled.names import one_of
 from fsfm_mm.drawn.face_drawing import render
 from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES, saturated, to_bytes
 from fsfm_mm.drawn.params import FaceParams, sample_params, varied
@@ -161,7 +162,7 @@ class GeneratedForgeries(LabelledDataset):
         frames_per_video: Frames of each video (the last one may have fewer, as ``length`` wants it).
         cache: Keep drawn pictures in memory, 3 * S * S bytes each, in every worker process.
         **kwargs: ``pipeline``, ``max_frames_per_video`` ... of
-            :class:`~fsfm_mm.datasets.labelled_base.LabelledDataset`; the classes are 'fake' and 'real'.
+            :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`; the classes are 'fake' and 'real'.
 
     Raises:
         ValueError: An argument is out of range.

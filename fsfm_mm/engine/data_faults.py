@@ -10,17 +10,13 @@ from typing import Any
 from torch.utils.data import dataloader
 
 from fsfm_mm.engine.saving import failed_to_write, is_full
-from fsfm_mm.engine.stopping import RunStoppedError
+from fsfm_mm.files.stopping import StoppedError
 
 #: Seconds that a batch may take before its workers count as hung, where a config does not say.
 LOADER_TIMEOUT = 600
 #: Seconds to wait for word of a worker's death after the connection to it broke; a core dump takes a while.
 _DEATH_NOTICE = 5
 _AGAIN = 'start the run again with --resume.'
-
-
-class DataWorkerError(RunStoppedError):
-    """A data worker died or hung."""
 
 
 def train(runner: Any) -> Any:
@@ -35,8 +31,7 @@ def train(runner: Any) -> Any:
         The trained model.
 
     Raises:
-        SavingError: The disk is full.
-        DataWorkerError: A worker was killed, crashed, or gave no batch within the loader's timeout.
+        StoppedError: The disk is full; a worker was killed, crashed, or gave no batch within the loader's timeout.
     """
     try:
         try:
@@ -50,13 +45,13 @@ def train(runner: Any) -> Any:
                 # logged values are written more often than checkpoints
                 raise failed_to_write(runner, 'a log or picture', error) from error
             raise
-    except RunStoppedError:
+    except StoppedError:
         raise
     except Exception as error:
         sentence = _explain(error)
         if sentence is None:
             raise
-        raise DataWorkerError(sentence) from error
+        raise StoppedError(sentence) from error
 
 
 def _comes_from_a_loader(error: BaseException) -> bool:

@@ -1,12 +1,11 @@
-"""From a config to a Runner: what the command line changes, and processes without a GPU."""
+"""From a config to a Runner that trains: its processes, with or without GPUs, its data, and what is wrong with them."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import logging
-from collections.abc import Iterator
-from pathlib import Path
+import datetime
+import os
+import subprocess
+import sys
 from typing import Any
 
 import torch
@@ -17,38 +16,93 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from fsfm_mm.datasets.labelled_base import LabelledDataset
-from fsfm_mm.datasets.samplers import check_balanced_loader
+from fsfm_mm.datasets.labelled.base import LabelledDataset
+from fsfm_mm.datasets.labelled.sampler import check_balanced_loader
+from fsfm_mm.datasets.labelled.splits import check_splits
 from fsfm_mm.datasets.seeding import seed_batches
-from fsfm_mm.datasets.splits import check_splits
-from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
-from fsfm_mm.engine.data_workers import shield_workers
-from fsfm_mm.engine.loops import check_sampler, exact_loop
-from fsfm_mm.engine.processes import join_with_gloo
-from fsfm_mm.engine.remote import refuse_remote_checkpoints
-from fsfm_mm.engine.saving import save_atomically
+from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
+from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
+from fsfm_mm.engine.settings import explain_setting
+from fsfm_mm.engine.third_party import (
+    drop_file_client_notes,
+    give_gloo_time_to_end,
+    own_name,
+    refuse_remote_checkpoints,
+    save_atomically,
+    scale_for_accumulation,
+    shield_workers,
+    wrap_without_a_device,
+)
+from fsfm_mm.files.stopping import StoppedError
 
 
-def scale_for_accumulation(cfg: Config) -> None:
-    """Count accumulated batches in mmengine's automatic learning-rate scaling, which leaves them out."""
-    if cfg.get('auto_scale_lr', {}).get('enable') and not cfg.auto_scale_lr.get('accumulation_counted'):
-        cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get('accumulative_counts', 1)
-        cfg.auto_scale_lr.accumulation_counted = True
+def slurm_environment() -> None:
+    """Tell torch what SLURM knows: rank, processes, and where the first of them listens.
+
+    ``MASTER_ADDR`` and ``MASTER_PORT`` win where they are set (29500 otherwise). On several nodes the address
+    is that of the first node, which is not where ``srun`` was typed.
+
+    Raises:
+        ValueError: When this process was not started by srun.
+    """
+    missing = [name for name in ('SLURM_PROCID', 'SLURM_NTASKS') if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f"--launcher slurm expects srun's environment, but {', '.join(missing)} is not set: start with "
+            'tools/slurm_train.sh or srun, or use tools/dist_train.sh'
+        )
+    os.environ['RANK'] = os.environ['SLURM_PROCID']
+    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+    os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', '0')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ:
+        os.environ['MASTER_ADDR'] = _first_node()
+
+
+def _first_node() -> str:
+    if int(os.environ.get('SLURM_NNODES', '1')) == 1:
+        return '127.0.0.1'
+    command = ['scontrol', 'show', 'hostnames', os.environ['SLURM_JOB_NODELIST']]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
+
+
+def join_with_gloo(cfg: Config) -> None:
+    """Join the process group over gloo, as ``cfg.launcher`` says.
+
+    ``env_cfg.dist_cfg.timeout`` (seconds, as mmengine takes it with NCCL) bounds how long a process waits for
+    the others before it stops with an error; torch's default for gloo is 30 minutes.
+
+    Args:
+        cfg: Config with ``launcher``, optionally ``env_cfg.dist_cfg.timeout``.
+
+    Raises:
+        ValueError: For a launcher other than pytorch (torchrun) or slurm, or a timeout that is not positive.
+    """
+    if cfg.launcher == 'slurm':
+        slurm_environment()
+    elif cfg.launcher != 'pytorch':
+        raise ValueError(f"without a GPU the launcher must be 'pytorch' or 'slurm', found {cfg.launcher!r}")
+    give_gloo_time_to_end()
+    seconds = (cfg.get('env_cfg', {}).get('dist_cfg') or {}).get('timeout')
+    if seconds is None:
+        torch_dist.init_process_group('gloo')
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
+        raise ValueError(f'env_cfg.dist_cfg.timeout must be a positive number of seconds, found {seconds!r}')
+    torch_dist.init_process_group('gloo', timeout=datetime.timedelta(seconds=seconds))
 
 
 def init_cpu_processes(cfg: Config) -> None:
     """Join the process group with gloo where there is no GPU.
 
-    mmengine's own start calls ``torch.cuda.set_device``, and its DDP wrapper wants a device id. This does
-    nothing with a GPU or without a launcher.
+    mmengine's own start calls ``torch.cuda.set_device``. This does nothing with a GPU or without a launcher.
 
     Raises:
-        ValueError: As :func:`~fsfm_mm.engine.processes.join_with_gloo`.
+        ValueError: As :func:`join_with_gloo`.
     """
     if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
         return
-    cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
-    cfg.model_wrapper_cfg.setdefault('device_ids', None)
+    wrap_without_a_device(cfg)
     if not torch_dist.is_initialized():
         join_with_gloo(cfg)
 
@@ -64,33 +118,11 @@ def start_processes(cfg: Config) -> None:
         init_dist(cfg.launcher, **cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')))
 
 
-def _is_not_file_client_note(record: logging.LogRecord) -> bool:
-    """Drop two notes that mmengine's own checkpoint hook causes and no config can avoid."""
-    message = record.getMessage()
-    return not message.startswith(('"FileClient" will be deprecated', '"HardDiskBackend" is the alias'))
-
-
-_runs = itertools.count(1)
-
-
-@contextlib.contextmanager
-def _own_name(cfg: Config) -> Iterator[None]:
-    """Number the runs of one process after the first.
-
-    mmengine keeps logger, message hub and visualizer by experiment and second: a run that is built within a
-    second of another would write into that one's folder, and go on with its logged values.
-    """
-    number, before = next(_runs), cfg.get('experiment_name')
-    if number > 1:
-        name = before or (Path(cfg.filename).stem if cfg.filename else 'run')
-        cfg.experiment_name = f'{name}_run{number}'
-    try:
-        yield
-    finally:
-        if before is None:
-            cfg.pop('experiment_name', None)
-        else:
-            cfg.experiment_name = before
+def leave_processes() -> None:
+    """Wait for the other processes, which may need the first one's store, and leave the group."""
+    if torch_dist.is_available() and torch_dist.is_initialized():
+        torch_dist.barrier()
+        torch_dist.destroy_process_group()
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -111,9 +143,9 @@ def build_runner(cfg: Config) -> Runner:
     init_cpu_processes(cfg)
     save_atomically()
     refuse_remote_checkpoints()
-    with _own_name(cfg):
+    with own_name(cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.logger.addFilter(_is_not_file_client_note)
+    drop_file_client_notes(runner.logger)
     if runner._train_dataloader is not None:
         _open_training_data(runner)
         _open_validation_data(runner)
@@ -168,3 +200,20 @@ def _open_validation_data(runner: Runner) -> None:
     training = runner._train_dataloader
     if _is_labelled(training.dataset) and _is_labelled(validation.dataset):
         check_splits({'train': training.dataset, 'val': validation.dataset})
+
+
+def exit_where_settings_are_wrong(error: Exception, name: str = 'train.py') -> None:
+    """Exit with one sentence, where there is one."""
+    sentence = None if isinstance(error, StoppedError) else explain_setting(error)
+    if sentence is not None:
+        sys.exit(f'{name}: {sentence}')
+
+
+def train_or_explain(runner: Runner, name: str = 'train.py') -> None:
+    """Train; optimiser, schedules and weights are built here, and what is wrong with them is one sentence, too."""
+    try:
+        train(runner)
+    except Exception as error:
+        if not has_begun(runner):
+            exit_where_settings_are_wrong(error, name)
+        raise

@@ -11,7 +11,6 @@ import inspect
 import itertools
 from typing import Any
 
-import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.model import is_model_wrapper
@@ -19,7 +18,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
 from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
-from fsfm_mm.engine.stopping import ResumeError
+from fsfm_mm.files.checkpoint_matching import mismatch
+from fsfm_mm.files.stopping import StoppedError
 
 #: Where all of this is kept in a checkpoint.
 RUN_STATE = 'run_state'
@@ -78,10 +78,10 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
     epoch goes on at the same share of it.
 
     Raises:
-        ResumeError: When the checkpoint holds weights only, is of another model, or is past the end of this run.
+        StoppedError: When the checkpoint holds weights only, is of another model, or is past the end of this run.
     """
     if 'optimizer' not in checkpoint or 'iter' not in checkpoint.get('meta', {}):
-        raise ResumeError(
+        raise StoppedError(
             'the checkpoint to resume holds weights only, no optimiser state: resume epoch_N.pth or iter_N.pth, or '
             'start a new run from these weights with --cfg-options load_from=FILE.'
         )
@@ -104,20 +104,11 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
 def _refuse_another_model(runner: Any, checkpoint: dict) -> None:
     """Mmengine only logs what differs; an optimiser's state of other shapes then crashes the process."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    own = {key: value.shape for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     state = checkpoint.get('state_dict', {})
-    saved = {
-        key.removeprefix('module.'): value.shape for key, value in state.items() if hasattr(value, 'shape')
-    }
-    kinds = {
-        'missing': [key for key in own if key not in saved],
-        'not in this model': [key for key in saved if key not in own],
-        'of another shape': [key for key in own if key in saved and own[key] != saved[key]],
-    }
-    found = [f'{len(keys)} {what}, e.g. {keys[0]}' for what, keys in kinds.items() if keys]
+    found = mismatch(model.state_dict(), {key.removeprefix('module.'): state[key] for key in state}, most=1)
     if found:
-        raise ResumeError(
-            f"the checkpoint to resume is of another model than this config's ({'; '.join(found)}): resume it with its "
+        raise StoppedError(
+            f"the checkpoint to resume is of another model than this config's ({found}): resume it with its "
             'own config, or start a new run from its weights with --cfg-options load_from=FILE.'
         )
 
@@ -127,7 +118,7 @@ def _refuse_an_end_that_is_past(runner: Any, meta: dict) -> None:
     done, end = (meta['epoch'], runner.max_epochs) if by_epoch else (meta['iter'], runner.max_iters)
     if done > end:
         unit = 'epochs' if by_epoch else 'iters'
-        raise ResumeError(
+        raise StoppedError(
             f'the checkpoint to resume has {done} {unit} behind it, but train_cfg.max_{unit} is {end}: give it a '
             'larger value, or resume an earlier checkpoint.'
         )

@@ -7,11 +7,11 @@ import difflib
 import inspect
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
-from mmengine.runner import FlexibleRunner, Runner
+
+from fsfm_mm.engine.config_files import find_config
 
 #: Top-level settings that the runners and tools read besides the runners' arguments.
 _READ = {
@@ -42,7 +42,7 @@ def read_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
     """Read a config file and change settings of it.
 
     Args:
-        path: A Python, JSON or YAML file.
+        path: A Python, JSON or YAML file, or the name of a config of ours, see :func:`find_config`.
         options: Settings by their names with dots, as on the command line. The first part of a name must be a
             setting of the config or of mmengine's: another one would be taken and have no effect.
         **kwargs: Of ``Config.fromfile``.
@@ -50,8 +50,7 @@ def read_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
     Raises:
         ValueError: One sentence: the file is not there or cannot be read, or a setting cannot be changed.
     """
-    if not Path(path).is_file():
-        raise ValueError(f'there is no config file {path}')
+    path = find_config(path)
     try:
         cfg = Config.fromfile(path, **kwargs)
     except SyntaxError as error:
@@ -76,6 +75,10 @@ def need(cfg: Config, *names: str) -> None:
 
 
 def _check_names(cfg: Config, path: Any, options: Mapping[str, Any]) -> None:
+    if not options:
+        return
+    from mmengine.runner import FlexibleRunner, Runner  # heavy: only where there is something to compare
+
     arguments = {
         name for kind in (Runner, FlexibleRunner) for name in inspect.signature(kind.__init__).parameters
     }

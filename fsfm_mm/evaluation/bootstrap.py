@@ -6,24 +6,14 @@ are drawn, with replacement, and a drawn video brings all of its frames.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import inspect
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from fsfm_mm.evaluation.antispoofing import acer, apcer, bpcer, hter, tpr_at_fpr
-from fsfm_mm.evaluation.functional import (
-    accuracy,
-    auc,
-    average_precision,
-    balanced_accuracy,
-    eer,
-    fpr_on_reals,
-)
-from fsfm_mm.evaluation.roc import area, check_scores, crossing, tpr_within, weighted_counts
+from fsfm_mm.evaluation.functional import Metric, check_scores
 
-Metric = Callable[..., float]
 #: Weights that are held at once, about 80 MB with the temporaries of a curve.
 _CHUNK = 2_000_000
 
@@ -56,11 +46,11 @@ def bootstrap_interval(
     """Percentile bootstrap over videos, for any metric.
 
     Resamples in which a class of the data does not occur are left out and not counted: no metric of two
-    classes is defined on them. The metrics of this package are computed for many resamples at once
-    (:data:`BATCHED`, also within ``functools.partial``); any other function is called once a resample.
+    classes is defined on them. A metric that takes ``weights``, as those of this package do (also within
+    ``functools.partial``), is computed for many resamples at once; any other is called once a resample.
 
     Args:
-        metric: Function of scores (m,) and labels (m,).
+        metric: Function of scores (m,) and labels (m,), with ``weights`` (R, m) for R values at once.
         scores: P(real) (n,), of frames or of videos.
         labels: 1 real, 0 fake (n,).
         videos: Video id of each score; without, each score is a video of its own.
@@ -102,7 +92,7 @@ def resampled_values(
     """The metric of every resample that has all classes of the data.
 
     Args:
-        metric: Function of scores and labels.
+        metric: As in :func:`bootstrap_interval`.
         scores: (n,).
         labels: (n,).
         units: Index of each score's video (n,).
@@ -111,93 +101,23 @@ def resampled_values(
     Returns:
         (at most num_resamples,)
     """
+    complete = np.ones(len(counts), bool)
+    for label in np.unique(labels):
+        complete &= counts @ np.bincount(units, weights=labels == label) > 0
+    counts = counts[complete]
+    if not _takes_weights(metric):
+        repeated = (np.repeat(np.arange(scores.size), row[units]) for row in counts)
+        return np.array([metric(scores[index], labels[index]) for index in repeated], dtype=np.float64)
     step = max(1, _CHUNK // scores.size)
-    values: list[np.ndarray] = []
+    values = np.zeros(len(counts))
     for start in range(0, len(counts), step):
         weights = counts[start : start + step, units]
-        complete = np.ones(len(weights), bool)
-        for label in np.unique(labels):
-            complete &= weights[:, labels == label].any(axis=1)
-        if complete.any():
-            values.append(_values(metric, scores, labels, weights[complete]))
-    return np.concatenate(values) if values else np.zeros(0)
+        values[start : start + step] = metric(scores, labels, weights=weights)
+    return values
 
 
-def _values(metric: Metric, scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    function, options = metric, {}
-    if isinstance(metric, functools.partial) and not metric.args:
-        function, options = metric.func, metric.keywords
-    if function in BATCHED:
-        return BATCHED[function](scores, labels, weights, **options)
-    repeated = (np.repeat(np.arange(scores.size), row) for row in weights)
-    return np.array([metric(scores[index], labels[index]) for index in repeated], dtype=np.float64)
-
-
-def _curve(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    positives, negatives = weighted_counts(scores, labels, weights)
-    return negatives / negatives[:, -1:], positives / positives[:, -1:]
-
-
-def _auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return area(*_curve(scores, labels, weights))
-
-
-def _eer(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return crossing(*_curve(scores, labels, weights))
-
-
-def _tpr_at_fpr(
-    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, max_fpr: float = 0.01
-) -> np.ndarray:
-    return tpr_within(*_curve(scores, labels, weights), max_fpr)
-
-
-def _average_precision(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    positives, negatives = weighted_counts(scores, labels, weights)
-    precision = positives[:, 1:] / np.maximum(positives + negatives, 1)[:, 1:]
-    return np.sum(np.diff(positives / positives[:, -1:]) * precision, axis=1)
-
-
-def _share(of: np.ndarray, among: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted share of the samples ``of`` among the samples ``among``, per resample."""
-    return (weights @ (of & among)) / (weights @ among.astype(np.int64))
-
-
-def _accuracy(
-    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, threshold: float = 0.5
-) -> np.ndarray:
-    return _share((scores >= threshold) == labels, np.ones(labels.size, bool), weights)
-
-
-def _apcer(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    return _share(scores >= threshold, labels == 0, weights)
-
-
-def _bpcer(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    return _share(scores < threshold, labels == 1, weights)
-
-
-def _acer(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    return (_apcer(scores, labels, weights, threshold) + _bpcer(scores, labels, weights, threshold)) / 2
-
-
-def _balanced_accuracy(
-    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, threshold: float = 0.5
-) -> np.ndarray:
-    return 1 - _acer(scores, labels, weights, threshold)
-
-
-#: Metric to the same for many weightings at once: (scores (n,), labels (n,), weights (R, n), options) to (R,).
-BATCHED: dict[Metric, Callable[..., Any]] = {
-    auc: _auc,
-    eer: _eer,
-    average_precision: _average_precision,
-    tpr_at_fpr: _tpr_at_fpr,
-    accuracy: _accuracy,
-    balanced_accuracy: _balanced_accuracy,
-    fpr_on_reals: _bpcer,
-    apcer: _apcer,
-    bpcer: _bpcer,
-    acer: _acer,
-    hter: _acer,
-}
+def _takes_weights(metric: Metric) -> bool:
+    try:
+        return 'weights' in inspect.signature(metric).parameters
+    except (TypeError, ValueError):  # some functions written in C do not say
+        return False

@@ -12,9 +12,9 @@ import numpy as np
 from mmengine.dist import broadcast_object_list, collect_results, is_main_process
 from mmengine.evaluator import BaseMetric
 
-from fsfm_mm.evaluation.antispoofing import antispoof_metrics
-from fsfm_mm.evaluation.functional import cross_entropy, forgery_metrics
+from fsfm_mm.evaluation.functional import cross_entropy
 from fsfm_mm.evaluation.score_table import SampleScore, ScoreTable
+from fsfm_mm.evaluation.summaries import antispoof_metrics, forgery_metrics
 from fsfm_mm.registry import METRICS
 
 LEVELS = ('frame', 'video')
@@ -136,7 +136,7 @@ class ScoreMetric(BaseMetric):
             table.write_samples(self.out_file)
             if 'video' in self.levels:
                 table.write_videos(self.out_file.with_name(f'{self.out_file.stem}_videos.csv'))
-        return self.summarise(table) | {'loss': cross_entropy(table.true_class_probabilities)}
+        return self.summarise(table) | {'loss': float(cross_entropy(table.true_class_probabilities))}
 
     def describe(self, unit: str) -> str:
         """What the samples are, for warnings."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.text import markdown_table, text_table
 
 #: Marks columns that used the test set's own labels to choose something.
 MARK = '*'
@@ -105,24 +106,16 @@ class ScoreReport:
 
     def to_text(self, digits: int = 4) -> str:
         """A table for the console: first column to the left, numbers to the right."""
-        cells = self._cells(digits)
-        widths = [max(map(len, column)) for column in zip(*cells)]
-        lines = [
-            '  '.join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip()
-            for row in cells
-        ]
-        lines.insert(1, '  '.join('-' * width for width in widths))
+        lines = text_table(self._cells(digits), rule=True)
         return '\n'.join([*([self.title] if self.title else []), *lines, *self._footnotes()]) + '\n'
 
     def to_markdown(self, digits: int = 4) -> str:
         """A Markdown table with its heading and footnotes."""
         rows = [[cell.replace('|', r'\|').replace('*', r'\*') for cell in row] for row in self._cells(digits)]
-        lines = [f'| {" | ".join(row)} |' for row in rows]
-        lines.insert(1, '|---|' + '---:|' * len(self.columns))
         head = [f'### {self.title}', ''] if self.title else []
         notes = [line.replace(MARK, r'\*', 1) if line == _FOOTNOTE else line for line in self._footnotes()]
         tail = [line for note in notes for line in ('', note)]
-        return '\n'.join([*head, *lines, *tail]) + '\n'
+        return '\n'.join([*head, *markdown_table(rows), *tail]) + '\n'
 
     def to_csv(self) -> str:
         """Exact values, an empty cell where missing; ``<metric>_low`` and ``_high`` where intervals are known."""

@@ -11,8 +11,52 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fsfm_mm.evaluation.functional import VideoScores, video_scores
+from fsfm_mm.evaluation.functional import check_scores
 from fsfm_mm.files import write_atomically
+
+
+class VideoScores(NamedTuple):
+    """One row a video, sorted by id.
+
+    Attributes:
+        ids: Video ids (V,).
+        scores: Mean score of the frames (V,).
+        labels: 1 real, 0 fake (V,).
+        num_frames: Frames that the mean is over (V,).
+    """
+
+    ids: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    num_frames: np.ndarray
+
+
+def video_scores(scores: np.ndarray, labels: np.ndarray, videos: Sequence[str]) -> VideoScores:
+    """Average the frames' scores within each video.
+
+    Args:
+        scores: P(real) per frame (n,).
+        labels: 1 real, 0 fake, per frame (n,).
+        videos: Video id per frame (n,); unique across classes and domains.
+
+    Raises:
+        ValueError: For wrong input, or frames of both classes under one id (the message names it).
+    """
+    scores, labels = check_scores(scores, labels)
+    if len(videos) != scores.size:
+        raise ValueError(f'expected one video id per frame, found {len(videos)} ids and {scores.size} frames')
+    ids, inverse = np.unique(np.asarray(videos, dtype=str), return_inverse=True)
+    num_frames = np.bincount(inverse)
+    positives = np.bincount(inverse, weights=labels).astype(np.int64)
+    mixed = np.flatnonzero((positives > 0) & (positives < num_frames))
+    if mixed.size:
+        raise ValueError(
+            f'all frames of a video must have one label, but video {str(ids[mixed[0]])!r} has '
+            f'{positives[mixed[0]]} real and {(num_frames - positives)[mixed[0]]} fake frames '
+            f'({mixed.size} such videos): make the id unique, for example with its class folder'
+        )
+    means = np.bincount(inverse, weights=scores) / num_frames
+    return VideoScores(ids, means, (positives > 0).astype(np.int64), num_frames)
 
 
 class SampleScore(NamedTuple):

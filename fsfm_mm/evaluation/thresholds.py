@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fsfm_mm.evaluation.roc import check_both_classes, check_scores
+from fsfm_mm.evaluation.functional import accepted_counts, check_both_classes, check_scores
 
 CRITERIA = ('eer', 'fpr', 'fpr_on_reals')
 
@@ -43,20 +43,20 @@ def select_threshold(
     if not 0 <= rate <= 1:
         raise ValueError(f'rate must be within 0..1, found {rate}')
     if criterion == 'eer':
-        scores, labels = check_both_classes(scores, labels, 'the EER threshold')
+        check_both_classes(scores, labels, None, 'the EER threshold')
     scores, labels = check_scores(scores, labels)
-    reals, fakes = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
-    needed = {'fpr': ('fakes', fakes), 'fpr_on_reals': ('reals', reals)}.get(criterion)
-    if needed and not needed[1].size:
+    accepted = [count[::-1] for count in accepted_counts(scores, labels, np.ones(scores.size))[:2]]
+    num_reals, num_fakes = accepted[0][0], accepted[1][0]
+    rejected_reals, accepted_fakes = num_reals - accepted[0], accepted[1]
+    needed = {'fpr': ('fakes', num_fakes), 'fpr_on_reals': ('reals', num_reals)}.get(criterion)
+    if needed and not needed[1]:
         raise ValueError(f'criterion {criterion!r} needs {needed[0]}, found none among {scores.size} samples')
     candidates = candidate_thresholds(scores)
-    rejected_reals = np.searchsorted(reals, candidates, side='left')
-    accepted_fakes = fakes.size - np.searchsorted(fakes, candidates, side='left')
     if criterion == 'fpr':
-        return float(candidates[accepted_fakes / fakes.size <= rate][0])
+        return float(candidates[accepted_fakes / num_fakes <= rate][0])
     if criterion == 'fpr_on_reals':
-        return float(candidates[rejected_reals / reals.size <= rate][-1])
+        return float(candidates[rejected_reals / num_reals <= rate][-1])
     # whole numbers over the common denominator: ties are exact
-    frr, far = rejected_reals * fakes.size, accepted_fakes * reals.size
+    frr, far = rejected_reals * num_fakes, accepted_fakes * num_reals
     best = np.lexsort((-candidates, frr + far, np.abs(frr - far)))[0]
     return float(candidates[best])

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
-from mmpretrain.registry import BATCH_AUGMENTS
 from timm.data.mixup import Mixup
 from timm.data.random_erasing import RandomErasing
 
-from fsfm_mm.registry import MODELS
+from fsfm_mm.registry import BATCH_AUGMENTS, MODELS
 from fsfm_mm.statistics import resolve_stats
 
 

@@ -17,7 +17,7 @@ class FaceDataPreprocessor(BaseDataPreprocessor):
 
     Args:
         stats: Name of published statistics ('vggface2', 'ffpp_o', 'imagenet') or the path of a file
-            that ``tools/data/compute_mean_std.py`` wrote (or the reference's ``pretrain_ds_mean_std.txt``).
+            that ``fsfm-mm stats`` wrote (or the reference's ``pretrain_ds_mean_std.txt``).
         mean: Instead of ``stats``: mean of R, G, B on the 0..1 scale.
         std: Instead of ``stats``: standard deviation of R, G, B on the 0..1 scale.
         non_blocking: Copy without waiting (the loader pins its memory).

@@ -5,86 +5,148 @@ from __future__ import annotations
 import errno
 import inspect
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import overload
 
 import numpy as np
-import torch
 
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.parallel import FIRST, Attempt
+from fsfm_mm.files.pictures import BrokenSampleError
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, crashed
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.items import Item
+from fsfm_mm.preparation.manifest import FAILURES, Part
 from fsfm_mm.preparation.parsers.base import FaceParser
-from fsfm_mm.preparation.parts import Part
-from fsfm_mm.preparation.pipeline import Clock, Cut, Cutter, crashed
+from fsfm_mm.preparation.parsers.label_maps import label_fractions
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
-from fsfm_mm.preparation.records import FAILURES
 from fsfm_mm.preparation.settings import Execution, Settings, build_components, build_writer
-from fsfm_mm.preparation.sources import printable
-from fsfm_mm.preparation.store import CannotWriteError, CropStore, StoredFaces
+from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
-from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.statistics import count_values
+
+#: Crops of a chunk that are kept in memory; those of long videos go to a nameless file beyond it.
+_MEMORY = 1 << 28
+
+
+def cannot_write(error: OSError, out: Path) -> StoppedError:
+    """What the operating system says of an output, in one sentence."""
+    where = error.filename2 or error.filename or out
+    return StoppedError(f'{where} cannot be written: {error.strerror or error}')
+
+
+class CropStore:
+    """Crops and their maps, in memory as long as they are few, else in a file without a name.
+
+    Args:
+        folder: Where the file is made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = tempfile.SpooledTemporaryFile(_MEMORY, dir=str(folder))  # noqa: SIM115 - closed by close()
+        self._slots: list[tuple[int, int]] = []  # place and side of each crop; its map follows its pixels
+        self._end = 0
+
+    def add(self, crop: np.ndarray) -> int:
+        """Keep a crop uint8 (S, S, 3); returns its place."""
+        side = crop.shape[0]
+        self._write(self._end, crop)
+        self._slots.append((self._end, side))
+        self._end += 4 * side**2
+        return len(self._slots) - 1
+
+    def add_labels(self, slot: int, labels: np.ndarray) -> None:
+        """Keep the map uint8 (S, S) of a crop."""
+        place, side = self._slots[slot]
+        self._write(place + 3 * side**2, labels)
+
+    def crop(self, slot: int) -> np.ndarray:
+        """The crop uint8 (S, S, 3) of a place."""
+        place, side = self._slots[slot]
+        return self._read(place, (side, side, 3))
+
+    def labels(self, slot: int) -> np.ndarray:
+        """The map uint8 (S, S) of a place."""
+        place, side = self._slots[slot]
+        return self._read(place + 3 * side**2, (side, side))
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._file.close()
+
+    def _write(self, place: int, array: np.ndarray) -> None:
+        assert array.dtype == np.uint8
+        try:
+            self._file.seek(place)
+            self._file.write(np.ascontiguousarray(array).tobytes())
+        except OSError as error:
+            raise cannot_write(error, self._folder) from error
+
+    def _read(self, place: int, shape: tuple[int, ...]) -> np.ndarray:
+        self._file.seek(place)
+        return np.frombuffer(bytearray(self._file.read(int(np.prod(shape)))), np.uint8).reshape(shape)
+
+
+class StoredFaces(Sequence[PreparedFace]):
+    """The faces of a chunk that are to be written, read from the store one at a time.
+
+    Args:
+        cuts: The faces, each with a slot.
+        store: Where their crops and maps are.
+        with_maps: Whether there are maps.
+        alive: Called whenever a face is read.
+    """
+
+    def __init__(
+        self, cuts: Sequence[Cut], store: CropStore, with_maps: bool, alive: Callable[[], None]
+    ) -> None:
+        self._cuts, self._store, self._with_maps, self._alive = cuts, store, with_maps, alive
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    @overload
+    def __getitem__(self, index: int) -> PreparedFace: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> StoredFaces: ...
+
+    def __getitem__(self, index: int | slice) -> PreparedFace | StoredFaces:
+        if isinstance(index, slice):
+            return StoredFaces(self._cuts[index], self._store, self._with_maps, self._alive)
+        self._alive()
+        cut = self._cuts[index]
+        assert cut.slot is not None
+        labels = self._store.labels(cut.slot) if self._with_maps else None
+        return PreparedFace(cut.key, self._store.crop(cut.slot), labels, cut.record)
+
 
 #: A file that is there no more, or a disk or server that is.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ENODEV)
-#: What a detector or parser raises when the machine is to blame, not the file.
-_MACHINE_FAILURES: tuple[type[BaseException], ...] = (
-    MemoryError,
-    ConnectionError,
-    torch.OutOfMemoryError,
-    *([torch.AcceleratorError] if hasattr(torch, 'AcceleratorError') else []),
-)
 
 
-class MachineError(Exception):
-    """The machine fails, so going on would blame file after file; the message says why, in one sentence."""
-
-    @classmethod
-    def of(cls, error: BaseException) -> MachineError:
-        """From what a detector or parser raised."""
-        reason = str(error).splitlines()[0].rstrip('.') if str(error) else ''
-        what = f'{type(error).__name__}: {reason}' if reason else type(error).__name__
-        advice = (
-            '' if isinstance(error, ConnectionError) else '; try a smaller --batch-size or fewer --workers'
-        )
-        return cls(f'detector or parser cannot work on this machine ({what}){advice}')
+def _machine_failures() -> tuple[type[BaseException], ...]:
+    """What a detector or parser raises when the machine is to blame, not the file."""
+    torch = sys.modules.get('torch')  # whoever does not compute with it does not wait for it
+    names = ('OutOfMemoryError', 'AcceleratorError')
+    return (
+        MemoryError,
+        ConnectionError,
+        *(getattr(torch, name) for name in names if hasattr(torch, name)),
+    )
 
 
-class CannotReadError(MachineError):
-    """Sources that were listed are gone; the message names one."""
-
-
-class Report(Protocol):
-    """Hears what is being worked on: a sign of life, and who is to blame for a death."""
-
-    def __call__(self, positions: Sequence[int], weight: int, faces: int) -> None:
-        """Hear it.
-
-        Args:
-            positions: Places in the chunk of the sources in work; empty while the chunk is written.
-            weight: Pictures and frames of the chunk behind us.
-            faces: Faces of the chunk that are cut out and parsed.
-        """
-
-
-class Watcher(Protocol):
-    """Hears how far the chunks are."""
-
-    def at(self, chunk: int, weight: int, faces: int) -> None:
-        """So many pictures and frames, and faces, of a chunk are behind us (again fewer after a death)."""
-
-    def done(self, chunk: Chunk, statuses: Counter[str]) -> None:
-        """A chunk's part is written, with so many records of each status."""
-
-    def say(self, sentence: str) -> None:
-        """Something that the user should know now."""
-
-
-def silent(positions: Sequence[int], weight: int, faces: int) -> None:
-    """A report to nobody."""
+def _machine_failed(error: BaseException) -> StoppedError:
+    """The machine fails, so going on would blame file after file; from what a detector or parser raised."""
+    reason = str(error).splitlines()[0].rstrip('.') if str(error) else ''
+    what = f'{type(error).__name__}: {reason}' if reason else type(error).__name__
+    advice = '' if isinstance(error, ConnectionError) else '; try a smaller --batch-size or fewer --workers'
+    return StoppedError(f'detector or parser cannot work on this machine ({what}){advice}')
 
 
 @dataclass
@@ -117,7 +179,7 @@ class Workshop:
             execution: Device, batch size and imports.
             worker: Number of the process on this machine; chooses among several GPUs.
         """
-        parts = build_components(settings, execution.device_of(worker), execution.imports)
+        parts = build_components(settings, execution, worker)
         return cls(settings, out, *parts, build_writer(settings.format), execution.batch_size)
 
     def prepare(self) -> None:
@@ -131,31 +193,28 @@ class Workshop:
         kinds = [type(part) for part in (self.detector, self.parser) if part is not None]
         return any('device' in inspect.signature(kind).parameters for kind in kinds)
 
-    def prepare_chunk(
-        self,
-        chunk: Chunk,
-        report: Report = silent,
-        skip: Mapping[int, str] | None = None,
-        one_by_one: bool = False,
-    ) -> Part:
+    def imports(self) -> tuple[str, ...]:
+        """What is worth importing before processes part: torch, where anything computes with it."""
+        resizes = self.settings.size is not None and self.detector.only_size is None
+        return ('torch',) if resizes or self.takes_device() else ()
+
+    def prepare_chunk(self, chunk: Chunk, attempt: Attempt = FIRST) -> Part:
         """Work on a chunk: read, detect, cut, parse, write.
 
         Args:
             chunk: The sources.
-            report: Hears what is being worked on.
-            skip: Places of sources that killed earlier processes, with what happened.
-            one_by_one: Parse single crops, so that a death can be laid at one source's door.
+            attempt: Hears what is being worked on (with the pictures and frames, and the faces, that are behind
+                us), and knows the sources that killed earlier processes.
 
         Returns:
             Records, counts of pixel values and seconds. Its files are written, the part itself is not.
 
         Raises:
-            CannotWriteError: The disk refuses.
-            MachineError: Memory, GPU or network fail, or sources are gone.
+            StoppedError: The disk refuses; memory, GPU or network fail; or sources are gone.
         """
-        job = _ChunkJob(self, chunk, report, 1 if one_by_one else self.batch_size)
+        job = _ChunkJob(self, chunk, attempt, 1 if attempt.one_by_one else self.batch_size)
         try:
-            job.cut_and_parse(skip or {})
+            job.cut_and_parse()
             return job.write()
         finally:
             job.store.close()
@@ -167,7 +226,7 @@ class _ChunkJob:
 
     shop: Workshop
     chunk: Chunk
-    report: Report
+    attempt: Attempt
     batch_size: int
     clock: Clock = field(default_factory=Clock)
     cuts: list[tuple[int, Cut]] = field(default_factory=list)
@@ -178,11 +237,11 @@ class _ChunkJob:
     def __post_init__(self) -> None:
         self.store = CropStore(self.shop.out / WORK_FOLDER)
 
-    def cut_and_parse(self, skip: Mapping[int, str]) -> None:
+    def cut_and_parse(self) -> None:
         """Fill ``cuts``; crops are parsed as soon as there are enough for a batch."""
         for position, item in enumerate(self.chunk.items):
-            if position in skip:
-                cuts = [crashed(item, skip[position])]
+            if position in self.attempt.skip:
+                cuts = [crashed(item, self.attempt.skip[position])]
             else:
                 self._tell((position,))
                 cuts = self._cut(position)
@@ -195,7 +254,7 @@ class _ChunkJob:
             self._parse_batch()
 
     def _tell(self, positions: Sequence[int]) -> None:
-        self.report(positions, self.weight, self.faces)
+        self.attempt.tell(positions, self.weight, self.faces)
 
     def _cut(self, position: int) -> list[Cut]:
         item = self.chunk.items[position]
@@ -208,10 +267,10 @@ class _ChunkJob:
         )
         try:
             cuts = cutter.cut(item)
-        except CannotWriteError:
+        except StoppedError:
             raise
-        except _MACHINE_FAILURES as error:
-            raise MachineError.of(error) from error
+        except _machine_failures() as error:
+            raise _machine_failed(error) from error
         # a detector or codec that fails at one file costs that file; the record says how
         except Exception as error:
             cuts = [crashed(item, f'{type(error).__name__}: {error}')]
@@ -233,22 +292,24 @@ class _ChunkJob:
         assert self.shop.parser is not None
         crops = [self.store.crop(cut.slot) for cut in cuts if cut.slot is not None]
         try:
-            return list(self.shop.parser.parse(crops, [cut.landmarks for cut in cuts]))
-        except _MACHINE_FAILURES as error:
-            raise MachineError.of(error) from error
+            origins, landmarks = zip(*((cut.origin, cut.landmarks) for cut in cuts))
+            return list(self.shop.parser.parse_from(origins, crops, landmarks))
+        except _machine_failures() as error:
+            raise _machine_failed(error) from error
         except Exception as error:  # recorded as 'crashed' with the error's text
             return [error] if len(cuts) == 1 else [self._parse([cut])[0] for cut in cuts]
 
     def _label(self, cut: Cut, labels: np.ndarray | Exception | None) -> None:
         assert cut.slot is not None
         if isinstance(labels, np.ndarray):
-            shares = np.bincount(labels.ravel(), minlength=len(LABEL_NAMES)) / labels.size
-            cut.record.labels = {name: round(float(share), 6) for name, share in zip(LABEL_NAMES, shares)}
+            cut.record.labels = label_fractions(labels)
             self.store.add_labels(cut.slot, labels)
             return
         cut.slot = None
         if labels is None:
             cut.record.status, cut.record.message = 'unparsed', 'the parser gives no map for this face'
+        elif isinstance(labels, BrokenSampleError):
+            cut.record.status, cut.record.message = 'unreadable', str(labels)
         else:
             cut.record.status, cut.record.message = 'crashed', f'{type(labels).__name__}: {labels}'
 
@@ -265,7 +326,7 @@ class _ChunkJob:
             try:
                 self.shop.writer.write_chunk(self.shop.out, self.chunk.number, faces)
             except OSError as error:
-                raise CannotWriteError.of(error, self.shop.out) from error
+                raise cannot_write(error, self.shop.out) from error
             counts = np.zeros((3, 256), np.int64)
             for image in _written(faces):
                 counts += count_values(image)
@@ -282,7 +343,7 @@ def _check_still_there(item: Item) -> None:
     """A file that cannot be read is the file's fault only while it is still where it was listed.
 
     Raises:
-        CannotReadError: It is gone, or the folder of its source: a disk was taken away, most likely.
+        StoppedError: It is gone, or the folder of its source: a disk was taken away, most likely.
     """
     inside = item.path.endswith(f'/{item.source}')
     root = item.path[: -len(item.source)] if inside else os.path.dirname(item.path) or '.'
@@ -293,7 +354,7 @@ def _check_still_there(item: Item) -> None:
     except OSError as error:
         if error.errno not in _GONE:
             return
-        raise CannotReadError(
+        raise StoppedError(
             f'{printable(item.path)} was there when the run began and is gone ({error.strerror}): '
             f'look whether {printable(root)} is still mounted'
         ) from error

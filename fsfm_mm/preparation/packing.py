@@ -1,68 +1,31 @@
-"""From a data set in the published folder layout to packed files or tar shards, in chunks that may be interrupted."""
+"""From a data set in the published folder layout to an archive: preparing without a detector."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fsfm_mm.datasets.face_parsing import FaceParsingDataset
-from fsfm_mm.datasets.transforms.geometry import resize_image, resize_labels
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace
-from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords, finish
-from fsfm_mm.preparation.items import Item
-from fsfm_mm.preparation.parts import Part, parts_done, write_part
-from fsfm_mm.preparation.plan import SUMMARY_FILE, Chunk, begin, check_place, is_complete, make_plan
-from fsfm_mm.preparation.progress import Progress, Tally
-from fsfm_mm.preparation.records import FaceRecord
-from fsfm_mm.preparation.settings import Settings, build_writer
-from fsfm_mm.preparation.store import CannotWriteError
-from fsfm_mm.preparation.workers import StoppedError, _end_with_parent, one_thread
-from fsfm_mm.preparation.writers.base import PreparedFace
-from fsfm_mm.regions import LABEL_NAMES
-from fsfm_mm.statistics import count_values
-
-
-@dataclass(frozen=True)
-class _Task:
-    """A chunk to pack.
-
-    Attributes:
-        chunk: Its images.
-        maps: Map of each image; None where no maps are wanted.
-        form: Config of the writer.
-        size: Side of the faces in pixels.
-        out: Folder of the output.
-    """
-
-    chunk: Chunk
-    maps: tuple[str | None, ...]
-    form: Mapping[str, Any]
-    size: int
-    out: Path
+from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.preparation.progress import Tally
+from fsfm_mm.preparation.run import prepare
+from fsfm_mm.preparation.settings import Execution, Settings
+from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
+from fsfm_mm.preparation.sources.items import Item
 
 
 def pack(
     data: str | os.PathLike,
     out: str | os.PathLike,
     form: Mapping[str, Any],
-    size: int = 224,
+    size: int | None = None,
     need_maps: bool = True,
     missing_maps: str = 'error',
     workers: int = 0,
     chunk_size: int = 1024,
+    need_table: bool = False,
 ) -> Tally:
     """Pack a data set, or go on with that.
 
@@ -71,63 +34,64 @@ def pack(
     Args:
         data: Folder with ``images/`` and ``parsing_maps/``.
         out: Folder of the output; new, empty, or with the beginning of the same packing.
-        form: Config of the writer, e.g. ``dict(type='packed', encoding='raw')``.
-        size: Side of the packed faces in pixels; others are resized.
+        form: Config of the writer, e.g. ``dict(type='archive', image_format='raw')``.
+        size: Side of the packed faces in pixels; others are resized. None keeps their own, which must be one size.
         need_maps: False leaves the maps out.
         missing_maps: What to do with images without a map: 'error' or 'skip'.
         workers: Processes; 0 works in this one.
-        chunk_size: Faces of a file or shard.
+        chunk_size: Faces of a shard.
+        need_table: Refuse a size that the writer's patches do not divide, of which there is no label table.
 
     Returns:
         What has become of the images.
 
     Raises:
         ValueError: The data set is incomplete, or the output belongs to something else.
-        StoppedError: The disk refuses, or a worker process has died. What was done is kept.
+        StoppedError: The disk refuses, pictures are of different sizes and ``size`` is not given, or worker
+            processes cannot run. What was done is kept.
     """
-    writer, out = build_writer(form), Path(out).absolute()
-    patch_size = getattr(writer, 'patch_size', 1)
-    if need_maps and size % patch_size:
+    items = _items(os.fspath(data), need_maps, missing_maps)
+    detector: dict[str, Any] = dict(type='NoDetector', as_stored=True)
+    if size is None:
+        detector['only_size'] = size = _own_size(items)
+    if need_table and need_maps and size % form['patch_size']:
         raise ValueError(
-            f'{size} pixels cannot be cut into patches of {patch_size}: choose another size or patch size.'
+            f'{size} pixels cannot be cut into patches of {form["patch_size"]}: choose another size or patch size.'
         )
-    items, maps = _listing(os.fspath(data), need_maps, missing_maps)
     parser = dict(type='StoredMaps') if need_maps else None
-    approximate = need_maps and _approximate(Path(data, SUMMARY_FILE))
-    settings = Settings(dict(type='NoDetector'), parser, form, 'largest', 1.0, size, 0, chunk_size)
-    plan = make_plan(items, settings, {'sources': [os.fspath(data)]})
-    check_place(out, plan)
-    try:
-        if not is_complete(out):
-            begin(out, plan)
-            done = parts_done(out)
-            tasks = [
-                _Task(chunk, tuple(maps[item.key] for item in chunk.items), form, size, out)
-                for chunk in plan.chunks
-                if chunk.number not in done
-            ]
-            _work(tasks, workers, Progress(len(items), len(items) - sum(task.chunk.weight for task in tasks)))
-        finish(out, plan, writer, approximate)
-    except OSError as error:
-        raise StoppedError(str(CannotWriteError.of(error, out))) from error
-    tally = Tally(sources=len(items))
-    for record in ManifestRecords(out / MANIFEST_FILE):
-        tally.add(record.status, record.source, record.message)
-    return tally
+    if parser and _approximate(Path(data, SUMMARY_FILE)):
+        parser['approximate'] = True  # type: ignore[assignment]
+    settings = Settings(detector, parser, form, 'largest', 1.0, size, 0, chunk_size)
+    execution = Execution(workers, device='cpu')
+    return prepare(items, out, settings, execution, {'sources': [os.fspath(data)]}).tally
 
 
-def _listing(data: str, need_maps: bool, missing_maps: str) -> tuple[list[Item], dict[str, str | None]]:
-    """The images in the order of the data set, and the map of each by its key."""
+def _items(data: str, need_maps: bool, missing_maps: str) -> list[Item]:
+    """The images in the order of the data set, each with its map."""
+    # here: whoever only prepares does not wait for the data sets of training
+    from fsfm_mm.datasets.pretraining.folders import FaceParsingDataset
+
     dataset = FaceParsingDataset(data, need_maps=need_maps, missing_maps=missing_maps)
     images = os.path.join(data, dataset.img_dir)
-    items, maps = [], {}
-    for i in range(len(dataset)):
-        info = dataset.get_data_info(i)
+    items = []
+    for info in map(dataset.get_data_info, range(len(dataset))):
         source = os.path.relpath(info['img_path'], images)
         key = os.path.splitext(source)[0]
-        items.append(Item(info['img_path'], source, 0, key))
-        maps[key] = info['map_path']
-    return items, maps
+        items.append(Item(info['img_path'], source, 0, key, map_path=info['map_path']))
+    return items
+
+
+def _own_size(items: Sequence[Item]) -> int:
+    """Side of the first picture that can be read."""
+    for item in items:
+        try:
+            height, width = read_image(item.path).shape[:2]
+        except BrokenSampleError:  # will be a line of the manifest
+            continue
+        if height == width:
+            return height
+        raise ValueError(f'{item.path} is {width}x{height} pixels, no square: --size resizes it.')
+    raise ValueError(f'none of {len(items)} pictures can be read; the first is {items[0].path}.')
 
 
 def _approximate(summary: Path) -> bool:
@@ -147,73 +111,3 @@ def _approximate(summary: Path) -> bool:
     if not isinstance(about, dict):
         raise ValueError(f'{summary}: expected a JSON object: prepare the set again, or delete the file.')
     return bool(about.get('approximate_maps'))
-
-
-def _work(tasks: Sequence[_Task], workers: int, progress: Progress) -> None:
-    try:
-        for chunk, statuses in _results(tasks, workers):
-            progress.done(chunk, statuses)
-    except BrokenProcessPool as error:
-        raise StoppedError('a worker process has died, perhaps for lack of memory') from error
-    finally:
-        progress.close()
-
-
-def _results(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[Chunk, Counter[str]]]:
-    if workers == 0:
-        yield from map(_pack_chunk, tasks)
-        return
-    context = multiprocessing.get_context(
-        'forkserver'
-    )  # a fork of this process could wait for its threads for ever
-    count = min(workers, max(len(tasks), 1))
-    with ProcessPoolExecutor(count, context, initializer=_begin_worker) as pool, _cancelled(pool):
-        for future in as_completed([pool.submit(_pack_chunk, task) for task in tasks]):
-            yield future.result()
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-@contextmanager
-def _cancelled(pool: ProcessPoolExecutor) -> Iterator[None]:
-    """Leave with what is being worked on, not with all that waits."""
-    try:
-        yield
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _pack_chunk(task: _Task) -> tuple[Chunk, Counter[str]]:
-    """Read, resize and write one chunk."""
-    records, faces = [], []
-    counts = np.zeros((3, 256), np.int64)
-    with one_thread():
-        for item, map_path in zip(task.chunk.items, task.maps):
-            record = FaceRecord(item.source)
-            records.append(record)
-            try:
-                face = _read(item, map_path, task.size, record)
-            except BrokenSampleError as error:
-                record.status, record.message = 'unreadable', str(error)
-                continue
-            faces.append(face)
-            counts += count_values(face.image)
-        build_writer(task.form).write_chunk(task.out, task.chunk.number, faces)
-        write_part(task.out, Part(task.chunk.number, records, counts, {}))
-    return task.chunk, Counter(record.status for record in records)
-
-
-def _read(item: Item, map_path: str | None, size: int, record: FaceRecord) -> PreparedFace:
-    sample: dict[str, Any] = {'img_path': item.path} | ({} if map_path is None else {'map_path': map_path})
-    sample = LoadFace().transform(sample)
-    image = np.ascontiguousarray(resize_image(sample['img'], (size, size)))
-    if map_path is None:
-        return PreparedFace(item.key, image, None, record)
-    labels = resize_labels(sample['parsing_map'], (size, size))
-    shares = np.bincount(labels.ravel(), minlength=len(LABEL_NAMES)) / labels.size
-    record.labels = {name: round(float(share), 6) for name, share in zip(LABEL_NAMES, shares)}
-    return PreparedFace(item.key, image, labels, record)

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.items import Item
+from fsfm_mm.files.listing import printable
 from fsfm_mm.preparation.settings import Settings, versions
-from fsfm_mm.preparation.sources import (
+from fsfm_mm.preparation.sources.finding import (
     FACE_TAIL,
     FRAME_TAIL,
     PLAN_FILE,
     SUMMARY_FILE,
     WORK_FOLDER,
-    printable,
 )
+from fsfm_mm.preparation.sources.items import Item, items_by_key
 
 #: Frames that a video is taken for where their number is not known from the settings.
 UNKNOWN_FRAMES = 32
@@ -147,13 +147,7 @@ def make_plan(items: Sequence[Item], settings: Settings, about: dict[str, Any]) 
 
 def _check_keys(items: Sequence[Item], choice: str) -> None:
     """Every key once, and nothing named like a frame or a further face of another source."""
-    by_key: dict[str, Item] = {}
-    for item in items:
-        other = by_key.setdefault(item.key, item)
-        if other is not item:
-            raise ValueError(
-                f'{printable(other.path)} and {printable(item.path)} would both be written as {item.key}: rename one.'
-            )
+    by_key = items_by_key(items)
     for item in items:
         still, person = FRAME_TAIL.sub('', item.key), FACE_TAIL.sub('', FRAME_TAIL.sub('', item.key))
         clashes = still != item.key and still in by_key and by_key[still].frames is not None

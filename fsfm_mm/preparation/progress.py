@@ -11,16 +11,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.parallel import Watcher
+from fsfm_mm.preparation.manifest import FAILURES, STATUSES
 from fsfm_mm.preparation.plan import Chunk
-from fsfm_mm.preparation.records import FAILURES, STATUSES
-from fsfm_mm.preparation.sources import printable
 
 #: Seconds between two lines where the output is no terminal.
 _LINE_EVERY = 30.0
 _EXAMPLES = 3
 
 
-class Progress:
+class Progress(Watcher[Chunk]):
     """A bar on a terminal, a line now and then in a log file; both on stderr.
 
     Args:
@@ -37,9 +38,9 @@ class Progress:
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=done, unit='pic', dynamic_ncols=True, smoothing=0.1)
 
-    def at(self, chunk: int, weight: int, faces: int) -> None:
-        """So many pictures and frames, and faces, of a chunk are behind us."""
-        self._current[chunk] = (weight, faces)
+    def at(self, chunk: Chunk, weight: int = 0, faces: int = 0) -> None:
+        """So many pictures and frames, and faces, of a chunk are behind us (again fewer after a death)."""
+        self._current[chunk.number] = (weight, faces)
         self._show()
 
     def done(self, chunk: Chunk, statuses: Counter[str]) -> None:
@@ -49,10 +50,6 @@ class Progress:
         self._weight += chunk.weight
         self._faces += statuses['ok']
         self._show()
-
-    def say(self, sentence: str) -> None:
-        """Something that the user should know now."""
-        tqdm.write(sentence, file=sys.stderr)
 
     def close(self) -> None:
         """End the bar."""

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fsfm_mm.preparation.chunks import Workshop
-from fsfm_mm.preparation.finish import MANIFEST_FILE, ManifestRecords, finish
-from fsfm_mm.preparation.items import Item
-from fsfm_mm.preparation.parts import part_path, parts_done, read_part
-from fsfm_mm.preparation.plan import Chunk, begin, check_place, is_complete, make_plan
-from fsfm_mm.preparation.progress import Progress, Tally
-from fsfm_mm.preparation.records import FaceRecord
-from fsfm_mm.preparation.settings import Execution, Settings
-from fsfm_mm.preparation.store import CannotWriteError
-from fsfm_mm.preparation.workers import Crew, Job, StoppedError, work_here
+import numpy as np
+from filelock import FileLock
 
-ENGINES = ('processes', 'ray')
+from fsfm_mm.files import replacing, write_atomically
+from fsfm_mm.files.parallel import ENGINES
+from fsfm_mm.preparation.chunks import Workshop, cannot_write
+from fsfm_mm.preparation.manifest import (
+    MANIFEST_FILE,
+    FaceRecord,
+    ManifestRecords,
+    encoded,
+    part_path,
+    parts_done,
+    read_part,
+)
+from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, Plan, begin, check_place, is_complete, make_plan
+from fsfm_mm.preparation.progress import Progress, Tally
+from fsfm_mm.preparation.settings import Execution, Settings
+from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
+from fsfm_mm.preparation.sources.items import Item
+from fsfm_mm.preparation.workers import Job
+from fsfm_mm.preparation.writers.base import FaceWriter
+from fsfm_mm.statistics import statistics
 
 
 @dataclass(frozen=True)
@@ -114,11 +129,11 @@ def prepare(
     try:
         if not repeated:
             begin(out, plan)
-            _work(mine, missing, Job(settings, execution, out.absolute()), engine)
+            _work(mine, missing, Job(settings, execution, out.absolute(), shop.imports()), engine)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
         complete = finish(out, plan, shop.writer, approximate)
     except OSError as error:
-        raise StoppedError(str(CannotWriteError.of(error, out))) from error
+        raise cannot_write(error, out) from error
     if complete:
         total = _tally_of_manifest(out)
         total.seconds = tally.seconds
@@ -137,14 +152,8 @@ def _work(mine: Sequence[Chunk], missing: Sequence[Chunk], job: Job, engine: str
     total = sum(chunk.weight for chunk in mine)
     progress = Progress(total, total - sum(chunk.weight for chunk in missing))
     try:
-        if engine == 'ray':
-            from fsfm_mm.preparation.ray_engine import work_with_ray
-
-            work_with_ray(job, missing, progress)
-        elif job.execution.num_workers() == 0:
-            work_here(job, missing, progress)
-        else:
-            Crew(job, progress).work(missing)
+        for chunk, statuses in job.work(missing, progress, engine):
+            progress.done(chunk, statuses)
     finally:
         progress.close()
 
@@ -174,3 +183,68 @@ def _tally_of_manifest(out: Path) -> Tally:
         tally.add(record.status, record.source, record.message)
     tally.sources = len(sources)
     return tally
+
+
+STATISTICS_FILE = 'mean_std.json'
+#: What a killed process leaves of a file, see ``fsfm_mm.files.replacing``.
+_LEFTOVER = re.compile(r'\..*\.\d+\.part')
+
+
+def finish(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> bool:
+    """Join the parts when all are there; any number of processes may try, at any time.
+
+    Args:
+        out: Folder of the output.
+        plan: The run.
+        writer: Its writer.
+        approximate: Whether the maps are only roughly right.
+
+    Returns:
+        Whether the run is complete now.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    if not is_complete(out):
+        if parts_done(out) < set(range(len(plan.chunks))):
+            return False
+        try:
+            with FileLock(out / WORK_FOLDER / 'finish.lock'):
+                if not is_complete(out):
+                    _join(out, plan, writer, approximate)
+        except FileNotFoundError:  # another process has finished and tidied up in the meantime
+            if not is_complete(out):
+                raise
+    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
+    return True
+
+
+def _join(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> None:
+    _remove_leftovers(out)
+    counts = np.zeros((3, 256), np.int64)
+    statuses: Counter[str] = Counter()
+    with replacing(out / MANIFEST_FILE) as file, open(file, 'wb') as manifest:
+        for chunk in plan.chunks:
+            head, lines = read_part(out, chunk.number)
+            counts += np.array(head['counts'], np.int64)
+            for line in lines:
+                statuses[FaceRecord.from_json(line, str(part_path(out, chunk.number))).status] += 1
+                manifest.write(encoded(line + '\n'))
+    writer.finish(out, len(plan.chunks), ManifestRecords(out / MANIFEST_FILE))
+    if statuses['ok'] and plan.about['size']:  # of crops as the model will see them
+        content = statistics(counts, statuses['ok'], plan.about['size'], 'bicubic', [])
+        write_atomically(out / STATISTICS_FILE, json.dumps(content, indent=2) + '\n', sync=True)
+    about = {
+        **plan.about,
+        'approximate_maps': approximate,
+        'statuses': dict(sorted(statuses.items())),
+    }
+    write_atomically(out / SUMMARY_FILE, json.dumps(about, indent=2) + '\n', sync=True)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what killed processes left half written; nobody writes any more when all parts are there."""
+    for folder, _, names in os.walk(out):
+        for name in names:
+            if _LEFTOVER.fullmatch(name):
+                Path(folder, name).unlink(missing_ok=True)  # another share may be at it, too

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import os
-from collections.abc import Mapping
+import runpy
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from mmengine.registry import Registry
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.faces import CHOICES, CROP_MARGIN
+from fsfm_mm.preparation.detectors.faces import CHOICES, CROP_MARGIN
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
@@ -24,8 +23,7 @@ from fsfm_mm.version import __version__
 #: Writers by the ``type`` in their config: module and class.
 WRITERS = {
     'folders': ('fsfm_mm.preparation.writers.folders', 'FoldersWriter'),
-    'packed': ('fsfm_mm.preparation.writers.packed', 'PackedWriter'),
-    'shards': ('fsfm_mm.preparation.writers.shards', 'ShardsWriter'),
+    'archive': ('fsfm_mm.preparation.writers.archive', 'ArchiveWriter'),
 }
 
 #: More would only fill its memory: one process alone keeps a GPU busy for most of the time.
@@ -102,7 +100,7 @@ class Execution:
             )
         if self.device not in ('auto', 'cpu', 'cuda') and not self.device.startswith('cuda:'):
             raise ValueError(f'device must be auto, cpu, cuda or cuda:N, found {self.device!r}.')
-        if self.device.startswith('cuda') and not torch.cuda.is_available():
+        if self.device.startswith('cuda') and not _gpus():
             raise ValueError(f'device is {self.device}, but torch finds no CUDA here: use auto or cpu.')
 
     def num_workers(self, with_device: bool = False) -> int:
@@ -114,26 +112,32 @@ class Execution:
         if self.workers is not None:
             return self.workers
         workers = len(os.sched_getaffinity(0))
-        if with_device and self.device != 'cpu' and torch.cuda.is_available():
-            gpus = torch.cuda.device_count() if self.device in ('auto', 'cuda') else 1
-            workers = min(workers, _WORKERS_PER_GPU * gpus)
+        if with_device and self.device != 'cpu' and (gpus := _gpus()):
+            workers = min(workers, _WORKERS_PER_GPU * (gpus if self.device in ('auto', 'cuda') else 1))
         return max(1, workers // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
 
     def device_of(self, worker: int) -> str:
         """Device of a worker: the GPUs in turn where 'auto' or 'cuda' leaves the choice."""
-        if self.device not in ('auto', 'cuda') or not torch.cuda.is_available():
+        gpus = _gpus() if self.device in ('auto', 'cuda') else 0
+        if not gpus:
             return 'cpu' if self.device == 'auto' else self.device
-        return f'cuda:{(int(os.environ.get("LOCAL_RANK", 0)) + worker) % torch.cuda.device_count()}'
+        return f'cuda:{(int(os.environ.get("LOCAL_RANK", 0)) + worker) % gpus}'
 
 
-def _build(registry: Registry, config: Mapping[str, Any], device: str) -> Any:
+def _gpus() -> int:
+    import torch  # here: whoever computes without it does not wait for it
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _build(registry: Any, config: Mapping[str, Any], device: Callable[[], str]) -> Any:
     kind = registry.get(config['type'])
     if kind is None:
         known = ', '.join(sorted(registry.module_dict))
         raise ValueError(f'there is no {registry.name} {config["type"]!r}; known are {known}.')
     arguments = {key: value for key, value in config.items() if key != 'type'}
     if 'device' in inspect.signature(kind).parameters:
-        arguments.setdefault('device', device)
+        arguments.setdefault('device', device())
     try:
         return kind(**arguments)
     except TypeError as error:
@@ -141,21 +145,25 @@ def _build(registry: Registry, config: Mapping[str, Any], device: str) -> Any:
 
 
 def build_components(
-    settings: Settings, device: str = 'cpu', imports: tuple[str, ...] = ()
+    settings: Settings, execution: Execution, worker: int = 0
 ) -> tuple[FaceDetector, FaceParser | None]:
     """Build detector and parser.
 
     Args:
         settings: Their configs.
-        device: Given to those that take a ``device`` and have none in their config.
-        imports: Modules to import first.
+        execution: Device, for those that take a ``device`` and have none in their config; modules to import first.
+        worker: Number of the process on this machine; chooses among several GPUs.
 
     Raises:
         ValueError: An unknown type or wrong arguments.
     """
     # registers those of the project; only when needed, since they import neural networks
-    for module in ('fsfm_mm.preparation.detectors', 'fsfm_mm.preparation.parsers', *imports):
+    for module in ('fsfm_mm.preparation.detectors', 'fsfm_mm.preparation.parsers', *execution.imports):
         importlib.import_module(module)
+
+    def device() -> str:
+        return execution.device_of(worker)
+
     detector = _build(FACE_DETECTORS, settings.detector, device)
     return detector, None if settings.parser is None else _build(FACE_PARSERS, settings.parser, device)
 
@@ -182,5 +190,12 @@ def versions() -> dict[str, str]:
         'fsfm_mm': __version__,
         'numpy': np.__version__,
         'opencv': cv2.__version__,
-        'torch': str(torch.__version__),
+        'torch': _torch_version(),
     }
+
+
+def _torch_version() -> str:
+    """Read from its file, since importing torch takes seconds."""
+    spec = importlib.util.find_spec('torch')
+    assert spec is not None and spec.submodule_search_locations
+    return runpy.run_path(os.path.join(spec.submodule_search_locations[0], 'version.py'))['__version__']

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsfm_mm.evaluation.roc import area, check_scores, roc_curve
+from fsfm_mm.evaluation.functional import auc, check_scores, roc_curve
 from fsfm_mm.files import write_atomically
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def draw_roc_curves(
         except ValueError as error:
             raise ValueError(f'test set {name!r}: {error}') from error
         lowest = min(lowest, 1 / np.sum(np.asarray(labels) == 0))
-        axes.plot(curve.fpr, curve.tpr, linewidth=1.6, label=f'{name}: AUC {area(curve.fpr, curve.tpr):.4f}')
+        axes.plot(curve.fpr, curve.tpr, linewidth=1.6, label=f'{name}: AUC {auc(scores, labels):.4f}')
     chance = np.geomspace(1e-6, 1, 200) if log_x else np.linspace(0, 1, 2)
     axes.plot(chance, chance, color='0.6', linestyle=':', linewidth=1, label='chance')
     if log_x:  # below one fake in all of them there is nothing to see

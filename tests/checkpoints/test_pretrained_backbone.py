@@ -55,7 +55,7 @@ def test_state_dict_of_the_backbone(saved):
     state = pretrained_backbone({'state_dict': model.state_dict()})
     assert set(state) == {key for key in model.backbone.state_dict() if not key.startswith('norm.')}
     assert set(pretrained_backbone(model.state_dict(), keep_norm=True)) == set(model.backbone.state_dict())
-    with pytest.raises(ValueError, match=r"no 'backbone\.\*' keys .*convert_checkpoint\.py"):
+    with pytest.raises(ValueError, match=r"no 'backbone\.\*' keys .*fsfm-mm convert"):
         pretrained_backbone(golden('vit_cls_avg')[0])
 
 

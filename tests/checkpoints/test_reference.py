@@ -6,7 +6,7 @@ from golden import build_tiny_fsfm, load_pretrain_golden, tensors
 from mmpretrain.registry import MODELS
 
 from fsfm_mm.checkpoints import from_reference
-from fsfm_mm.checkpoints.reference import REFERENCE_NAMES, TARGET_PARTS
+from fsfm_mm.checkpoints.name_maps import REFERENCE_NAMES, TARGET_PARTS
 
 
 @pytest.fixture(scope='module')

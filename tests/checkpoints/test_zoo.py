@@ -1,13 +1,18 @@
 """Published weights by name: from the disk, a mirror or the hub; resumed, checked, and clear offline."""
 
+import functools
 import hashlib
 import http.server
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+from huggingface_hub import hf_hub_url
 
 from fsfm_mm.checkpoints import fetch, zoo, zoo_names
 from fsfm_mm.files import download, sha256_of
@@ -65,13 +70,20 @@ def server():
 def own_folder(tmp_path, monkeypatch):
     """No test touches the user's caches or the network."""
     monkeypatch.setenv('FSFM_MM_ZOO_DIR', str(tmp_path / 'zoo'))
-    monkeypatch.delenv('FSFM_MM_ZOO_URL', raising=False)
     monkeypatch.setattr(zoo.huggingface_hub, 'try_to_load_from_cache', lambda *args: None)
 
     def no_network(*args, **kwargs):
         raise AssertionError('the hub was asked')
 
-    monkeypatch.setattr(zoo.huggingface_hub, 'hf_hub_download', no_network)
+    monkeypatch.setattr(zoo.huggingface_hub, 'hf_hub_url', no_network)
+
+
+@pytest.fixture
+def mirror(server, monkeypatch):
+    """The server as a mirror of the hub; its state."""
+    state, url = server
+    monkeypatch.setattr(zoo.huggingface_hub, 'hf_hub_url', functools.partial(hf_hub_url, endpoint=url))
+    return state
 
 
 def quick(url, path, **kwargs):
@@ -148,18 +160,26 @@ def test_two_at_once_download_once(server, tmp_path):
     assert (tmp_path / 'a').read_bytes() == CONTENT and len(state['requests']) == 1
 
 
-def test_mirror_then_disk_and_the_licence_once(server, tmp_path, monkeypatch, capsys):
-    state, url = server
+def test_mirror_then_disk_and_the_licence_once(mirror, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(zoo, 'print_log', lambda message, **kwargs: said.append(message))
-    monkeypatch.setenv('FSFM_MM_ZOO_URL', f'{url}/mirror/')
     path = fetch(NAME)
     assert path == tmp_path / 'zoo' / NAME / 'checkpoint-400.pth' and path.read_bytes() == CONTENT
-    assert state['requests'][0][0] == '/mirror/pretrained_models/VF2_ViT-B/checkpoint-400.pth'
-    assert fetch(NAME) == path and len(state['requests']) == 1
+    folder = '/Wolowolo/fsfm-3c/resolve/main/pretrained_models'
+    assert mirror['requests'][0][0] == f'{folder}/VF2_ViT-B/checkpoint-400.pth'
+    assert fetch(NAME) == path and len(mirror['requests']) == 1
     assert len(said) == 1 and 'CC BY-NC 4.0' in said[0] and 'no commercial use' in said[0]
     fetch('fsfm-vit-base-ffpp-o', 'stats')
-    assert state['requests'][1][0].endswith('/FF%2B%2B_o_c23_ViT-B/pretrain_ds_mean_std.txt')
+    assert mirror['requests'][1][0] == f'{folder}/FF%2B%2B_o_c23_ViT-B/pretrain_ds_mean_std.txt'
+
+
+def test_a_mirror_is_named_as_for_the_hub_s_own_tools():
+    command = 'import huggingface_hub as h; print(h.hf_hub_url("a/b", "c"), h.constants.HF_HUB_OFFLINE)'
+    settings = {'HF_ENDPOINT': 'https://mirror.example/', 'HF_HUB_OFFLINE': '1'}
+    found = subprocess.run(
+        [sys.executable, '-c', command], env={**os.environ, **settings}, capture_output=True, text=True
+    )
+    assert found.stdout.split() == ['https://mirror.example/a/b/resolve/main/c', 'True']
 
 
 def with_checksum(monkeypatch, checksum):
@@ -168,9 +188,7 @@ def with_checksum(monkeypatch, checksum):
     monkeypatch.setattr(zoo, '_zoo', lambda: table)
 
 
-def test_checksums(server, monkeypatch):
-    _, url = server
-    monkeypatch.setenv('FSFM_MM_ZOO_URL', url)
+def test_checksums(mirror, monkeypatch):
     with_checksum(monkeypatch, hashlib.sha256(CONTENT).hexdigest())
     path = fetch(NAME)
     assert sha256_of(path) == hashlib.sha256(CONTENT).hexdigest()
@@ -181,38 +199,38 @@ def test_checksums(server, monkeypatch):
         fetch(NAME)
 
 
-def test_the_hub_and_its_cache(tmp_path, monkeypatch):
+def test_the_hub_s_cache_comes_first(tmp_path, monkeypatch):
     asked = []
 
-    def from_hub(repository, file):
-        asked.append((repository, file))
-        (tmp_path / 'blob').write_bytes(b'x')
+    def from_cache(*args):
+        asked.append(args)
         return str(tmp_path / 'blob')
 
-    monkeypatch.setattr(zoo.huggingface_hub, 'hf_hub_download', from_hub)
+    (tmp_path / 'blob').write_bytes(b'x')
+    monkeypatch.setattr(zoo.huggingface_hub, 'try_to_load_from_cache', from_cache)
     assert fetch('fs-vfm-vit-large-vggface2', 'target') == tmp_path / 'blob'
     assert asked == [
         ('Wolowolo/fsfm-3c', 'pretrained_models/FS-VFM_ViT-L_VF2_600e/checkpoint-te-599.pth'),
     ]
-    monkeypatch.setattr(zoo.huggingface_hub, 'try_to_load_from_cache', lambda *args: str(tmp_path / 'blob'))
-    assert fetch('fs-vfm-vit-large-vggface2', 'target') == tmp_path / 'blob'
-    assert len(asked) == 1
 
 
-def test_offline_says_where_from_and_where_to(tmp_path, monkeypatch):
-    def offline(*args):
+@pytest.mark.parametrize('told', [True, False])
+def test_offline_says_where_from_and_where_to(mirror, monkeypatch, told):
+    def offline(*args, **kwargs):
         raise OSError('Network is unreachable\nand a second line')
 
-    monkeypatch.setattr(zoo.huggingface_hub, 'hf_hub_download', offline)
+    monkeypatch.setattr(zoo, 'download', offline)
+    monkeypatch.setattr(zoo.huggingface_hub.constants, 'HF_HUB_OFFLINE', told)
     with pytest.raises(ConnectionError) as caught:
         fetch(NAME)
     message = str(caught.value)
     assert 'https://huggingface.co/Wolowolo/fsfm-3c/resolve/main/pretrained_models/VF2_ViT-B/' in message
     target = re.search(r'put it at (\S+),', message).group(1)
-    assert '\n' not in message and 'Network is unreachable' in message
+    assert '\n' not in message and ('HF_HUB_OFFLINE is set' if told else 'Network is unreachable') in message
     Path(target).parent.mkdir(parents=True)
     Path(target).write_bytes(b'by hand')
     assert fetch(NAME) == Path(target)
+    assert mirror['requests'] == []
 
 
 def test_the_table():

@@ -9,10 +9,9 @@ from fsfm_mm.datasets.transforms.geometry import (
     ResizeFace,
     flip_patch_labels,
     random_box,
-    resize_image,
-    resize_labels,
 )
 from fsfm_mm.datasets.transforms.patch_labels import BuildPatchLabels
+from fsfm_mm.ops.resizing import resize_image, resize_labels
 
 
 def smooth(height, width):

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace, read_image, read_parsing_map
+from fsfm_mm.datasets.transforms.loading import LoadFace
+from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
 
 
 def picture(height=20, width=30):

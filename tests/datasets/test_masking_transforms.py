@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsfm_mm.datasets.transforms import BuildPatchLabels, PatchMask
+from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, PatchMask, mask_types
 from fsfm_mm.ops import masks
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.registry import TRANSFORMS
@@ -200,3 +200,15 @@ def test_build_patch_labels_names_the_sample_in_its_errors():
         transform({'parsing_map': np.zeros((1, 32, 32), np.uint8), 'img_path': 'a.png'})
     with pytest.raises(ValueError, match='at least 1 pixel; found 0'):
         BuildPatchLabels(patch_size=0)
+
+
+def test_strategies_are_listed_by_their_titles():
+    class Untitled(CRFRPMask):
+        """Inherits the title of another strategy, which stays that one's."""
+
+    TRANSFORMS.register_module(module=Untitled)
+    try:
+        assert list(mask_types()) == ['Random', 'Fasking-I', 'FRP', 'CRFR-R', 'CRFR-P']
+        assert mask_types()['CRFR-P'] is CRFRPMask
+    finally:
+        TRANSFORMS.module_dict.pop('Untitled')

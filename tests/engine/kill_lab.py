@@ -5,7 +5,6 @@ of its processes. Importing the package once for all jobs is what makes many kil
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -118,10 +117,9 @@ def _child(job, rank, port):
         command = [*command, '--launcher', 'pytorch']
     if job['at'] and rank == 0:
         _arrange(job['at'])
-    spec = importlib.util.spec_from_file_location('train', ROOT / 'tools/train.py')
-    train = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(train)
-    train.main(command)
+    from fsfm_mm.commands import run
+
+    sys.exit(run('train', command, prog='python tools/train.py'))
 
 
 def _fork(job, rank, port):
@@ -147,7 +145,7 @@ def _fork(job, rank, port):
 def _serve():
     import torch
 
-    import fsfm_mm  # noqa: F401  (once, for all children)
+    import fsfm_mm.components  # noqa: F401  (once, for all children)
 
     torch.set_num_threads(1)
     for line in sys.stdin:

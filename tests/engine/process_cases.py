@@ -21,8 +21,7 @@ from tiny_run import tiny_config
 from torch.utils.data import Dataset
 
 from fsfm_mm.engine.fsdp import gathered
-from fsfm_mm.engine.launch import build_runner
-from fsfm_mm.engine.processes import join_with_gloo
+from fsfm_mm.engine.launch import build_runner, join_with_gloo
 from fsfm_mm.registry import DATASETS, HOOKS
 
 GLOBAL_BATCH = 8

@@ -36,7 +36,7 @@ def pretraining(tmp_path, by_epoch=True, workers=0, accumulate=1, sampler='Defau
         ),
         model=dict(backbone=backbone()),
         train_cfg=length,
-        custom_imports=dict(imports=['fsfm_mm']),
+        custom_imports=dict(imports=['fsfm_mm.components']),
         launcher='none',
     )
     loader = config.train_dataloader

@@ -4,16 +4,15 @@ import os
 import pickle
 import shutil
 import socket
-from pathlib import Path
 
 import pytest
 import torch
 from kill_lab import Lab
 from resume_cases import assert_same_run, finetuning, pretraining
 
-from fsfm_mm.checkpoints import check_whole, last_whole_checkpoint
-from fsfm_mm.engine.saving import AtomicLocalBackend, point_to, pointed_to
-from fsfm_mm.engine.work_dir import holding
+from fsfm_mm.engine.last_checkpoint import last_whole_checkpoint
+from fsfm_mm.engine.saving import holding, point_to, pointed_to
+from fsfm_mm.files.checkpoint_reading import check_whole
 
 
 @pytest.fixture(scope='module')
@@ -204,17 +203,3 @@ def test_pointer_and_candidates(tmp_path):
     (tmp_path / 'old.pth').write_bytes(pickle.dumps({'a': 1}))
     with pytest.raises(ValueError, match='not one that torch'):
         check_whole(tmp_path / 'old.pth')
-
-
-def test_bytes_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    backend = AtomicLocalBackend()
-    backend.put(b'first', tmp_path / 'folder/file')
-
-    def refuse(path, data):
-        path.open('wb').write(data[:2])
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(Path, 'write_bytes', refuse)
-    with pytest.raises(OSError):
-        backend.put(b'second', tmp_path / 'folder/file')
-    assert [path.read_bytes() for path in (tmp_path / 'folder').iterdir()] == [b'first']

@@ -16,12 +16,12 @@ from tiny_run import tiny_config, tiny_runner
 from torch.utils.data import DataLoader
 
 from fsfm_mm.drawn import GeneratedFaces
-from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, DataWorkerError, train
+from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
 from fsfm_mm.engine.launch import build_runner
-from fsfm_mm.engine.stopping import SavingError
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.writers.archive import ArchiveWriter
 from fsfm_mm.preparation.writers.base import PreparedFace
-from fsfm_mm.preparation.writers.shards import ShardsWriter
 from fsfm_mm.registry import DATASETS, HOOKS
 
 EXACT = dict(
@@ -81,7 +81,7 @@ def test_a_data_worker_that_dies_or_hangs_costs_one_interval(tmp_path, trouble, 
     whole = build_runner(tiny_config(tmp_path / 'whole', max_iters=8, hooks=EXACT))
     whole.train()
     runner = build_runner(troubled(tmp_path, 'run', trouble, **loader))
-    with pytest.raises(DataWorkerError, match=message) as caught:
+    with pytest.raises(StoppedError, match=message) as caught:
         train(runner)
     assert '\n' not in str(caught.value) and caught.value.exit_code == 1
     stopped_at = runner.iter
@@ -97,7 +97,7 @@ def test_a_data_worker_that_dies_or_hangs_costs_one_interval(tmp_path, trouble, 
 def test_other_errors_of_a_worker_keep_their_words(tmp_path):
     with pytest.raises(RuntimeError, match='the detector is on fire') as caught:
         train(build_runner(troubled(tmp_path, 'run', 'raise')))
-    assert not isinstance(caught.value, DataWorkerError)
+    assert not isinstance(caught.value, StoppedError)
 
 
 def test_a_worker_that_dies_while_it_hands_over_a_batch(tmp_path):
@@ -111,7 +111,7 @@ def test_a_worker_that_dies_while_it_hands_over_a_batch(tmp_path):
     batches = iter(DataLoader(range(8), num_workers=1, multiprocessing_context='fork'))
     worker = batches._workers[0].pid
     batches._data_queue = BreakingQueue()
-    with pytest.raises(DataWorkerError, match=rf'a data worker \(process {worker}\) was killed'):
+    with pytest.raises(StoppedError, match=rf'a data worker \(process {worker}\) was killed'):
         train(SimpleNamespace(train=lambda: next(batches)))
 
 
@@ -152,7 +152,7 @@ class FullDiskHook(Hook):
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
 def test_a_disk_that_is_full_between_two_checkpoints_stops_the_run(tmp_path):
     config = tiny_config(tmp_path, max_iters=8, hooks={**EXACT, 'full': dict(type='FullDiskHook')})
-    with pytest.raises(SavingError) as caught:
+    with pytest.raises(StoppedError) as caught:
         train(build_runner(config))
     assert str(caught.value) == (
         f'stopped at iteration 6: a log or picture could not be written (No space left on device: {tmp_path}); '
@@ -170,20 +170,20 @@ def shards(out):
             info = drawn.get_data_info(number)
             record = FaceRecord(source=f'{number}.jpg')
             faces.append(PreparedFace(f'f{number}', info['img'], info['parsing_map'], record))
-        ShardsWriter('png').write_chunk(out, chunk, faces)
+        ArchiveWriter('png', patch_size=8).write_chunk(out, chunk, faces)
         records += [face.record for face in faces]
-    ShardsWriter('png').finish(out, 3, records)
+    ArchiveWriter('png', patch_size=8).finish(out, 3, records)
     return out
 
 
 @pytest.mark.parametrize('how', ['cut', 'empty'])
 def test_a_shard_that_is_damaged_in_mid_run_is_left_out_and_named(tmp_path, how):
     root = shards(tmp_path / 'data')
-    victim = sorted((root / 'shards').glob('*.tar'))[1]
+    victim = sorted((root / 'archive').glob('*.tar'))[1]
     hooks = dict(damage=dict(type='DamageShardHook', path=str(victim), how=how))
     config = tiny_config(tmp_path / 'run', max_iters=9, hooks=hooks)
     config.train_dataloader.dataset = dict(
-        type='ShardedFaces', data_root=str(root), on_broken='skip', mask=dict(type='CRFRPMask', mask_ratio=0.75),
+        type='ArchivedFaces', data_root=str(root), on_broken='skip', mask=dict(type='CRFRPMask', mask_ratio=0.75),
         pipeline=[dict(type='LoadFace'), dict(type='BuildPatchLabels', patch_size=8), dict(type='PackFaces')],
     )  # fmt: skip
     runner = build_runner(config)

@@ -8,8 +8,8 @@ from mmengine.config import Config
 from tiny_run import tiny_config, tiny_runner
 from torch.utils.data import DataLoader
 
-from fsfm_mm.engine import batch_report
-from fsfm_mm.engine.batch_report import describe_batch, early_end_of_schedule
+from fsfm_mm.engine.hooks import report
+from fsfm_mm.engine.hooks.report import describe_batch, early_end_of_schedule
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.loops import check_sampler
 
@@ -62,7 +62,7 @@ def test_endless_sampler(monkeypatch, tmp_path):
     config.train_dataloader.sampler = dict(type='InfiniteSampler')
     runner = build_runner(config)
     runner.train()
-    monkeypatch.setattr(batch_report, 'get_world_size', lambda: 3)
+    monkeypatch.setattr(report, 'get_world_size', lambda: 3)
     assert '16 samples, each seen 3 times on average. 4 iterations = 4 updates.' in describe_batch(runner)
 
 
@@ -90,7 +90,7 @@ def test_a_learning_rate_that_ends_too_early(tmp_path):
 
 def test_published_run_on_four_gpus(monkeypatch):
     """FSFM: 4 x 256 x 4 = 4096; the last update of a run may have fewer batches."""
-    monkeypatch.setattr(batch_report, 'get_world_size', lambda: 4)
+    monkeypatch.setattr(report, 'get_world_size', lambda: 4)
     sampler = range(750_000)  # of this process
     loader = DataLoader(range(3_000_000), batch_size=256, sampler=sampler, drop_last=True)
     optimizer = SimpleNamespace(param_groups=[dict(lr=0.0, initial_lr=2.4e-3), dict(lr=0.0, initial_lr=1e-3)])

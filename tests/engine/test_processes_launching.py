@@ -14,8 +14,7 @@ from mmpretrain.registry import MODELS
 from ports import free_port
 from test_processes import SCRIPT, environment, launch
 
-from fsfm_mm.engine.launch import build_runner
-from fsfm_mm.engine.processes import join_with_gloo, slurm_environment
+from fsfm_mm.engine.launch import build_runner, join_with_gloo, slurm_environment
 from fsfm_mm.visualization import read_scalars
 
 ROOT = Path(__file__).resolve().parents[2]

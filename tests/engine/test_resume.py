@@ -21,7 +21,7 @@ from fsfm_mm.datasets.seeding import SeededBatch, seed_batches, seed_process
 from fsfm_mm.drawn import GeneratedFaces, GeneratedForgeries
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.loops import _Endless, exact_loop
-from fsfm_mm.engine.stopping import ResumeError
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.schedules import momentum_cosine, warmup_cosine
 
 
@@ -312,7 +312,7 @@ def test_what_cannot_be_resumed_says_so(tmp_path):
         {'state_dict': runner.model.state_dict(), 'meta': {}, 'message_hub': {}}, tmp_path / 'weights.pth'
     )
     runner._load_from = str(tmp_path / 'weights.pth')
-    with pytest.raises(ResumeError, match=r'holds weights only.*load_from=FILE'):
+    with pytest.raises(StoppedError, match=r'holds weights only.*load_from=FILE'):
         runner.train()
 
 

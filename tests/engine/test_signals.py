@@ -1,24 +1,14 @@
 """Asked to stop, a run ends its update, saves, says so by its exit code, and goes on later as if nothing was."""
 
-import importlib.util
-import os
 import signal
-import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from kill_lab import Lab
 from resume_cases import assert_same_run, pretraining
-from torch.utils.data import DataLoader
-from torch.utils.data._utils import signal_handling
 
-from fsfm_mm.engine.data_workers import shield_workers
+from fsfm_mm.commands import train
 from fsfm_mm.engine.hooks import StopSignalHook
-
-spec = importlib.util.spec_from_file_location('train_tool', Path(__file__).parents[2] / 'tools/train.py')
-train = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(train)
 
 
 @pytest.fixture(scope='module')
@@ -84,40 +74,6 @@ def test_a_signal_before_the_training(tmp_path, monkeypatch, capsys, name):
         f'train.py: stopped by SIG{name} while it was not training: start it again with --resume.\n'
     )
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
-
-
-def test_a_hung_worker_obeys_its_parent():
-    """Torch ends such a worker with SIGTERM; it would wait for it for ever."""
-    loader = DataLoader(range(2), num_workers=1)
-    shield_workers(loader)
-    iterator = iter(loader)
-    worker = iterator._workers[0]
-    assert next(iterator) == 0
-    subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)
-    assert next(iterator) == 1  # another's signal means the run
-    for _ in range(30):  # while the other's signal waits to be looked at, the system drops a second one
-        worker.terminate()
-        worker.join(1)
-        if worker.exitcode is not None:
-            break
-    assert worker.exitcode == 0
-
-
-def test_a_signal_to_the_group_while_workers_start_leaves_them_alone(monkeypatch):
-    """Torch's handler, which ends a worker, is there before ours is."""
-    parent, set_handlers = os.getpid(), signal_handling._set_worker_signal_handlers
-
-    def signalled(*args):
-        set_handlers(*args)
-        if os.getpid() != parent:  # by another process, as by a scheduler
-            subprocess.run(['kill', '-TERM', str(os.getpid())], check=True)
-
-    monkeypatch.setattr(signal_handling, '_set_worker_signal_handlers', signalled)
-    loader = DataLoader(range(4), num_workers=1, multiprocessing_context='fork')
-    shield_workers(loader)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    assert [int(number) for number in loader] == [0, 1, 2, 3]
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
 
 
 def test_ctrl_c_twice_stops_at_once(monkeypatch, capfd):

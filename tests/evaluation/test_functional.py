@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 from sklearn import metrics as sklearn_metrics
 
 from fsfm_mm import evaluation as ev
-from fsfm_mm.evaluation.functional import warn_once
+from fsfm_mm.evaluation.summaries import warn_once
 
 GOLDEN = json.loads((Path(__file__).parents[1] / 'data' / 'metrics.json').read_text())['cases']
 cases = pytest.mark.parametrize('scores, labels', oracles.CASES.values(), ids=oracles.CASES.keys())
@@ -23,7 +23,7 @@ def warnings_logged(monkeypatch):
     warn_once.cache_clear()
     texts = []
     monkeypatch.setattr(
-        'fsfm_mm.evaluation.functional.print_log',
+        'fsfm_mm.evaluation.summaries.print_log',
         lambda text, logger, level: texts.append(text) if level == logging.WARNING else None,
     )
     yield texts
@@ -196,3 +196,87 @@ def test_metrics_without_reals_or_ids():
         ev.fpr_on_reals([0.1], [0])
     with pytest.raises(ValueError, match='found 1 ids and 2 frames'):
         ev.video_scores([0.1, 0.2], [0, 0], ['a'])
+
+
+def weighted_case(seed, weightings=6):
+    """Scores with ties, labels, and weights (R, n): whole numbers in the first half, with zeros among them."""
+    scores, labels = oracles.random_case(seed, size=90, digits=1)
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(0, 4, (weightings, 90)).astype(float)
+    weights[weightings // 2 :] *= rng.random((weightings - weightings // 2, 90))
+    return scores, labels, weights
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_weights_agree_with_scikit_learn(seed):
+    scores, labels, weights = weighted_case(seed)
+    right = scores >= 0.5
+    for metric, theirs, predicted in [
+        (ev.auc, sklearn_metrics.roc_auc_score, scores),
+        (ev.average_precision, sklearn_metrics.average_precision_score, scores),
+        (ev.accuracy, sklearn_metrics.accuracy_score, right),
+        (ev.balanced_accuracy, sklearn_metrics.balanced_accuracy_score, right),
+    ]:
+        expected = [theirs(labels, predicted, sample_weight=row) for row in weights]
+        np.testing.assert_allclose(metric(scores, labels, weights=weights), expected, rtol=0, atol=1e-12)
+    for row in (None, weights[0]):  # of fractions scikit-learn's rates are rounded otherwise
+        theirs = sklearn_metrics.roc_curve(labels, scores, drop_intermediate=False, sample_weight=row)
+        for ours, expected in zip(ev.roc_curve(scores, labels, row), theirs):
+            np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize(
+    'metric', [ev.eer, ev.tpr_at_fpr, ev.fpr_on_reals, ev.apcer, ev.acer, ev.roc_curve, ev.hter_at_target_eer]
+)
+def test_weights_are_repetitions(metric):
+    scores, labels, weights = weighted_case(3)
+    for row in weights[:3].astype(int):
+        assert np.all(weights[:3].min(axis=1) == 0)
+        expected = metric(np.repeat(scores, row), np.repeat(labels, row))
+        found = metric(scores, labels, weights=row)
+        np.testing.assert_array_equal(found, expected)
+        assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize('metric', [ev.auc, ev.eer, ev.tpr_at_fpr, ev.acer, ev.hter_at_target_eer])
+def test_many_weightings_are_each_alone(metric):
+    scores, labels, weights = weighted_case(4)
+    found = np.asarray(metric(scores, labels, weights=weights))
+    alone = [metric(scores, labels, weights=row) for row in weights]
+    np.testing.assert_allclose(found.T, alone, rtol=0, atol=1e-15)
+
+
+def test_weighted_cross_entropy():
+    p, weights = np.array([0.5, 0.25, 0.9]), np.array([[1, 2, 0], [0, 0, 1]])
+    expected = [ev.cross_entropy([0.5, 0.25, 0.25]), ev.cross_entropy([0.9])]
+    assert ev.cross_entropy(p, weights) == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    'weights, message',
+    [
+        ([1, 1], r'n = 3 samples, found \(2,\)'),
+        (np.ones((0, 3)), 'R > 0'),
+        (np.ones((1, 1, 3)), r'found \(1, 1, 3\)'),
+        ([1, -1, 1], 'not negative'),
+        ([1, np.nan, 1], 'finite'),
+        ([1, np.inf, 1], 'finite'),
+        ([[1, 1, 1], [0, 0, 0]], 'some of each weighting positive'),
+    ],
+)
+def test_wrong_weights_are_named(weights, message):
+    for metric in (ev.auc, ev.average_precision, ev.accuracy, ev.bpcer):
+        with pytest.raises(ValueError, match=message):
+            metric([0.1, 0.2, 0.3], [0, 1, 1], weights=weights)
+
+
+def test_a_class_that_a_weighting_leaves_out():
+    weights = np.array([[1, 1, 1], [0, 2, 1], [1, 0, 0]])
+    for metric in (ev.auc, ev.average_precision, ev.balanced_accuracy, ev.hter_at_target_eer):
+        with pytest.raises(ValueError, match=r'found 3 positive \(real\) and 0 negative'):
+            metric([0.1, 0.2, 0.3], [0, 1, 1], weights=weights)
+    with pytest.raises(ValueError, match='APCER needs spoofs'):
+        ev.apcer([0.1, 0.2, 0.3], [0, 1, 1], weights=weights)
+    with pytest.raises(ValueError, match='BPCER needs reals'):
+        ev.bpcer([0.1, 0.2, 0.3], [0, 1, 1], weights=weights)
+    assert ev.accuracy([0.1, 0.2, 0.7], [0, 1, 1], weights=weights) == pytest.approx([2 / 3, 1 / 3, 1])

@@ -12,7 +12,7 @@ from mmpretrain.registry import METRICS
 from mmpretrain.structures import DataSample
 
 from fsfm_mm import evaluation as ev
-from fsfm_mm.evaluation.functional import warn_once
+from fsfm_mm.evaluation.summaries import warn_once
 
 META = dict(classes=('fake', 'real'), positive_class='real')
 

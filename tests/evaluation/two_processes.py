@@ -17,7 +17,7 @@ from mmpretrain.registry import METRICS
 from test_metrics import META, case  # registers everything
 from torch.utils.data import DistributedSampler
 
-from fsfm_mm.engine.processes import join_with_gloo
+from fsfm_mm.engine.launch import join_with_gloo
 
 
 def main(folder: Path, wrong: str, device: str) -> None:

@@ -7,7 +7,7 @@ from golden import fsfm_config, load_pretrain_golden, tensors
 from mmpretrain.registry import MODELS
 
 from fsfm_mm.checkpoints import from_reference
-from fsfm_mm.checkpoints.reference import _rename
+from fsfm_mm.checkpoints.name_maps import _rename
 from fsfm_mm.engine.optim import AutocastOptimWrapper, MergedGroupsConstructor
 from fsfm_mm.models.losses import similarity
 from fsfm_mm.ops.patches import split_mask

@@ -4,7 +4,7 @@ import pytest
 import timm.layers
 import torch
 
-from fsfm_mm.apis.benchmark import count_operators, saved_bytes
+from bench import count_operators, saved_bytes
 from fsfm_mm.models.layers import Block
 from fsfm_mm.models.layers.mlp import Mlp
 

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.faces import Face
-from fsfm_mm.preparation.items import FrameChoice, Item
+from fsfm_mm.preparation.detectors.faces import Face
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.settings import Execution, Settings
+from fsfm_mm.preparation.sources.items import FrameChoice, Item
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
 
 #: First pixel (BGR) of a picture that the detector below does something to.

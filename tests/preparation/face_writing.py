@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.base import PreparedFace
 
 

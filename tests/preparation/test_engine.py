@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from engine_fakes import MARKS, PARSER_MARKS, execution, items_of, picture, settings, tree, write_pictures
 
-from fsfm_mm.preparation import store
-from fsfm_mm.preparation.items import Item
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation import chunks
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.run import Share, prepare
-from fsfm_mm.preparation.workers import StoppedError
+from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.writers.folders import FoldersWriter
 from fsfm_mm.regions import LABEL_NAMES
 from fsfm_mm.statistics import load_mean_std
@@ -168,7 +168,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 def test_two_sources_of_one_name_are_refused(tmp_path):
     items = write_pictures(tmp_path / 'photos', 2)
     same = Item(items[0].path, 'other.png', 0, items[0].key)
-    with pytest.raises(ValueError, match='would both be written as 00: rename one'):
+    with pytest.raises(ValueError, match='would both be written as 00: rename or remove one'):
         run([*items, same], tmp_path / 'out')
     with pytest.raises(ValueError, match='there are no pictures or videos'):
         run([], tmp_path / 'out')
@@ -180,7 +180,7 @@ def test_wrong_settings_are_one_sentence(tmp_path):
     for changes, sentence in (
         (dict(detector=dict(type='Yonet')), "there is no face detector 'Yonet'; known are .*MarkedDetector"),
         (dict(parser=dict(type='MarkedParser', x=1)), 'face parser MarkedParser: .*'),
-        (dict(format=dict(type='zip')), 'the format must be one of folders, packed, shards'),
+        (dict(format=dict(type='zip')), 'the format must be one of folders, archive'),
         (dict(format=dict(type='folders', image_format='gif')), "image_format must be one of .* 'gif'"),
         (dict(format=dict(type='folders', quality=0)), 'quality must lie within 1 and 100, found 0'),
         (dict(margin=0), 'the margin must lie within 0.1 and 10'),
@@ -258,7 +258,7 @@ def test_an_output_that_cannot_be_made(tmp_path):
 def test_crops_beyond_the_memory_go_to_the_disk(tmp_path, monkeypatch):
     items = write_pictures(tmp_path / 'photos')
     run(items, tmp_path / 'memory')
-    monkeypatch.setattr(store, '_MEMORY', 5000)
+    monkeypatch.setattr(chunks, '_MEMORY', 5000)
     run(items, tmp_path / 'disk')
     assert tree(tmp_path / 'disk') == tree(tmp_path / 'memory')
 

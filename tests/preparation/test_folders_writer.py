@@ -8,7 +8,7 @@ import pytest
 from engine_fakes import picture, tree
 
 from fsfm_mm.datasets import FaceParsingDataset
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.preparation.writers.folders import FoldersWriter, encode_image
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from fsfm_mm.datasets.named_rules import MANIPULATIONS
-from fsfm_mm.preparation.forgeries import folder_plan, forgery_plan
-from fsfm_mm.preparation.items import FrameChoice
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
+from fsfm_mm.preparation.sources.forgeries import folder_listing, forgery_listing
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 
 def touch(root, *paths):
@@ -16,8 +16,8 @@ def touch(root, *paths):
     return str(root)
 
 
-def keys(plan):
-    return [item.key for item in plan.items]
+def keys(listing):
+    return [item.key for item in listing.items]
 
 
 def ffpp(root, compression='c23'):
@@ -38,16 +38,16 @@ def ffpp(root, compression='c23'):
 
 
 def test_ffpp(tmp_path):
-    plan = forgery_plan('ffpp', ffpp(tmp_path))
+    listing = forgery_listing('ffpp', ffpp(tmp_path))
     fakes = [f'fake_{name}' for name in MANIPULATIONS]
-    assert plan.videos == {(s, f): 2 for s in ('train', 'val', 'test') for f in ('real_youtube', *fakes)}
-    assert keys(plan)[:4] == [
+    assert listing.videos == {(s, f): 2 for s in ('train', 'val', 'test') for f in ('real_youtube', *fakes)}
+    assert keys(listing)[:4] == [
         'train/real_youtube/000', 'train/real_youtube/003',
         'train/fake_Deepfakes/000_003', 'train/fake_Deepfakes/003_000',
     ]  # fmt: skip
-    assert {item.frames.value for item in plan.items if 'real' in item.key} == {128}
-    assert {item.frames.value for item in plan.items if 'fake' in item.key} == {32}
-    first = plan.items[0]
+    assert {item.frames.value for item in listing.items if 'real' in item.key} == {128}
+    assert {item.frames.value for item in listing.items if 'fake' in item.key} == {32}
+    first = listing.items[0]
     assert first.source == 'original_sequences/youtube/c23/videos/000.mp4'
     assert first.path == str(tmp_path / first.source)
 
@@ -55,11 +55,13 @@ def test_ffpp(tmp_path):
 def test_ffpp_one_manipulation_one_compression(tmp_path):
     root = ffpp(tmp_path, 'c40')
     options = {'compression': 'c40', 'manipulations': 'FaceSwap'}
-    plan = forgery_plan('ffpp', root, ['test'], FrameChoice('count', 8), real_frames=16, options=options)
-    assert plan.videos == {('test', 'real_youtube'): 2, ('test', 'fake_FaceSwap'): 2}
-    assert [item.frames.value for item in plan.items] == [16, 16, 8, 8]
+    listing = forgery_listing(
+        'ffpp', root, ['test'], FrameChoice('count', 8), real_frames=16, options=options
+    )
+    assert listing.videos == {('test', 'real_youtube'): 2, ('test', 'fake_FaceSwap'): 2}
+    assert [item.frames.value for item in listing.items] == [16, 16, 8, 8]
     with pytest.raises(ValueError, match='c23: no such folder'):
-        forgery_plan('ffpp', root)
+        forgery_listing('ffpp', root)
 
 
 @pytest.mark.parametrize(
@@ -73,22 +75,22 @@ def test_ffpp_one_manipulation_one_compression(tmp_path):
     ],
 )
 def test_ffpp_has_as_many_real_frames_as_forged_ones(tmp_path, count, options, real):
-    plan = forgery_plan('ffpp', ffpp(tmp_path), ['test'], FrameChoice('count', count), options=options)
-    assert plan.frames == {'fake': count, 'real': real}
+    listing = forgery_listing('ffpp', ffpp(tmp_path), ['test'], FrameChoice('count', count), options=options)
+    assert listing.frames == {'fake': count, 'real': real}
     frames = {'fake': 0, 'real': 0}
-    for item in plan.items:
+    for item in listing.items:
         frames['real' if 'real' in item.key else 'fake'] += item.frames.value
     assert frames['fake'] == frames['real'] > 0
 
 
 def test_no_real_frames_are_refused(tmp_path):
     with pytest.raises(ValueError, match='found 0'):
-        forgery_plan('ffpp', ffpp(tmp_path), ['test'], real_frames=0)
+        forgery_listing('ffpp', ffpp(tmp_path), ['test'], real_frames=0)
 
 
 def test_strides_count_for_both_classes(tmp_path):
-    plan = forgery_plan('ffpp', ffpp(tmp_path), frames=FrameChoice('stride', 5))
-    assert {(item.frames.mode, item.frames.value) for item in plan.items} == {('stride', 5)}
+    listing = forgery_listing('ffpp', ffpp(tmp_path), frames=FrameChoice('stride', 5))
+    assert {(item.frames.mode, item.frames.value) for item in listing.items} == {('stride', 5)}
 
 
 def test_celebdf_leaves_youtube_out_of_v2_only(tmp_path):
@@ -101,10 +103,10 @@ def test_celebdf_leaves_youtube_out_of_v2_only(tmp_path):
     touch(tmp_path, *(f'{v}.mp4' for v in videos))
     lines = ['1 Celeb-real/id0_0000.mp4', '1 YouTube-real/00001.mp4', '0 Celeb-synthesis/id0_id1_0000.mp4']
     (tmp_path / 'List_of_testing_videos.txt').write_text('\n'.join(lines))
-    assert keys(forgery_plan('celebdf_v2', str(tmp_path))) == [
+    assert keys(forgery_listing('celebdf_v2', str(tmp_path))) == [
         'train/real/id1_0000', 'test/real/id0_0000', 'test/fake/id0_id1_0000',
     ]  # fmt: skip
-    v1 = forgery_plan('celebdf_v1', str(tmp_path), ['test'])
+    v1 = forgery_listing('celebdf_v1', str(tmp_path), ['test'])
     assert v1.videos == {('test', 'real'): 1, ('test', 'real_youtube'): 1, ('test', 'fake'): 1}
 
 
@@ -122,8 +124,8 @@ def test_celebdf_pp_keeps_the_manipulations_apart(tmp_path):
     ]
     (tmp_path / 'List_of_testing_videos.txt').write_text('\n'.join(lines))
     (tmp_path / 'YouTube-real').mkdir()
-    plan = forgery_plan('celebdf_pp', str(tmp_path), ['test'])
-    assert keys(plan) == ['test/real/a', 'test/fake_FaceSwap_Inswap/a', 'test/fake_TalkingFace_Echo/a']
+    listing = forgery_listing('celebdf_pp', str(tmp_path), ['test'])
+    assert keys(listing) == ['test/real/a', 'test/fake_FaceSwap_Inswap/a', 'test/fake_TalkingFace_Echo/a']
 
 
 def test_dfd_and_dfdc(tmp_path):
@@ -131,11 +133,11 @@ def test_dfd_and_dfdc(tmp_path):
         tmp_path / 'dfd', 'original_sequences/actors/c23/videos/a.mp4',
         'manipulated_sequences/DeepFakeDetection/c23/videos/a_b.mp4',
     )  # fmt: skip
-    assert keys(forgery_plan('dfd', dfd)) == ['test/real/a', 'test/fake/a_b']
+    assert keys(forgery_listing('dfd', dfd)) == ['test/real/a', 'test/fake/a_b']
     dfdc = touch(tmp_path / 'dfdc', 'x/aa.mp4', 'y/bb.mp4')
     (tmp_path / 'dfdc/labels.csv').write_text('filename,label\naa.mp4,1\nbb.mp4,0\ncc.mp4,0\n')
-    plan = forgery_plan('dfdc', dfdc)
-    assert keys(plan) == ['test/fake/aa', 'test/real/bb'] and plan.missing == ['test/cc']
+    listing = forgery_listing('dfdc', dfdc)
+    assert keys(listing) == ['test/fake/aa', 'test/real/bb'] and listing.missing == ['test/cc']
     preview = touch(tmp_path / 'dfdcp', 'method_A/1/x.mp4', 'method_B/1/x.mp4', 'original_videos/2/y.mp4')
     table = {
         'method_A/1/x.mp4': {'label': 'fake', 'set': 'test'},
@@ -143,7 +145,7 @@ def test_dfd_and_dfdc(tmp_path):
         'original_videos/2/y.mp4': {'label': 'real', 'set': 'train'},
     }
     (tmp_path / 'dfdcp/dataset.json').write_text(json.dumps(table))
-    assert keys(forgery_plan('dfdc_preview', preview)) == [
+    assert keys(forgery_listing('dfdc_preview', preview)) == [
         'train/real/y',
         'test/fake_method_A/x',
         'test/fake_method_B/x',
@@ -155,16 +157,16 @@ def test_sets_of_pictures(tmp_path):
         tmp_path / 'wild',
         *(f'{c}_{s}/v1/{i}.png' for c in ('real', 'fake') for s in ('train', 'test') for i in (3, 12)),
     )
-    plan = forgery_plan('wilddeepfake', wild, ['test'])
-    assert keys(plan) == [f'test/{c}/v1_frame_{i}' for c in ('fake', 'real') for i in (12, 3)]
-    assert all(item.frames is None for item in plan.items) and plan.videos[('test', 'real')] == 1
+    listing = forgery_listing('wilddeepfake', wild, ['test'])
+    assert keys(listing) == [f'test/{c}/v1_frame_{i}' for c in ('fake', 'real') for i in (12, 3)]
+    assert all(item.frames is None for item in listing.items) and listing.videos[('test', 'real')] == 1
     diff = touch(
         tmp_path / 'diff',
         'DiFF_real/test/a/1.png',
         *(f'test/{s}/m/1.png' for s in ('T2I', 'I2I', 'FS', 'FE')),
     )
-    plan = forgery_plan('diff', diff, ['test'])
-    assert sorted(keys(plan)) == [
+    listing = forgery_listing('diff', diff, ['test'])
+    assert sorted(keys(listing)) == [
         *(f'test/fake_{s}/m/1' for s in ('FE', 'FS', 'I2I', 'T2I')),
         'test/real/a/1',
     ]
@@ -172,40 +174,43 @@ def test_sets_of_pictures(tmp_path):
 
 def test_wilddeepfake_keeps_videos_of_one_number_apart(tmp_path):
     files = [f'{c}_test/{tar}/{c}/14/{100 * tar}.png' for c in ('real', 'fake') for tar in (0, 1)]
-    plan = forgery_plan('wilddeepfake', touch(tmp_path, *files), ['test'])
-    assert keys(plan) == [
+    listing = forgery_listing('wilddeepfake', touch(tmp_path, *files), ['test'])
+    assert keys(listing) == [
         f'test/{c}/{tar}/{c}/14_frame_{100 * tar}' for c in ('fake', 'real') for tar in (0, 1)
     ]
-    assert plan.videos[('test', 'real')] == 2
+    assert listing.videos[('test', 'real')] == 2
 
 
 def test_own_folders(tmp_path):
     root = touch(tmp_path / 'a', 'real/x.mp4', 'real/sub/y.jpg', 'fake_swap/x.mp4')
-    plan = folder_plan(root, ['val'], FrameChoice('count', 4))
-    assert keys(plan) == ['val/fake_swap/x', 'val/real/sub/y', 'val/real/x']
-    assert [item.frames and item.frames.value for item in plan.items] == [4, None, 4]
+    listing = folder_listing(root, ['val'], FrameChoice('count', 4))
+    assert keys(listing) == ['val/fake_swap/x', 'val/real/sub/y', 'val/real/x']
+    assert [item.frames and item.frames.value for item in listing.items] == [4, None, 4]
     split = touch(tmp_path / 'b', *(f'{s}/{c}/{s}.avi' for s in ('train', 'test') for c in ('real', 'fake')))
-    assert folder_plan(split).videos == {(s, c): 1 for s in ('train', 'test') for c in ('fake', 'real')}
+    assert folder_listing(split).videos == {(s, c): 1 for s in ('train', 'test') for c in ('fake', 'real')}
 
 
 def test_own_folders_take_splits_and_frames_as_asked(tmp_path):
     root = touch(tmp_path, *(f'{s}/{c}/{s}.avi' for s in ('train', 'test') for c in ('real', 'fake')))
-    plan = folder_plan(root, ['test'], FrameChoice('count', 4), 8)
-    assert {item.key: item.frames.value for item in plan.items} == {'test/fake/test': 4, 'test/real/test': 8}
+    listing = folder_listing(root, ['test'], FrameChoice('count', 4), 8)
+    assert {item.key: item.frames.value for item in listing.items} == {
+        'test/fake/test': 4,
+        'test/real/test': 8,
+    }
     with pytest.raises(ValueError, match=r"no folder 'val'; the splits there are 'train', 'test'"):
-        folder_plan(root, ['val'])
+        folder_listing(root, ['val'])
     own = touch(tmp_path / 'own', 'real/x.mp4', 'fake/x.mp4')
     with pytest.raises(ValueError, match='--splits names the one split that it is'):
-        folder_plan(own, ['train', 'test'])
+        folder_listing(own, ['train', 'test'])
     with pytest.raises(ValueError, match='--real-frames goes with a number of --frames'):
-        folder_plan(own, (), FrameChoice('all'), 8)
+        folder_listing(own, (), FrameChoice('all'), 8)
 
 
 @pytest.mark.parametrize('name', ['wilddeepfake', 'diff'])
 def test_sets_of_pictures_have_no_frames_to_choose(tmp_path, name):
     for asked in (dict(frames=FrameChoice('count', 8)), dict(real_frames=8)):
         with pytest.raises(ValueError, match=f'{name} has pictures, no videos'):
-            forgery_plan(name, str(tmp_path), **asked)
+            forgery_listing(name, str(tmp_path), **asked)
 
 
 @pytest.mark.parametrize(
@@ -222,20 +227,20 @@ def test_sets_of_pictures_have_no_frames_to_choose(tmp_path, name):
 )
 def test_wrong_folders(tmp_path, files, message):
     with pytest.raises(ValueError, match=message):
-        folder_plan(touch(tmp_path, *files))
+        folder_listing(touch(tmp_path, *files))
 
 
 def test_wrong_requests(tmp_path):
     root = ffpp(tmp_path)
     with pytest.raises(ValueError, match=r"the set must be one of .* but is 'ff'"):
-        forgery_plan('ff', root)
+        forgery_listing('ff', root)
     with pytest.raises(ValueError, match=r"the split of dfdc must be one of 'test', but is 'train'"):
-        forgery_plan('dfdc', root, ['train'])
+        forgery_listing('dfdc', root, ['train'])
     with pytest.raises(ValueError, match="'dfd' has no option 'manipulations'"):
-        forgery_plan('dfd', root, options={'manipulations': 'FaceSwap'})
+        forgery_listing('dfd', root, options={'manipulations': 'FaceSwap'})
     gone = touch(tmp_path / 'gone', 'a.mp4')
     (tmp_path / 'gone/labels.csv').write_text('filename,label\nnope.mp4,1\n')
     with pytest.raises(
         ValueError, match=r"none of the 1 videos of the split test is there, for instance 'nope'"
     ):
-        forgery_plan('dfdc', gone)
+        forgery_listing('dfdc', gone)

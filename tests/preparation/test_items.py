@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fsfm_mm.preparation.items import FrameChoice
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 
 def test_count_spreads_from_the_first_to_the_last():

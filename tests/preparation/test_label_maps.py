@@ -7,7 +7,7 @@ import pytest
 from drawn_crops import drawn_crop
 from facer.face_parsing.farl import pretrain_settings
 
-from fsfm_mm.preparation.label_maps import FACER_TARGETS, label_fractions, label_table
+from fsfm_mm.preparation.parsers.label_maps import FACER_TARGETS, label_fractions, label_table
 from fsfm_mm.regions import CELEBAMASK_NAMES, LABEL_NAMES
 
 #: CelebAMask-HQ's classes in their order as documented,

@@ -21,15 +21,16 @@ from engine_fakes import (
 )
 from test_ray_engine import StandIn
 
-from fsfm_mm.preparation import plan, reading
-from fsfm_mm.preparation.command_line import exit_code, share_of
-from fsfm_mm.preparation.finish import _remove_leftovers
-from fsfm_mm.preparation.items import FrameChoice, Item
-from fsfm_mm.preparation.pipeline import Cutter
-from fsfm_mm.preparation.ray_engine import work_on
-from fsfm_mm.preparation.run import Outcome, Share, prepare
+from fsfm_mm.commands.preparing import exit_code, share_of
+from fsfm_mm.files.parallel import FIRST, Watcher
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation import plan
+from fsfm_mm.preparation.cutting import reading
+from fsfm_mm.preparation.cutting.cutter import Cutter
+from fsfm_mm.preparation.run import Outcome, Share, _remove_leftovers, prepare
 from fsfm_mm.preparation.settings import Execution
-from fsfm_mm.preparation.workers import Job, StoppedError, work_here
+from fsfm_mm.preparation.sources.items import FrameChoice, Item
+from fsfm_mm.preparation.workers import Job, begin
 
 
 def test_exit_codes_of_shares_and_ranks(tmp_path, monkeypatch):
@@ -107,19 +108,9 @@ def test_models_are_loaded_before_the_first_file(tmp_path):
     items = write_pictures(tmp_path / 'photos', 2)
     job = Job(settings(parser=dict(type='MustBePrepared')), execution(), tmp_path / 'out')
     made = plan.make_plan(items, job.settings, {})
-    statuses = []
-
-    class Watcher:
-        def at(self, *args):
-            pass
-
-        def done(self, chunk, found):
-            statuses.append(found)
-
     plan.begin(job.out, made)
-    work_here(job, made.chunks, Watcher())
-    statuses.append(work_on(job, made.chunks[0]))
-    assert statuses == [{'ok': 2}] * 2
+    assert [statuses for _, statuses in job.work(made.chunks, Watcher())] == [{'ok': 2}]
+    assert begin(job, 0)(made.chunks[0], FIRST) == {'ok': 2}
 
 
 def test_ray_stops_where_the_machine_fails(tmp_path, monkeypatch):

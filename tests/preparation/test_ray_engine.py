@@ -1,12 +1,14 @@
 """The Ray engine drives the same chunks; a small stand-in takes Ray's place where it is not installed."""
 
 import builtins
+import os
 import sys
 import types
 
 import pytest
-from engine_fakes import MARKS, execution, settings, tree, write_pictures
+from engine_fakes import MACHINE_MARKS, MARKS, execution, settings, tree, write_pictures
 
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.run import prepare
 
 
@@ -41,7 +43,7 @@ class StandIn(types.ModuleType):
 
     def get(self, reference):
         function, args = self.results[reference]
-        if args[1].number in self.dying:
+        if args[-1].number in self.dying:
             raise self.exceptions.WorkerCrashedError
         return function(*args)
 
@@ -76,3 +78,29 @@ def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
     items = write_pictures(tmp_path / 'photos', 1)
     with pytest.raises(ValueError, match='--engine ray needs Ray: pip install ray'):
         prepare(items, tmp_path / 'out', settings(), execution(), engine='ray')
+
+
+@pytest.mark.slow
+def test_two_machines_give_the_same_files(tmp_path, monkeypatch):
+    """Two nodes of a Ray cluster, both on this machine, each with a process; one file kills its process."""
+    ray = pytest.importorskip('ray')
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([*sys.path, os.environ.get('PYTHONPATH', '')]))
+    items = write_pictures(tmp_path / 'photos', 22, exits=MARKS['exit'])
+    prepare(items, tmp_path / 'whole', settings(), execution(1))
+    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, include_dashboard=False))
+    try:
+        cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False)
+        assert len([node for node in ray.nodes() if node['Alive']]) == 2
+        outcome = prepare(items, tmp_path / 'out', settings(), execution(1), engine='ray')
+        assert outcome.tally.statuses == {'ok': 22, 'crashed': 1}
+        assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
+        items = write_pictures(tmp_path / 'others', 6, victim=next(iter(MACHINE_MARKS)))
+        sentence = r'^detector or parser cannot work on this machine \(MemoryError: it is all used up\)'
+        with pytest.raises(StoppedError, match=sentence):
+            prepare(items, tmp_path / 'stopped', settings(), execution(1), engine='ray')
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

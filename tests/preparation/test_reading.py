@@ -18,9 +18,10 @@ from picture_files import (
 )
 from PIL import Image
 
-from fsfm_mm.preparation import reading
-from fsfm_mm.preparation.items import FrameChoice
-from fsfm_mm.preparation.reading import UnreadableError, read_frames, read_picture
+from fsfm_mm.files.pictures import BrokenSampleError
+from fsfm_mm.preparation.cutting import reading
+from fsfm_mm.preparation.cutting.reading import read_frames, read_picture
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 RGB = smooth_picture()
 BGR = RGB[:, :, ::-1]
@@ -101,7 +102,7 @@ def test_opencv_is_not_asked_about_a_cut_jpeg(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, 'imdecode', lambda data, flags: np.full((64, 80, 3), 128, np.uint8))
     assert read_picture(path).max() == 128
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(UnreadableError, match='truncated'):
+    with pytest.raises(BrokenSampleError, match='truncated'):
         read_picture(path)
 
 
@@ -137,7 +138,7 @@ def test_palette_bilevel_and_first_of_several(tmp_path):
 def test_the_content_counts_not_the_name(tmp_path):
     same(save(tmp_path / 'p.png', RGB).rename(tmp_path / 'p.jpg'), BGR)
     (tmp_path / 'e.jpg').write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n')
-    with pytest.raises(UnreadableError, match=r'e.jpg: is not a picture'):
+    with pytest.raises(BrokenSampleError, match=r'e.jpg: is not a picture'):
         read_picture(tmp_path / 'e.jpg')
 
 
@@ -152,7 +153,7 @@ def test_cut_pictures_are_never_filled_up(tmp_path, name):
     whole = path.read_bytes()
     for share in (0.0, 0.001, 0.02, 0.3, 0.5, 0.8, 0.95):
         path.write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(UnreadableError, match=rf'{name}: (cannot be decoded|is not) a?s? ?a picture'):
+        with pytest.raises(BrokenSampleError, match=rf'{name}: (cannot be decoded|is not) a?s? ?a picture'):
             read_picture(path)
 
 
@@ -164,7 +165,7 @@ def test_a_cut_jpeg_with_a_thumbnail(tmp_path):
     assert whole.count(b'\xff\xd9') == 2
     assert read_picture(tmp_path / 'p.jpg').shape == (64, 80, 3)
     (tmp_path / 'p.jpg').write_bytes(whole[: len(whole) * 3 // 4])
-    with pytest.raises(UnreadableError, match='truncated'):
+    with pytest.raises(BrokenSampleError, match='truncated'):
         read_picture(tmp_path / 'p.jpg')
 
 
@@ -187,7 +188,7 @@ def test_damaged_bytes_raise_nothing_else(tmp_path):
             (tmp_path / name).write_bytes(content.tobytes())
             try:
                 assert read_picture(tmp_path / name).shape[2] == 3
-            except UnreadableError as error:
+            except BrokenSampleError as error:
                 assert str(tmp_path / name) in str(error)
 
 
@@ -197,24 +198,24 @@ def test_refused_files(tmp_path):
         (tmp_path, 'is not a file'),
         (save(tmp_path / 'f.tif', RGB[:, :, 0].astype(np.float32)), 'have 32 bits'),
     ):
-        with pytest.raises(UnreadableError, match=message):
+        with pytest.raises(BrokenSampleError, match=message):
             read_picture(path)
     os.mkfifo(tmp_path / 'pipe.jpg')
     for read in (read_picture, lambda path: list(read_frames(path, FrameChoice()))):
-        with pytest.raises(UnreadableError, match=r'pipe.jpg: is not a file'):
+        with pytest.raises(BrokenSampleError, match=r'pipe.jpg: is not a file'):
             read(tmp_path / 'pipe.jpg')
 
 
 def test_too_many_pixels_are_refused_before_decoding(tmp_path):
     path = save(tmp_path / 'p.png', RGB)
     assert read_picture(path, max_pixels=48 * 64).shape == (48, 64, 3)
-    with pytest.raises(UnreadableError, match='has 64x48 pixels, more than the 3071 allowed'):
+    with pytest.raises(BrokenSampleError, match='has 64x48 pixels, more than the 3071 allowed'):
         read_picture(path, max_pixels=48 * 64 - 1)
     # a header of 60000 x 60000 and nothing behind it
     content = bytearray(path.read_bytes())
     content[16:24] = (60000).to_bytes(4, 'big') * 2
     path.write_bytes(content)
-    with pytest.raises(UnreadableError):
+    with pytest.raises(BrokenSampleError):
         read_picture(path)
 
 
@@ -224,7 +225,7 @@ def test_names_that_are_no_utf8(tmp_path):
     write_video(tmp_path / 'v.mp4').rename(f'{bad}.mp4')
     same(f'{bad}.png', BGR)
     assert numbers(f'{bad}.mp4', FrameChoice('stride', 9)) == [0, 9, 18]
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(BrokenSampleError) as caught:
         read_picture(f'{bad}.jpg')
     assert 'caf\\xe9.jpg: ' in str(caught.value).encode().decode()
 
@@ -270,14 +271,14 @@ def test_a_video_that_breaks_off(tmp_path, monkeypatch, held):
     path = damage_second_half(write_video(tmp_path / 'v.mp4', 24), tmp_path / 'd.mp4')
     readable = []
     with pytest.raises(
-        UnreadableError, match=r'd.mp4: breaks off after frame \d+, 24 frames are stated'
+        BrokenSampleError, match=r'd.mp4: breaks off after frame \d+, 24 frames are stated'
     ) as caught:
         readable += (index for index, _ in read_frames(path, FrameChoice('all')))
     count = len(readable)
     assert 8 < count < 22 and readable == list(range(count))
     assert f'after frame {count - 1}, ' in str(caught.value)
     spread = []
-    with pytest.raises(UnreadableError, match=f'after frame {count - 1}, '):
+    with pytest.raises(BrokenSampleError, match=f'after frame {count - 1}, '):
         spread += (index for index, _ in read_frames(path, FrameChoice('count', 4)))
     assert spread == FrameChoice('count', 4).indices(count).tolist()
 
@@ -295,10 +296,10 @@ def test_broken_videos(tmp_path):
     for content in (b'', b'not a video' * 90, whole[:40], whole[: len(whole) // 2]):
         (tmp_path / 'v.mp4').write_bytes(content)
         with pytest.raises(
-            UnreadableError, match=rf'v.mp4: cannot be opened as a video \({len(content)} bytes'
+            BrokenSampleError, match=rf'v.mp4: cannot be opened as a video \({len(content)} bytes'
         ):
             list(read_frames(tmp_path / 'v.mp4', FrameChoice()))
-    with pytest.raises(UnreadableError, match=r'm.mp4: cannot be read \(No such'):
+    with pytest.raises(BrokenSampleError, match=r'm.mp4: cannot be read \(No such'):
         list(read_frames(tmp_path / 'm.mp4', FrameChoice()))
 
 

@@ -5,8 +5,7 @@ from collections import Counter
 import pytest
 
 from fsfm_mm.datasets import AntiSpoofDataset, entries_of
-from fsfm_mm.preparation.records import FaceRecord
-from fsfm_mm.preparation.spoofs import copy_lists, listed_plan, spoof_plan, write_lists
+from fsfm_mm.preparation.sources.spoofs import copy_lists, protocol_listing, spoof_listing, write_lists
 
 
 def touch(root, *paths):
@@ -16,8 +15,8 @@ def touch(root, *paths):
     return str(root)
 
 
-def keys(plan):
-    return [item.key for item in plan.items]
+def keys(listing):
+    return [item.key for item in listing.items]
 
 
 def test_msu_goes_by_the_clients_of_its_lists(tmp_path):
@@ -31,14 +30,14 @@ def test_msu_goes_by_the_clients_of_its_lists(tmp_path):
     )
     (tmp_path / 'train_sub_list.txt').write_text('02\n05\n')
     (tmp_path / 'test_sub_list.txt').write_text('01\n')
-    plan = spoof_plan(root, 'msu')
-    assert sorted(keys(plan)) == [
+    listing = spoof_listing(root, 'msu')
+    assert sorted(keys(listing)) == [
         'test/real/real_client001_android_SD_scene01',
         'train/fake/attack_client002_android_SD_ipad_video_scene01',
         'train/real/real_client002_laptop_SD_scene01',
     ]
-    assert plan.items[0].frames.mode == 'middle' and plan.items[0].frames.value == 2
-    assert plan.items[0].frame_name.format(index=75, number=1) == '_frame1'
+    assert listing.items[0].frames.mode == 'middle' and listing.items[0].frames.value == 2
+    assert listing.items[0].frame_name.format(index=75, number=1) == '_frame1'
 
 
 def test_casia(tmp_path):
@@ -46,18 +45,18 @@ def test_casia(tmp_path):
     root = touch(
         tmp_path, *(f'{s}_release/{p}/{n}.avi' for s in ('train', 'test') for p in (1, 12) for n in names)
     )
-    plan = spoof_plan(root, 'casia')
-    assert plan.videos == {(s, c): n for s in ('train', 'test') for c, n in (('real', 6), ('fake', 8))}
+    listing = spoof_listing(root, 'casia')
+    assert listing.videos == {(s, c): n for s in ('train', 'test') for c, n in (('real', 6), ('fake', 8))}
     # people of the same number in train and test are different people, and their videos have different names
-    assert len(set(keys(plan))) == 28 and 'test/real/12_HR_1' in keys(plan)
+    assert len(set(keys(listing))) == 28 and 'test/real/12_HR_1' in keys(listing)
 
 
 def test_replay_and_oulu(tmp_path):
     replay = touch(
         tmp_path / 'replay', 'train/real/a.mov', 'devel/real/b.mov', 'test/attack/fixed/c.mov', 'enroll/x.mov'
     )
-    plan = spoof_plan(replay, 'replay')
-    assert keys(plan) == [
+    listing = spoof_listing(replay, 'replay')
+    assert keys(listing) == [
         'train/real/devel_b',
         'test/fake/fixed_c',
         'train/real/a',
@@ -65,26 +64,28 @@ def test_replay_and_oulu(tmp_path):
     oulu = touch(
         tmp_path / 'oulu', 'Train_files/1_1_01_1.avi', 'Dev_files/1_1_21_1.avi', 'Test_files/6_3_55_5.avi'
     )
-    assert keys(spoof_plan(oulu, 'oulu')) == [
+    assert keys(spoof_listing(oulu, 'oulu')) == [
         'train/real/1_1_21_1', 'test/fake/6_3_55_5', 'train/real/1_1_01_1',
     ]  # fmt: skip
 
 
 def test_sorted_by_hand(tmp_path):
     videos = touch(tmp_path / 'v', 'train/real/p1/a.mp4', 'test/fake/b.mp4', 'other/c.mp4')
-    plan = spoof_plan(videos, 'wmca', 'WCS')
-    assert keys(plan) == ['test/fake/b', 'train/real/p1_a']
-    assert plan.items[0].frames.value == 10 and plan.items[0].frame_name.format(index=9, number=3) == '_03'
+    listing = spoof_listing(videos, 'wmca', 'WCS')
+    assert keys(listing) == ['test/fake/b', 'train/real/p1_a']
+    assert (
+        listing.items[0].frames.value == 10 and listing.items[0].frame_name.format(index=9, number=3) == '_03'
+    )
     pictures = touch(
         tmp_path / 'p', *(f'test/{c}/a_{i:02d}.jpg' for c in ('real', 'fake') for i in range(10))
     )
-    plan = spoof_plan(pictures, 'surf', 'WCS')
-    assert len(plan.items) == 20 and plan.videos == {('test', 'real'): 1, ('test', 'fake'): 1}
-    assert keys(plan)[0] == 'test/fake/a_00'
+    listing = spoof_listing(pictures, 'surf', 'WCS')
+    assert len(listing.items) == 20 and listing.videos == {('test', 'real'): 1, ('test', 'fake'): 1}
+    assert keys(listing)[0] == 'test/fake/a_00'
     with pytest.raises(
         ValueError, match=r"x\.jpg: the name .*x' does not end as frames of MCIO do \('0', '1'"
     ):
-        spoof_plan(touch(tmp_path / 'q', 'test/real/x.jpg'), 'own')
+        spoof_listing(touch(tmp_path / 'q', 'test/real/x.jpg'), 'own')
 
 
 def test_lists_of_the_protocol_name_the_pictures(tmp_path):
@@ -94,20 +95,20 @@ def test_lists_of_the_protocol_name_the_pictures(tmp_path):
     (lists / 'casia_real_train.txt').write_text(
         'casia/train/real/a_frame0.png\ncasia/train/real/b_frame0.png\n'
     )
-    plan = listed_plan(root, str(lists), 'casia')
-    assert keys(plan) == ['train/real/a_frame0', 'train/real/a_frame1']
-    assert plan.missing == ['casia/train/real/b_frame0.png', 'casia/train/real/b_frame1.png']
+    listing = protocol_listing(root, str(lists), 'casia')
+    assert keys(listing) == ['train/real/a_frame0', 'train/real/a_frame1']
+    assert listing.missing == ['casia/train/real/b_frame0.png', 'casia/train/real/b_frame1.png']
     assert copy_lists(tmp_path / 'out', str(lists), 'casia') == ['casia_real_train.txt']
     (lists / 'casia_fake_test.txt').write_text('../../etc/passwd_frame0.png\n')
     with pytest.raises(ValueError, match=r'casia_fake_test\.txt:1: .* leads out'):
-        listed_plan(root, str(lists), 'casia')
+        protocol_listing(root, str(lists), 'casia')
     (lists / 'casia_fake_test.txt').write_text('casia/test/fake/c_frame2.png\n')
     with pytest.raises(
         ValueError, match=r"casia_fake_test\.txt:1: the name 'casia/test/fake/c_frame2' does not end"
     ):
-        listed_plan(root, str(lists), 'casia')
+        protocol_listing(root, str(lists), 'casia')
     with pytest.raises(ValueError, match='no lists msu_'):
-        listed_plan(root, str(lists), 'msu')
+        protocol_listing(root, str(lists), 'msu')
 
 
 def test_lists_of_jpegs_and_of_shots_name_what_is_written(tmp_path):
@@ -119,9 +120,9 @@ def test_lists_of_jpegs_and_of_shots_name_what_is_written(tmp_path):
     touch(tmp_path / 'txt', *(f'casia_{name}.txt' for name in listed))
     for name, path in listed.items():
         (tmp_path / f'txt/casia_{name}.txt').write_text(f'{path}\n')
-    plan = listed_plan(str(root), str(tmp_path / 'txt'), 'casia')
-    assert plan.missing == [f'casia/train/{c}/train_frame1.jpg' for c in ('fake', 'real')]
-    touch(out / 'frame/casia', *(f'{key}.png' for key in keys(plan)))
+    listing = protocol_listing(str(root), str(tmp_path / 'txt'), 'casia')
+    assert listing.missing == [f'casia/train/{c}/train_frame1.jpg' for c in ('fake', 'real')]
+    touch(out / 'frame/casia', *(f'{key}.png' for key in keys(listing)))
     assert len(copy_lists(out, str(tmp_path / 'txt'), 'casia')) == 4
     for split in ('train', 'shot'):
         data = AntiSpoofDataset(str(out), 'casia', split)
@@ -136,10 +137,8 @@ def test_written_lists_are_what_the_data_set_reads(tmp_path):
              for i in range(3) for k in range(2)]  # fmt: skip
     gone = files.pop()  # the face of one frame was not found
     touch(root, *files)
-    records = [FaceRecord(source='x', file=file.removeprefix('frame/own/')) for file in files] + [
-        FaceRecord(source='y', status='no_face')
-    ]
-    counts = write_lists(root, 'own', 'MCIO', records)
+    prepared = [*(file.removeprefix('frame/own/') for file in files), None]
+    counts = write_lists(root, 'own', 'MCIO', prepared)
     assert counts == {
         f'own_{c}_{s}.txt': 3 - (c == 'fake' and s == 'test')
         for s in ('train', 'test')
@@ -166,4 +165,4 @@ def test_written_lists_are_what_the_data_set_reads(tmp_path):
 )
 def test_wrong_sources(tmp_path, files, domain, message):
     with pytest.raises(ValueError, match=message):
-        spoof_plan(touch(tmp_path, *files), domain)
+        spoof_listing(touch(tmp_path, *files), domain)

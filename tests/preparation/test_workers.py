@@ -19,10 +19,12 @@ from engine_fakes import (
     write_pictures,
     write_video,
 )
+from files.deadly import Killer
 from test_engine import by_source
 
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation.packing import pack
 from fsfm_mm.preparation.run import prepare
-from fsfm_mm.preparation.workers import StoppedError
 
 HERE = Path(__file__).resolve().parent
 
@@ -61,6 +63,22 @@ def select(files, folder):
     return {name: digest for name, digest in files.items() if name.startswith(folder)}
 
 
+def test_a_process_that_is_killed_costs_nothing(tmp_path):
+    """By the machine, say, for lack of memory: its chunk is worked on again."""
+    items = write_pictures(tmp_path / 'photos', 14)
+    prepare(items, tmp_path / 'whole', settings(seconds=0.01), execution(0))
+    forms = dict(type='archive', image_format='png')
+    pack(tmp_path / 'whole', tmp_path / 'packed', forms, chunk_size=3)
+    killers = [Killer(), Killer()]
+    killers[0].start()
+    prepare(items, tmp_path / 'out', settings(seconds=0.01), execution(2))
+    killers[1].start()
+    pack(tmp_path / 'whole', tmp_path / 'packed2', forms, chunk_size=3, workers=2)
+    assert all(killer.killed for killer in killers)
+    assert tree(tmp_path / 'out') == tree(tmp_path / 'whole')
+    assert tree(tmp_path / 'packed2') == tree(tmp_path / 'packed')
+
+
 def test_a_process_that_hangs_costs_one_source(tmp_path):
     items = write_pictures(tmp_path / 'photos', 3, hangs=MARKS['hang'])
     outcome = prepare(items, tmp_path / 'out', settings(), execution(2, timeout=3.0))
@@ -73,7 +91,7 @@ def test_a_long_video_gives_signs_of_life(tmp_path):
     """All in all longer than the timeout, but never silent for so long."""
     from engine_fakes import picture
 
-    from fsfm_mm.preparation.items import FrameChoice
+    from fsfm_mm.preparation.sources.items import FrameChoice
 
     write_video(tmp_path / 'v.mp4', [picture(seed, 64) for seed in range(48)])
     items = [video_item(tmp_path / 'v.mp4', FrameChoice('all'))]
@@ -96,6 +114,7 @@ import sys
 sys.path.insert(0, {here!r})
 from pathlib import Path
 from engine_fakes import execution, items_of, settings
+from fsfm_mm.preparation.packing import pack
 from fsfm_mm.preparation.run import prepare
 if __name__ == '__main__':
     prepare(items_of(Path(sys.argv[1])), sys.argv[2], settings(seconds=0.2), execution(2))

@@ -1,6 +1,6 @@
 """tools/data/check.py as a command: exit codes, files written, wrong use."""
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
@@ -19,10 +19,7 @@ SCRIPT = ROOT / 'tools' / 'data' / 'check.py'
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('check_tool', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module('fsfm_mm.commands.check')
 
 
 @pytest.fixture

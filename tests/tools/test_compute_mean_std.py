@@ -1,4 +1,4 @@
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsfm_mm.statistics import resolve_stats
+from fsfm_mm.statistics import compute_statistics, resolve_stats
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'tools' / 'data' / 'compute_mean_std.py'
@@ -18,12 +18,7 @@ SCRIPT = ROOT / 'tools' / 'data' / 'compute_mean_std.py'
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('compute_mean_std', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # worker processes find the function by this name
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return importlib.import_module('fsfm_mm.commands.stats')
 
 
 def write_images(folder, count, size=16, seed=0):
@@ -58,7 +53,7 @@ def test_values_are_those_of_all_pixels(tool, tmp_path, workers):
 
 def test_size_and_interpolation_are_those_of_training(tool, tmp_path):
     images = write_images(tmp_path / 'images', 2, size=16)
-    stats = tool.compute(tool.find_images([str(tmp_path)], None), 8, 'area', 0)
+    stats = compute_statistics(tool.find_images([str(tmp_path)], None), 8, 'area', 0)
     halves = [cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA) for image in images]
     np.testing.assert_allclose(stats['std'], expected(np.stack(halves))[1], rtol=1e-12)
 
@@ -111,7 +106,7 @@ def test_command_line(tmp_path):
 @pytest.mark.faces
 def test_real_faces(tool, faces):
     paths = tool.find_images([str(faces / 'pretrain')], 40)
-    stats = tool.compute(paths, 224, 'bicubic', 0)
+    stats = compute_statistics(paths, 224, 'bicubic', 0)
     mean, std = expected(np.stack([np.asarray(Image.open(path).convert('RGB')) for path in paths]))
     np.testing.assert_allclose(stats['mean'], mean, rtol=1e-10)
     np.testing.assert_allclose(stats['std'], std, rtol=1e-10)

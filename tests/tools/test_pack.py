@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fsfm_mm.datasets import FaceParsingDataset, PackedFaces, ShardedFaces, dense_collate
+from fsfm_mm.commands import pack as command
+from fsfm_mm.datasets import ArchivedFaces, FaceParsingDataset, dense_collate
 from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, LoadFace, PackFaces, ResizeFace
 from fsfm_mm.ops.region_tables import patch_labels
-from fsfm_mm.preparation import packing
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.chunks import Workshop
+from fsfm_mm.preparation.manifest import FaceRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE, PATCH = 32, 8
@@ -43,14 +44,8 @@ def run(*arguments, check=None):
 
 @pytest.fixture
 def pack():
-    """The tool's main function, in this process."""
-    sys.path.insert(0, str(ROOT / 'tools/data'))
-    try:
-        import pack as module
-
-        yield lambda *arguments: module.main([*map(str, arguments), '--workers', '0'])
-    finally:
-        sys.path.pop(0)
+    """The command, in this process."""
+    return lambda *arguments: command.main([*map(str, arguments), '--workers', '0'])
 
 
 def files(folder):
@@ -67,21 +62,16 @@ def batch_of(kind, root, size=SIZE):
     return dense_collate(kind(str(root), pipeline=steps).__getitems__(list(range(11))))
 
 
-@pytest.mark.parametrize(
-    'kind, options',
-    [
-        (PackedFaces, ['--image-format', 'raw', '--patch-size', PATCH]),
-        (ShardedFaces, ['--format', 'shards', '--image-format', 'png']),
-    ],
-)
+@pytest.mark.parametrize('kind', ['raw', 'png'])
 @pytest.mark.parametrize('size', [32, 48])
-def test_exact_formats_train_on_the_same_batches(tmp_path, pack, capsys, kind, options, size):
+def test_exact_formats_train_on_the_same_batches(tmp_path, pack, capsys, kind, size):
     make(tmp_path / 'data')
-    assert pack(tmp_path / 'data', tmp_path / 'out', *options, '--chunk-size', 4, '--size', size) == 0
+    options = ['--image-format', kind, '--patch-size', PATCH, '--chunk-size', 4, '--size', size]
+    assert pack(tmp_path / 'data', tmp_path / 'out', *options) == 0
     assert '11 sources -> 11 faces' in capsys.readouterr().out
     expected, found = (
         batch_of(FaceParsingDataset, tmp_path / 'data', size),
-        batch_of(kind, tmp_path / 'out', size),
+        batch_of(ArchivedFaces, tmp_path / 'out', size),
     )
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value)
@@ -97,9 +87,9 @@ def test_exact_formats_train_on_the_same_batches(tmp_path, pack, capsys, kind, o
 def test_jpeg_is_the_default(tmp_path, pack):
     make(tmp_path / 'data', size=224, count=2)
     assert pack(tmp_path / 'data', tmp_path / 'out') == 0
-    dataset = PackedFaces(str(tmp_path / 'out'), pipeline=())
-    header = json.loads((tmp_path / 'out/packed/packed.json').read_text())
-    assert (header['encoding'], header['size'], header['patch_size']) == ('jpeg', 224, 16)
+    dataset = ArchivedFaces(str(tmp_path / 'out'), pipeline=())
+    header = json.loads((tmp_path / 'out/archive/archive.json').read_text())
+    assert (header['encoding'], header['size'], header['patch_size']) == ('jpeg', [224, 224], 16)
     labels = np.load(tmp_path / 'data/parsing_maps/b/f01.npy')[0]
     np.testing.assert_array_equal(dataset[1]['patch_labels'], patch_labels(labels.astype(np.uint8), 16))
 
@@ -107,7 +97,7 @@ def test_jpeg_is_the_default(tmp_path, pack):
 @pytest.mark.slow
 def test_workers_and_interruptions_change_nothing(tmp_path, pack):
     make(tmp_path / 'data')
-    options = ['--format', 'shards', '--chunk-size', 2, '--size', 96]
+    options = ['--chunk-size', 2, '--size', 96]
     assert pack(tmp_path / 'data', tmp_path / 'a', *options) == 0
     run(tmp_path / 'data', tmp_path / 'b', *options, '--workers', 2, check=0)
     assert files(tmp_path / 'a') == files(tmp_path / 'b')
@@ -120,19 +110,19 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path, pack, capsys, monkeypatc
     make(tmp_path / 'data')
     options = ['--chunk-size', 2, '--size', 32]
     assert pack(tmp_path / 'data', tmp_path / 'whole', *options) == 0
-    real, chunks = packing._pack_chunk, []
+    real, chunks = Workshop.prepare_chunk, []
 
-    def interrupted(task):
-        chunks.append(task.chunk.number)
+    def interrupted(shop, chunk, attempt):
+        chunks.append(chunk.number)
         if len(chunks) == 4:
             raise KeyboardInterrupt
-        return real(task)
+        return real(shop, chunk, attempt)
 
-    monkeypatch.setattr(packing, '_pack_chunk', interrupted)
+    monkeypatch.setattr(Workshop, 'prepare_chunk', interrupted)
     assert pack(tmp_path / 'data', tmp_path / 'out', *options) == 130
     assert 'goes on where it stopped' in capsys.readouterr().err
-    with pytest.raises(ValueError, match='a folder of packed faces has it once its run is complete'):
-        PackedFaces(str(tmp_path / 'out'))
+    with pytest.raises(ValueError, match='an archive has it once its run is complete'):
+        ArchivedFaces(str(tmp_path / 'out'))
     assert pack(tmp_path / 'data', tmp_path / 'out', *options) == 0
     assert chunks == [0, 1, 2, 3, 3, 4, 5] and files(tmp_path / 'out') == files(tmp_path / 'whole')
 
@@ -204,6 +194,30 @@ def test_nothing_outlives_the_command(tmp_path, number, code):
     assert 'Traceback' not in said and ('goes on where it stopped' in said) == (code == 143)
 
 
+def test_pictures_keep_their_own_size(tmp_path, pack, capsys):
+    data = make(tmp_path / 'data', size=112)
+    assert pack(data, tmp_path / 'out', '--image-format', 'raw') == 0
+    first = cv2.imread(str(data / 'images/a/dot.ted.png'))
+    np.testing.assert_array_equal(ArchivedFaces(str(tmp_path / 'out'), pipeline=())[0]['img'], first)
+    other = data / 'images/b/f05.png'
+    for shape, start in (
+        ((112, 96), 'b/f05.png is 96x112 pixels, but the first'),
+        ((32, 32), 'b/f05.png is'),
+    ):
+        other.write_bytes(cv2.imencode('.png', np.zeros((*shape, 3), np.uint8))[1].tobytes())
+        np.save(data / 'parsing_maps/b/f05.npy', np.zeros(shape, np.int8))
+        assert pack(data, tmp_path / f'mixed{shape[1]}') == 1
+        error = capsys.readouterr().err
+        assert start in error and 'the first picture 112x112: --size resizes them' in error
+    assert pack(data, tmp_path / 'resized', '--size', 112) == 0
+    capsys.readouterr()
+    (data / 'images/a/dot.ted.png').write_bytes(
+        cv2.imencode('.png', np.zeros((8, 9, 3), np.uint8))[1].tobytes()
+    )
+    assert pack(data, tmp_path / 'oblong') == 1
+    assert 'dot.ted.png is 9x8 pixels, no square: --size resizes it.' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('approximate', [True, False])
 def test_approximate_maps_stay_approximate(tmp_path, pack, approximate):
     data = make(tmp_path / 'data')
@@ -230,7 +244,7 @@ def test_unreadable_images_cost_themselves_only(tmp_path, pack, capsys):
     assert '9 faces' in capsys.readouterr().out
     bad = {r.source: r.message for r in manifest(tmp_path / 'out') if r.status == 'unreadable'}
     assert set(bad) == {'a/f02.png', 'a/f04.png'} and 'cannot be decoded' in bad['a/f02.png']
-    assert 'labels must lie in 0..10' in bad['a/f04.png'] and len(PackedFaces(str(tmp_path / 'out'))) == 9
+    assert 'labels must lie in 0..10' in bad['a/f04.png'] and len(ArchivedFaces(str(tmp_path / 'out'))) == 9
 
 
 def test_wrong_inputs_are_told_in_one_sentence(tmp_path, pack, capsys):
@@ -241,17 +255,15 @@ def test_wrong_inputs_are_told_in_one_sentence(tmp_path, pack, capsys):
     for arguments, message in [
         ((tmp_path / 'nowhere', tmp_path / 'o'), 'nowhere/images: no such folder'),
         ((tmp_path / 'empty', tmp_path / 'o'), 'empty/images: no images found'),
-        ((data, tmp_path / 'o', '--size', 100), '100 pixels cannot be cut into patches of 16'),
+        (
+            (data, tmp_path / 'o', '--size', 100, '--patch-size', 16),
+            '100 pixels cannot be cut into patches of 16',
+        ),
         ((data, tmp_path / 'o', '--size', 0), '--size must be 8 or more, found 0'),
         ((data, tmp_path / 'o', '--chunk-size', 0), '--chunk-size must be 1 or more'),
         ((data, tmp_path / 'o', '--quality', 0), 'quality must lie within 1 and 100'),
-        ((data, tmp_path / 'o', '--image-format', 'png'), '--format packed takes --image-format jpeg or raw'),
-        (
-            (data, tmp_path / 'o', '--format', 'shards', '--patch-size', 8),
-            '--patch-size belongs to --format packed',
-        ),
         ((data, tmp_path / 'taken'), 'taken holds files of something else'),
-        ((data, tmp_path / 'taken/x/o'), 'pack.py: stopped: '),
+        ((data, tmp_path / 'taken/x/o'), 'fsfm-mm pack: stopped: '),
     ]:
         assert pack(*arguments) == 1
         error = capsys.readouterr().err
@@ -263,7 +275,7 @@ def test_wrong_inputs_are_told_in_one_sentence(tmp_path, pack, capsys):
     assert pack(data, tmp_path / 'skip', '--missing-maps', 'skip') == 0
     assert pack(data, tmp_path / 'none', '--no-maps') == 0
     assert '11 sources -> 11 faces' in capsys.readouterr().out
-    assert not PackedFaces(str(tmp_path / 'none'), need_maps=False).sets[0].has_maps
+    assert not ArchivedFaces(str(tmp_path / 'none'), need_maps=False).archives[0].header.maps
     assert pack(data, tmp_path / 'skip', '--no-maps') == 1
     assert 'was begun with' in capsys.readouterr().err
 
@@ -272,4 +284,4 @@ def test_help_says_how(pack, capsys):
     with pytest.raises(SystemExit) as info:
         pack('--help')
     text = capsys.readouterr().out
-    assert info.value.code == 0 and 'PackedFaces' in text and 'goes on where it stopped' in text
+    assert info.value.code == 0 and 'ArchivedFaces' in text and 'goes on where it stopped' in text

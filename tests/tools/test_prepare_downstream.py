@@ -1,6 +1,6 @@
 """Deepfake and anti-spoofing sets from small videos, by the commands, to what the data sets read."""
 
-import importlib.util
+import importlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledFaces, check_splits, entries_of
-from fsfm_mm.datasets.named_rules import MANIPULATIONS
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
+from fsfm_mm.preparation.manifest import FaceRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 32
@@ -52,9 +52,7 @@ def command(capsys):
     """Run a tool in this process; its output and exit code."""
 
     def run(tool, *args):
-        spec = importlib.util.spec_from_file_location(tool, ROOT / f'tools/data/{tool}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = importlib.import_module(f'fsfm_mm.commands.{tool}')
         try:
             code = module.main([*map(str, args), '--workers', '0'])
         except SystemExit as stop:

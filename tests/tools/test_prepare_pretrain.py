@@ -1,6 +1,6 @@
 """tools/data/prepare_pretrain.py as a user calls it: options, exit codes, summary, and training on the result."""
 
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -18,8 +18,8 @@ import pytest
 import torch
 from preparation.engine_fakes import MARKS, picture, tree, write_pictures, write_video
 
-from fsfm_mm.preparation.items import FrameChoice
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'tools' / 'data' / 'prepare_pretrain.py'
@@ -30,17 +30,10 @@ parser = dict(type='MarkedParser')
 """
 
 
-def load_tool(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope='module')
 def tool():
     before = signal.getsignal(signal.SIGTERM)
-    yield load_tool(SCRIPT)
+    yield importlib.import_module('fsfm_mm.commands.prepare')
     signal.signal(signal.SIGTERM, before)
 
 
@@ -69,7 +62,7 @@ def test_all_is_well(tool, tmp_path, fake, capsys):
     assert f'3 sources -> 3 faces in {tmp_path / "out"}\n' in said
     assert re.search(r'faces a second and core; \d+\.\d s of work', said)
     assert said.count('<- most of the time') == 1
-    assert 'next: python tools/train.py configs/fsfm/fsfm_vit-s_own-faces.py' in said
+    assert 'next: fsfm-mm train fsfm_vit-s_own-faces' in said
     before = tree(tmp_path / 'out')
     assert tool.main(arguments) == 0
     assert f'{tmp_path / "out"} is complete already; nothing was changed.' in capsys.readouterr().out
@@ -80,7 +73,7 @@ def test_all_is_well(tool, tmp_path, fake, capsys):
     'out, form, expected',
     [
         ('data/my_faces', 'folders', ''),
-        ('data/my_faces/', 'packed', ' --cfg-options train_dataloader.dataset.type=PackedFaces'),
+        ('data/my_faces/', 'archive', ' --cfg-options train_dataloader.dataset.type=ArchivedFaces'),
         (
             'a/b',
             'folders',
@@ -89,7 +82,7 @@ def test_all_is_well(tool, tmp_path, fake, capsys):
     ],
 )
 def test_next_command(tool, out, form, expected):
-    command = 'python tools/train.py configs/fsfm/fsfm_vit-s_own-faces.py --work-dir work_dirs/my_faces'
+    command = 'fsfm-mm train fsfm_vit-s_own-faces --work-dir work_dirs/my_faces'
     assert tool.next_command(out, form) == command + expected
 
 
@@ -110,7 +103,7 @@ def test_next_command(tool, out, form, expected):
     ],
 )
 def test_next_command_fits_the_data(tool, options, expected):
-    command = 'python tools/train.py configs/fsfm/fsfm_vit-s_own-faces.py --work-dir work_dirs/my_faces'
+    command = 'fsfm-mm train fsfm_vit-s_own-faces --work-dir work_dirs/my_faces'
     assert tool.next_command('data/my_faces', 'folders', **options) == command + expected
 
 
@@ -119,9 +112,9 @@ def test_next_command_fits_the_data(tool, options, expected):
     'options',
     [
         ['--size', '256'],
-        ['--size', '160', '--patch-size', '20', '--format', 'packed'],
+        ['--size', '160', '--patch-size', '20', '--format', 'archive'],
         ['--parser', 'none'],
-        ['--parser', 'none', '--format', 'shards', '--size', '96'],
+        ['--parser', 'none', '--format', 'archive', '--size', '96'],
     ],
 )
 def test_the_next_command_trains(tool, tmp_path, fake, options, capsys):
@@ -134,7 +127,9 @@ def test_the_next_command_trains(tool, tmp_path, fake, options, capsys):
 
 
 def test_next_command_where_cfg_options_would_drop_the_spaces(tool):
-    assert tool.next_command('my faces', 'folders').startswith('copy configs/fsfm/fsfm_vit-s_own-faces.py')
+    assert tool.next_command('my faces', 'folders').startswith(
+        f'copy {ROOT / "configs/fsfm/fsfm_vit-s_own-faces.py"}, set in it '
+    )
 
 
 @pytest.mark.parametrize('option', ['--config', '--parser'])
@@ -154,7 +149,7 @@ def test_a_wrong_config_is_one_sentence(tool, tmp_path, option, name, text, caps
     (tmp_path / name).write_text(text)
     assert tool.main([str(tmp_path / 'photos'), str(tmp_path / 'out'), option, str(tmp_path / name)]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f'prepare_pretrain.py: {tmp_path / name} is no') and 'Traceback' not in said
+    assert said.startswith(f'fsfm-mm prepare: {tmp_path / name} is no') and 'Traceback' not in said
 
 
 def test_imports_may_be_one_name(tool, tmp_path):
@@ -196,12 +191,12 @@ def test_no_face_at_all(tool, tmp_path, fake, capsys):
         (['--shard', '2', '--num-shards', '2'], 'found shard 2 of 2'),
         (['--margin', '0'], 'the margin must lie within'),
         (['--workers', '-1'], 'workers must be 0 or more'),
-        (['--map-format', 'png', '--format', 'packed'], '--map-format belongs to --format folders'),
-        (['--image-format', 'raw'], '--image-format raw belongs to --format packed'),
-        (['--image-format', 'png', '--format', 'packed'], '--format packed takes'),
+        (['--map-format', 'png', '--format', 'archive'], '--map-format belongs to --format folders'),
+        (['--image-format', 'raw'], '--image-format raw belongs to --format archive'),
+        (['--patch-size', '48', '--format', 'archive'], '--size 224 must be a multiple of --patch-size 48'),
         (['--device', 'gpu'], "device must be auto, cpu, cuda or cuda:N, found 'gpu'"),
         (['--chunk-size', '0'], 'chunk_size must be 1 or more, found 0'),
-        (['--patch-size', '0', '--format', 'packed'], '--patch-size must be 1 or more, found 0'),
+        (['--patch-size', '0', '--format', 'archive'], '--patch-size must be 1 or more, found 0'),
         (['--timeout', '0'], 'timeout must be above 0'),
         (['--detector', 'none', '--parser', 'template'], '--parser template needs the landmarks'),
         (['--detector-weights', 'nowhere.onnx', '--parser', 'none'], 'nowhere.onnx'),
@@ -212,7 +207,7 @@ def test_wrong_options_are_one_sentence(tool, tmp_path, options, sentence, capsy
     write_pictures(tmp_path / 'photos', 1)
     assert tool.main([str(tmp_path / 'photos'), str(tmp_path / 'out'), *options]) == 1
     said = capsys.readouterr().err
-    assert said.startswith('prepare_pretrain.py: ') and sentence in said and said.count('\n') == 1
+    assert said.startswith('fsfm-mm prepare: ') and sentence in said and said.count('\n') == 1
     assert not (tmp_path / 'out').exists()
 
 
@@ -275,7 +270,7 @@ def test_an_output_inside_a_source_is_not_a_source(tool, tmp_path, fake, capsys)
     assert 'complete already' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('form', ['folders', 'packed', 'shards'])
+@pytest.mark.parametrize('form', ['folders', 'archive'])
 def test_shares_of_every_format(tool, tmp_path, fake, form, capsys):
     write_pictures(tmp_path / 'photos', 5)
     options = [*fake, '--format', form]
@@ -300,7 +295,13 @@ def test_interrupted(tool, tmp_path, number, code):
     options = [*config_options(tmp_path, seconds=0.02), '--workers', '2']
     arguments, environment = command(tmp_path, out, *options)
     process = subprocess.Popen(
-        arguments, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        arguments,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a shell that runs the tests in the background has it ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (out / '.prepare' / 'plan.json').is_file() and time.monotonic() < deadline:
@@ -348,7 +349,7 @@ def farl_like(path):
 def train_as_printed(said, tmp_path):
     """Run the command that the preparation printed, on a shrunk model; returns the checkpoint's place."""
     line = next(line for line in said.splitlines() if line.startswith('next: '))
-    train = shlex.split(line.removeprefix('next: python '))
+    train = shlex.split(line.removeprefix('next: fsfm-mm '))
     train[train.index('--work-dir') + 1] = str(tmp_path / 'work')
     small = {
         'model.pixel_decoder.depth': 1,
@@ -362,7 +363,9 @@ def train_as_printed(said, tmp_path):
         'param_scheduler.warmup': 0,
     }
     changes = [f'{key}={value}' for key, value in small.items()]
-    done = subprocess.run([sys.executable, *train, *changes], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, '-m', 'fsfm_mm', *train, *changes], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return Path('work/epoch_1.pth')
 

@@ -1,6 +1,6 @@
 """tools/visualization/show_masks.py: the drawn masks are those of the transforms."""
 
-import importlib.util
+import importlib
 import re
 from pathlib import Path
 
@@ -29,10 +29,7 @@ class FirstPatchesForTest(PatchMask):
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('show_masks_tool', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module('fsfm_mm.commands.masks')
 
 
 @pytest.fixture
@@ -136,7 +133,7 @@ def test_the_mask_of_a_shipped_config(tool, tmp_path):
     'arguments, message',
     [
         ([], 'no faces: name a folder'),
-        (['nowhere.png'], 'nowhere.png: no parsing map; expected one of nowhere.npy'),
+        (['nowhere.png'], 'there is no file or folder nowhere.png'),
         (['--generated', '1', '--strategies', 'crfr'], "no strategy 'crfr'"),
         (['--generated', '1', '--strategies', 'PackFaces'], "'PackFaces' is no masking strategy"),
         (['--generated', '1', '--mask-ratio', '1.5'], 'mask_ratio must lie between 0 and 1'),
@@ -154,8 +151,8 @@ def test_wrong_use_is_one_sentence(tool, tmp_path, monkeypatch, arguments, messa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('folder, part', [('set', 'packed'), ('set', 'shards'), ('set/packed', 'packed')])
-def test_packed_faces_are_refused_in_one_sentence(tool, tmp_path, folder, part):
+@pytest.mark.parametrize('folder, part', [('set', 'archive'), ('set/archive', 'archive')])
+def test_archives_are_refused_in_one_sentence(tool, tmp_path, folder, part):
     (tmp_path / 'set' / part).mkdir(parents=True)
     message = rf'error: .*{folder}: .*the faces lie in {part}/: pass a folder with images/ and parsing_maps/'
     with pytest.raises(SystemExit, match=message):

@@ -1,7 +1,6 @@
 """tools/test.py and the whole chain: pretrain, fine-tune, test on other sets, leave one domain out."""
 
 import csv
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,7 +13,9 @@ import torch
 from mmengine.config import Config
 from ports import free_port
 
+from fsfm_mm.apis import testing
 from fsfm_mm.checkpoints import read_card
+from fsfm_mm.commands import leave_one_out, test, train
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.evaluation import ScoreTable, auc
 
@@ -24,14 +25,6 @@ SPOOFS = ROOT / 'configs/antispoof/demo_generated.py'
 PRETRAIN = ROOT / 'configs/fsfm/fsfm_demo.py'
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f'{name}_tool', ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-train, test, leave_one_out = (load_tool(name) for name in ('train', 'test', 'leave_one_out'))
 ARCH = dict(embed_dim=32, depth=2, num_heads=2)
 
 
@@ -139,7 +132,7 @@ def test_validating_on_what_is_trained_on_is_refused(tmp_path):
     config.val_dataloader.dataset = config.train_dataloader.dataset
     config.dump(path)
     with pytest.raises(
-        SystemExit, match=r"train\.py: The splits 'train' and 'val' share \d+ videos or files"
+        SystemExit, match=r"fsfm-mm train: The splits 'train' and 'val' share \d+ videos or files"
     ):
         train.main([path, '--work-dir', str(tmp_path / 'work')])
     config.val_dataloader.dataset = {
@@ -179,7 +172,7 @@ def test_wrong_input_is_one_sentence_and_writes_nothing(detector, tmp_path, chan
     with pytest.raises(SystemExit) as stopped:
         test.main([config, *checkpoints, '--out', str(out), *change.get('extra', [])])
     message = str(stopped.value)
-    assert message.startswith('test.py: ')
+    assert message.startswith('fsfm-mm test: ')
     assert sentence in message
     assert '\n' not in message
     assert not out.exists()
@@ -214,10 +207,10 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
 def test_wrong_settings_are_one_sentence(detector, tmp_path, monkeypatch, arguments, sentence):
     config, work = detector
     if arguments[0] != '--cfg-options':  # said before hours are spent on scores
-        monkeypatch.setattr(test, 'score_set', None)
+        monkeypatch.setattr(testing, 'score_set', None)
     with pytest.raises(SystemExit) as stopped:
         test.main([config, str(work / 'epoch_1.pth'), '--out', str(tmp_path / 'out'), *arguments])
-    assert str(stopped.value).startswith('test.py: ') and sentence in str(stopped.value)
+    assert str(stopped.value).startswith('fsfm-mm test: ') and sentence in str(stopped.value)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """tools/train.py as a user calls it: training, resuming, swapping pieces, wrong inputs, two processes."""
 
 import contextlib
-import importlib.util
 import os
 import socket
 import subprocess
@@ -16,6 +15,8 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from ports import free_port
 
+from fsfm_mm.commands import config as config_tool
+from fsfm_mm.commands import train
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.visualization import read_scalars
 
@@ -41,16 +42,6 @@ SMALL = {
 }
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-train = load_tool('train')
-
-
 def small_config(tmp_path, base, **changes):
     """A config file that inherits ``base`` and is small."""
     settings = {**SMALL, **changes}
@@ -64,10 +55,10 @@ def small_config(tmp_path, base, **changes):
     return str(path)
 
 
-def run(tmp_path, base=DEMO, arguments=(), **changes):
+def run(tmp_path, base=DEMO, arguments=(), code=0, **changes):
     work_dir = tmp_path / 'work'
     config = small_config(tmp_path, base, **changes)
-    train.main([config, '--work-dir', str(work_dir), *arguments])
+    assert train.main([config, '--work-dir', str(work_dir), *arguments]) == code
     return work_dir
 
 
@@ -94,12 +85,10 @@ def test_what_cannot_be_resumed_is_one_sentence(tmp_path, capsys):
     checkpoint = torch.load(work_dir / 'iter_2.pth', weights_only=False)
     weights = tmp_path / 'weights.pth'
     torch.save({key: checkpoint[key] for key in ('state_dict', 'meta', 'message_hub')}, weights)
-    with pytest.raises(SystemExit) as stopped:
-        run(tmp_path, arguments=['--resume', str(weights)], **ITERATIONS)
-    assert stopped.value.code == 1
-    assert 'train.py: the checkpoint to resume holds weights only' in capsys.readouterr().err
+    run(tmp_path, arguments=['--resume', str(weights)], code=1, **ITERATIONS)
+    assert 'fsfm-mm train: the checkpoint to resume holds weights only' in capsys.readouterr().err
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(SystemExit, match=r'train\.py: .*weights\.pth is cut short or damaged'):
+    with pytest.raises(SystemExit, match=r'fsfm-mm train: .*weights\.pth is cut short or damaged'):
         run(tmp_path, arguments=['--resume', str(weights)], **ITERATIONS)
 
 
@@ -192,7 +181,7 @@ def test_wrong_input_is_one_sentence(tmp_path, arguments, sentence):
     with pytest.raises(SystemExit) as stopped:
         train.main([arguments[0], '--work-dir', str(tmp_path), *arguments[1:]])
     message = str(stopped.value)
-    assert message.startswith('train.py: ')
+    assert message.startswith('fsfm-mm train: ')
     assert sentence in message
     assert '\n' not in message
 
@@ -209,7 +198,7 @@ def test_a_config_that_is_none_is_one_sentence(tmp_path, text, sentence):
     (tmp_path / 'config.py').write_text(text)
     with pytest.raises(SystemExit) as stopped:
         train.main([str(tmp_path / 'config.py'), '--work-dir', str(tmp_path)])
-    assert str(stopped.value).startswith(f'train.py: the config {tmp_path}/config.py {sentence}')
+    assert str(stopped.value).startswith(f'fsfm-mm train: the config {tmp_path}/config.py {sentence}')
 
 
 def test_an_option_without_a_value_is_explained(capsys):
@@ -390,7 +379,7 @@ def test_a_second_job_on_a_machine_finds_a_port():
 
 
 def test_print_config(tmp_path, capsys):
-    tool = load_tool('print_config')
+    tool = config_tool
     tool.main([DEMO, '--cfg-options', 'train_cfg.max_iters=7'])
     path = tmp_path / 'printed.py'
     path.write_text(capsys.readouterr().out)

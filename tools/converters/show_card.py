@@ -1,61 +1,8 @@
-"""Show the card of a checkpoint: classes, normalisation, sizes, crop, threshold, where it comes from.
+"""In a clone: the same as ``fsfm-mm card``."""
 
-Examples::
-
-    python tools/converters/show_card.py work_dirs/deepfake/epoch_10.pth
-    python tools/converters/show_card.py detector.safetensors --json --config
-"""
-
-from __future__ import annotations
-
-import argparse
-import json
 import sys
-from collections.abc import Sequence
 
-from fsfm_mm.checkpoints.card import ModelCard
-from fsfm_mm.checkpoints.loading import load_checkpoint_file
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('file', help='checkpoint with a card')
-    parser.add_argument('--config', action='store_true', help="also the training config's text")
-    parser.add_argument('--json', action='store_true', help='as JSON')
-    parser.add_argument(
-        '--trust', action='store_true', help='unpickle without limits: the file can then run any program'
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command."""
-    args = parse_args(argv)
-    try:
-        content = load_checkpoint_file(args.file, args.trust).get('card')
-        if content is None:
-            raise ValueError(
-                f'{args.file} has no card: it was not saved by a run with CardHook, nor converted by '
-                'tools/converters/convert_checkpoint.py.'
-            )
-        card = ModelCard.from_dict(content).to_dict()
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
-    config = card.pop('config')
-    if args.json:
-        print(
-            json.dumps({**card, **({'config': config} if args.config else {})}, indent=2, ensure_ascii=False)
-        )
-        return
-    for name, value in card.items():
-        text = ', '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value
-        print(f'{name:15} {"not known" if text in (None, "") else text}')
-    if args.config:
-        print(f'\n{config or "no config in the card"}')
-
+from fsfm_mm.commands import run
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run('card', prog='python tools/converters/show_card.py'))

@@ -1,34 +1,26 @@
-"""Pipeline transforms; importing this package registers them."""
+"""Pipeline transforms; `fsfm_mm.components` registers them."""
 
-from fsfm_mm.datasets.transforms.geometry import RandomFaceCrop, RandomFaceFlip, ResizeFace
-from fsfm_mm.datasets.transforms.loading import BrokenSampleError, LoadFace, read_image, read_parsing_map
-from fsfm_mm.datasets.transforms.masking import (
-    CRFRPMask,
-    CRFRRMask,
-    FaskingMask,
-    FRPMask,
-    PatchMask,
-    RandomMask,
+import lazy_loader
+
+from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        'geometry': ['RandomFaceCrop', 'RandomFaceFlip', 'ResizeFace'],
+        'loading': ['LoadFace'],
+        'masking': [
+            'CRFRPMask',
+            'CRFRRMask',
+            'FaskingMask',
+            'FRPMask',
+            'PatchMask',
+            'RandomMask',
+            'mask_types',
+        ],
+        'packing': ['PackFaces'],
+        'patch_labels': ['BuildPatchLabels'],
+        'timm_augment': ['TimmTrainAugment'],
+    },
 )
-from fsfm_mm.datasets.transforms.packing import PackFaces
-from fsfm_mm.datasets.transforms.patch_labels import BuildPatchLabels
-from fsfm_mm.datasets.transforms.timm_augment import TimmTrainAugment
-
-__all__ = [
-    'BrokenSampleError',
-    'BuildPatchLabels',
-    'CRFRPMask',
-    'CRFRRMask',
-    'FRPMask',
-    'FaskingMask',
-    'LoadFace',
-    'PackFaces',
-    'PatchMask',
-    'RandomFaceCrop',
-    'RandomFaceFlip',
-    'RandomMask',
-    'ResizeFace',
-    'TimmTrainAugment',
-    'read_image',
-    'read_parsing_map',
-]
+__all__ = ['BrokenSampleError', 'read_image', 'read_parsing_map', *__all__]

@@ -1,9 +1,6 @@
 """Resize, crop and flip, each applied to a face and its parsing map together.
 
-Bicubic and bilinear are the antialiased filters of PIL (and so of torchvision's ``Resize`` on PIL images,
-which the published recipe used), computed by torch on uint8: within two grey levels of PIL and about five
-times as fast. OpenCV's ``INTER_CUBIC`` is another kernel (a = -0.75 instead of -0.5) and aliases when it
-shrinks. Maps are always resized to the nearest pixel's label. Randomness comes from numpy's global state.
+Randomness comes from numpy's global state; how pixels are resized: :mod:`fsfm_mm.ops.resizing`.
 """
 
 from __future__ import annotations
@@ -12,45 +9,11 @@ import math
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from mmcv.transforms import BaseTransform
 
+from fsfm_mm.datasets.transforms.base import FaceTransform
+from fsfm_mm.ops.resizing import INTERPOLATIONS, resize_image, resize_labels
 from fsfm_mm.regions import NUM_LABELS, flip_table
 from fsfm_mm.registry import TRANSFORMS
-
-INTERPOLATIONS = ('bicubic', 'bilinear', 'area', 'nearest')
-
-
-def resize_image(image: np.ndarray, size: tuple[int, int], interpolation: str = 'bicubic') -> np.ndarray:
-    """Resize an image.
-
-    Args:
-        image: uint8 (H, W, C).
-        size: Height and width of the result.
-        interpolation: One of :data:`INTERPOLATIONS`; 'bicubic' and 'bilinear' as PIL's, 'area' as OpenCV's.
-
-    Returns:
-        uint8 (*size, C), contiguous; ``image`` itself when it has that size already.
-    """
-    if image.shape[:2] == size:
-        return image
-    if interpolation in ('area', 'nearest'):
-        flag = cv2.INTER_AREA if interpolation == 'area' else cv2.INTER_NEAREST_EXACT
-        return cv2.resize(image, size[::-1], interpolation=flag)
-    # a copy where it is read-only (cached generated faces): torch warns of such arrays
-    image = np.require(image, requirements=['C', 'W'])
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
-    planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True, align_corners=False)
-    return cv2.merge(list(planes[0].numpy()))
-
-
-def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a parsing map uint8 (H, W) to ``size`` (height, width): each pixel takes the nearest label."""
-    if labels.shape == size:
-        return labels
-    # INTER_NEAREST proper samples at the pixels' corners, half a pixel away from what the image shows.
-    return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def random_box(
@@ -98,7 +61,8 @@ _FLIPPED_SETS = _flipped_sets()
 _FLIPPED_LABELS = np.pad(flip_table(), (0, 256 - NUM_LABELS))
 
 
-def _refuse(results: dict, key: str, transform: BaseTransform, advice: str) -> None:
+def refuse_key(results: dict, key: str, transform: FaceTransform, advice: str) -> None:
+    """Raise a ValueError where a sample has what a transform cannot move."""
     if key in results:
         raise ValueError(f"{type(transform).__name__} cannot move a sample's '{key}': {advice}.")
 
@@ -114,14 +78,15 @@ def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 @TRANSFORMS.register_module()
-class ResizeFace(BaseTransform):
+class ResizeFace(FaceTransform):
     """Resize ``img`` and ``parsing_map``; neither is touched nor copied when it has that size already.
 
     A per-patch label table (``patch_labels``) stays valid, since the whole picture is kept.
 
     Args:
         size: Side of the square, or (height, width), in pixels.
-        interpolation: Filter of the image, one of :data:`INTERPOLATIONS`. The published recipe is bicubic.
+        interpolation: Filter of the image, one of :data:`~fsfm_mm.ops.resizing.INTERPOLATIONS`. The published
+            recipe is bicubic.
     """
 
     def __init__(self, size: int | tuple[int, int] = 224, interpolation: str = 'bicubic') -> None:
@@ -135,31 +100,19 @@ class ResizeFace(BaseTransform):
             results['parsing_map'] = resize_labels(results['parsing_map'], self.size)
         return results
 
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Resize columns, see :mod:`fsfm_mm.datasets.columns`."""
-        planes = columns['planes']
-        if planes.shape[2:] != self.size:
-            pictures = [resize_image(cv2.merge(list(p)), self.size, self.interpolation) for p in planes]
-            columns['planes'] = np.stack([np.stack(cv2.split(picture)) for picture in pictures])
-            if 'parsing_map' in columns:
-                columns['parsing_map'] = np.stack(
-                    [resize_labels(m, self.size) for m in columns['parsing_map']]
-                )
-        return columns
-
     def __repr__(self) -> str:
         return f'ResizeFace(size={self.size}, interpolation={self.interpolation!r})'
 
 
 @TRANSFORMS.register_module()
-class RandomFaceCrop(BaseTransform):
+class RandomFaceCrop(FaceTransform):
     """Crop a random box out of ``img`` and ``parsing_map`` and resize it.
 
     Args:
         size: Side of the square result, or (height, width), in pixels.
         scale: Range of the crop's area as a fraction of the image's.
         ratio: Range of the crop's width / height.
-        interpolation: Filter of the image, one of :data:`INTERPOLATIONS`.
+        interpolation: Filter of the image, one of :data:`~fsfm_mm.ops.resizing.INTERPOLATIONS`.
 
     Raises:
         ValueError: From :meth:`transform`, when the sample has per-patch labels or masks already: a crop
@@ -185,8 +138,8 @@ class RandomFaceCrop(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Crop and resize the image and, where there is one, the map."""
         advice = 'load parsing maps instead of a label table, and put BuildPatchLabels after the crop'
-        _refuse(results, 'patch_labels', self, advice)
-        _refuse(results, 'mask', self, 'put the mask transform after it')
+        refuse_key(results, 'patch_labels', self, advice)
+        refuse_key(results, 'mask', self, 'put the mask transform after it')
         image = results['img']
         height, width = image.shape[:2]
         top, left, h, w = random_box(height, width, self.scale, self.ratio)
@@ -205,7 +158,7 @@ class RandomFaceCrop(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomFaceFlip(BaseTransform):
+class RandomFaceFlip(FaceTransform):
     """Mirror ``img`` with ``parsing_map`` and ``patch_labels``; left and right labels change places.
 
     Args:
@@ -222,7 +175,7 @@ class RandomFaceFlip(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Mirror the sample with probability ``prob``."""
-        _refuse(results, 'mask', self, 'put the mask transform after it')
+        refuse_key(results, 'mask', self, 'put the mask transform after it')
         if np.random.rand() >= self.prob:
             return results
         results['img'] = cv2.flip(results['img'], 1)
@@ -231,21 +184,6 @@ class RandomFaceFlip(BaseTransform):
         if 'patch_labels' in results:
             results['patch_labels'] = flip_patch_labels(results['patch_labels'])
         return results
-
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Mirror columns, see :mod:`fsfm_mm.datasets.columns`; the same samples as one by one."""
-        _refuse(columns, 'mask', self, 'put the mask transform after it')
-        planes = columns['planes']
-        chosen = np.flatnonzero(np.random.rand(len(planes)) < self.prob)
-        for sample in chosen:
-            stack = planes[sample].reshape(-1, planes.shape[3])  # rows of all three planes
-            cv2.flip(stack, 1, dst=stack)
-            if 'parsing_map' in columns:
-                labels = columns['parsing_map'][sample]
-                columns['parsing_map'][sample] = cv2.LUT(cv2.flip(labels, 1), _FLIPPED_LABELS)
-        if 'patch_labels' in columns:
-            columns['patch_labels'][chosen] = flip_patch_labels(columns['patch_labels'][chosen])
-        return columns
 
     def __repr__(self) -> str:
         return f'RandomFaceFlip(prob={self.prob})'

@@ -1,191 +1,25 @@
-"""Reading face images and parsing maps, and saying precisely what is wrong with a broken file."""
+"""The first transform of a pipeline: a sample's image and its parsing map."""
 
 from __future__ import annotations
 
-import io
-import math
-import os
-import tokenize
-
-import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
-from PIL import Image
 
-from fsfm_mm.regions import NUM_LABELS
+from fsfm_mm.datasets.transforms.base import FaceTransform
+from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
 from fsfm_mm.registry import TRANSFORMS
-
-#: Pixels exactly as stored: parsing maps belong to the stored pixels, so an EXIF rotation is not applied.
-_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-#: Image modes of PIL that hold one integer a pixel; in 'P' (palette) it is the palette's index.
-_INDEX_MODES = ('P', 'L', 'I', 'I;16')
-
-
-class BrokenSampleError(ValueError):
-    """A file of the data set cannot be used; the message is one sentence that names it and says why.
-
-    The only error that a dataset with ``on_broken='skip'`` passes over (with a count and a log line).
-    """
-
-
-def _read_bytes(path: str) -> bytes:
-    try:
-        with open(path, 'rb', buffering=0) as file:
-            return file.read()
-    except OSError as error:
-        raise BrokenSampleError(f'{path}: cannot be read ({error.strerror or error}).') from error
-
-
-def _is_cut_jpeg(data: bytes) -> bool:
-    """Whether a JPEG lacks its end: some OpenCV versions fill the missing part with grey and say nothing.
-
-    FFDA (start of scan) and FFD9 (end of image) cannot occur inside entropy-coded data, and the last scan
-    must have an end after it; looking at the last bytes only would refuse files with a harmless appendix.
-    """
-    return data.startswith(b'\xff\xd8') and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda')
-
-
-def read_image(path: str) -> np.ndarray:
-    """Read an image file as OpenMMLab does, but with the pixels as they are stored.
-
-    Grey images get three equal channels, 16-bit ones are reduced to their high byte, an alpha channel is
-    dropped. An EXIF orientation is *not* applied: a parsing map describes the stored pixels.
-
-    Args:
-        path: Path of the file; any characters that the file system allows.
-
-    Returns:
-        uint8 (H, W, 3), BGR.
-
-    Raises:
-        BrokenSampleError: The file cannot be read, is cut off or is not an image.
-    """
-    return decode_image(_read_bytes(path), path)
-
-
-def decode_image(data: bytes, path: str) -> np.ndarray:
-    """Decode an image file's bytes, see :func:`read_image`.
-
-    Args:
-        data: The bytes.
-        path: What to call them in a message.
-
-    Returns:
-        uint8 (H, W, 3), BGR.
-
-    Raises:
-        BrokenSampleError: They are cut off or no image.
-    """
-    try:
-        image = None if _is_cut_jpeg(data) else cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
-    except cv2.error as error:  # an empty file, or dimensions beyond OpenCV's limit
-        raise BrokenSampleError(
-            f'{path}: cannot be decoded as an image ({len(data)} bytes; OpenCV: {error.err}).'
-        ) from error
-    if image is None:
-        raise BrokenSampleError(
-            f'{path}: cannot be decoded as an image ({len(data)} bytes; truncated or not an image file).'
-        )
-    return np.asarray(image)
-
-
-def _decode_npy(path: str, data: bytes) -> np.ndarray:
-    stream = io.BytesIO(data)
-    try:
-        # Not np.load: it would also open pickles and archives. The header alone first: it may promise an array
-        # that no memory holds, and numpy makes room before it reads. These are the errors of a damaged header.
-        version = np.lib.format.read_magic(stream)
-        read_header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read_header(stream)
-        if math.prod(shape) * dtype.itemsize > len(data):
-            raise ValueError(f'it holds {len(data)} bytes, too few for {dtype} {shape}')
-        stream.seek(0)
-        return np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError) as error:
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise BrokenSampleError(f'{path}: is not a readable .npy array ({reason[0].rstrip(".")}).') from error
-
-
-def _decode_png(path: str, data: bytes) -> np.ndarray:
-    try:
-        # PIL, since OpenCV replaces the indices of a palette image by the palette's colours.
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.mode not in _INDEX_MODES:
-                raise BrokenSampleError(
-                    f'{path}: a parsing map must hold one label a pixel (palette or grey PNG), '
-                    f'but its mode is {picture.mode}.'
-                )
-            return np.array(picture)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BrokenSampleError(f'{path}: cannot be decoded as a PNG parsing map ({error}).') from error
-
-
-def read_parsing_map(path: str) -> np.ndarray:
-    """Read a parsing map.
-
-    ``.npy`` files hold integers of shape (H, W) or (1, H, W); PNG files are palette or grey images, and a
-    palette image's *indices* are the labels, whatever its colours.
-
-    Args:
-        path: Path of a ``.npy`` or ``.png`` file.
-
-    Returns:
-        uint8 (H, W), labels 0 to 10.
-
-    Raises:
-        BrokenSampleError: The file cannot be read, or is not a map of labels 0 to 10.
-    """
-    return decode_parsing_map(_read_bytes(path), path)
-
-
-def decode_parsing_map(data: bytes, path: str) -> np.ndarray:
-    """Decode a parsing map's bytes, see :func:`read_parsing_map`.
-
-    Args:
-        data: The bytes of a ``.npy`` or PNG file.
-        path: What to call them in a message; its ending says which of the two they are.
-
-    Returns:
-        uint8 (H, W), labels 0 to 10.
-
-    Raises:
-        BrokenSampleError: They are not a map of labels 0 to 10.
-    """
-    is_npy = os.path.splitext(path)[1].lower() == '.npy'
-    labels = _decode_npy(path, data) if is_npy else _decode_png(path, data)
-    return _checked_labels(path, labels)
-
-
-def _checked_labels(path: str, labels: np.ndarray) -> np.ndarray:
-    if labels.dtype.kind not in 'iu':
-        raise BrokenSampleError(f'{path}: a parsing map must hold integers, but holds {labels.dtype}.')
-    shape = labels.shape
-    if labels.ndim == 3 and shape[0] == 1:
-        labels = labels[0]
-    if labels.ndim != 2 or labels.size == 0:
-        raise BrokenSampleError(
-            f'{path}: a parsing map must have the shape (H, W) or (1, H, W), but has {shape}.'
-        )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= NUM_LABELS:
-        raise BrokenSampleError(
-            f'{path}: parsing labels must lie in 0..{NUM_LABELS - 1}, but range from {low} to {high}.'
-        )
-    return np.ascontiguousarray(labels, dtype=np.uint8)
 
 
 @TRANSFORMS.register_module()
-class LoadFace(BaseTransform):
+class LoadFace(FaceTransform):
     """Read a sample's image and, where it has one, its parsing map.
 
     Reads ``img_path`` and writes ``img``, uint8 (H, W, 3) BGR. With a ``map_path`` it also writes
     ``parsing_map``, uint8 (H, W): the file's labels, or all background when ``map_path`` is None (a data
     set without maps, see :class:`~fsfm_mm.datasets.FaceParsingDataset`). Samples without the key get no map.
 
-    The pixels are taken as stored, see :func:`read_image`; labels, see :func:`read_parsing_map`. Samples that
-    come with their ``img`` (packed files, shards) pass unchanged, so every data set takes the same pipeline.
+    The pixels are taken as stored, see :func:`~fsfm_mm.files.pictures.read_image`; labels, see
+    :func:`~fsfm_mm.files.pictures.read_parsing_map`. Samples that
+    come with their ``img`` (archives) pass unchanged, so every data set takes the same pipeline.
 
     Raises:
         BrokenSampleError: From :meth:`transform`, when a file is unusable or the two sizes differ.
@@ -209,10 +43,6 @@ class LoadFace(BaseTransform):
                 f'but its image {results["img_path"]} is {_size(image)}.'
             )
         return results
-
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return columns as they are: their pixels are there, see :mod:`fsfm_mm.datasets.columns`."""
-        return columns
 
     def __repr__(self) -> str:
         return 'LoadFace()'

@@ -10,14 +10,14 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from fsfm_mm.datasets.transforms.base import FaceTransform
 from fsfm_mm.ops.masks import crfr_p_masks, crfr_r_masks, fasking_masks, frp_masks, random_masks
 from fsfm_mm.ops.region_tables import check_mask_ratio, num_masked
 from fsfm_mm.registry import TRANSFORMS
 
 
-class PatchMask(BaseTransform):
+class PatchMask(FaceTransform):
     """Base of all masking transforms; subclasses implement :meth:`strategy`.
 
     Required key: ``patch_labels``, uint16 (h, w). Added keys: ``mask`` and ``region_mask``, bool (h*w,) in
@@ -27,9 +27,14 @@ class PatchMask(BaseTransform):
         mask_ratio: Share of the patches to mask, in the open interval (0, 1). Every image gets exactly
             ``K = L - int(L * (1 - mask_ratio))`` masked patches, as in MAE.
 
+    Attributes:
+        title: Name of the strategy in the papers; those with one are listed by :func:`mask_types`.
+
     Raises:
         ValueError: ``mask_ratio`` is outside (0, 1).
     """
+
+    title: str
 
     def __init__(self, mask_ratio: float = 0.75) -> None:
         check_mask_ratio(mask_ratio)
@@ -81,18 +86,13 @@ class PatchMask(BaseTransform):
         """
         if not results:
             return results
-        mask, region_mask = self._masks(self._stack_labels(results))
+        mask, region_mask = self.masks(self._stack_labels(results))
         for i, sample in enumerate(results):
             sample['mask'], sample['region_mask'] = mask[i], region_mask[i]
         return results
 
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Add the masks to columns, see :mod:`fsfm_mm.datasets.columns`; the same masks as by samples."""
-        columns['mask'], columns['region_mask'] = self._masks(columns['patch_labels'])
-        return columns
-
-    def _masks(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Masks of a batch, bool (N, L) each, for its label sets uint16 (N, h, w)."""
+    def masks(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Masks and region masks of a batch, bool (N, L), for label sets uint16 (N, h, w); errors as above."""
         k = num_masked(labels[0].size, self.mask_ratio)
         # A fresh generator at each call, seeded from numpy's global state: mmengine seeds that in
         # every worker, while a stored generator would be duplicated by fork. Two words are taken
@@ -140,71 +140,51 @@ class PatchMask(BaseTransform):
         return f'{type(self).__name__}(mask_ratio={self.mask_ratio})'
 
 
+def mask_types() -> dict[str, type[PatchMask]]:
+    """The registered strategies that have a title of their own, in the order of their registration.
+
+    Returns:
+        Title -> class.
+    """
+    kinds = [kind for kind in TRANSFORMS.module_dict.values() if isinstance(kind, type)]
+    return {kind.title: kind for kind in kinds if issubclass(kind, PatchMask) and 'title' in vars(kind)}
+
+
 @TRANSFORMS.register_module()
 class RandomMask(PatchMask):
-    """Mask uniformly at random, as MAE does; the region mask is empty.
+    """Mask uniformly at random, as MAE does; the region mask is empty."""
 
-    Args:
-        mask_ratio: Share of the patches to mask, in (0, 1).
-    """
-
-    def strategy(  # noqa: D102 - documented in the base class
-        self, patch_labels: np.ndarray, num_masked: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return random_masks(patch_labels, num_masked, rng)
+    title = 'Random'
+    strategy = staticmethod(random_masks)
 
 
 @TRANSFORMS.register_module()
 class FaskingMask(PatchMask):
-    """Mask facial parts before skin and background (Fasking-I, after MARLIN); the region mask is empty.
+    """Mask facial parts before skin and background (Fasking-I, after MARLIN); the region mask is empty."""
 
-    Args:
-        mask_ratio: Share of the patches to mask, in (0, 1).
-    """
-
-    def strategy(  # noqa: D102
-        self, patch_labels: np.ndarray, num_masked: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return fasking_masks(patch_labels, num_masked, rng)
+    title = 'Fasking-I'
+    strategy = staticmethod(fasking_masks)
 
 
 @TRANSFORMS.register_module()
 class FRPMask(PatchMask):
-    """Mask every facial region at the same ratio (FSFM section 3.1); the region mask is empty.
+    """Mask every facial region at the same ratio (FSFM section 3.1); the region mask is empty."""
 
-    Args:
-        mask_ratio: Share of the patches to mask, in (0, 1).
-    """
-
-    def strategy(  # noqa: D102
-        self, patch_labels: np.ndarray, num_masked: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return frp_masks(patch_labels, num_masked, rng)
+    title = 'FRP'
+    strategy = staticmethod(frp_masks)
 
 
 @TRANSFORMS.register_module()
 class CRFRRMask(PatchMask):
-    """Cover a random facial region, the rest at random (CRFR-R, FSFM section 3.1).
+    """Cover a random facial region, the rest at random (CRFR-R, FSFM section 3.1)."""
 
-    Args:
-        mask_ratio: Share of the patches to mask, in (0, 1).
-    """
-
-    def strategy(  # noqa: D102
-        self, patch_labels: np.ndarray, num_masked: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return crfr_r_masks(patch_labels, num_masked, rng)
+    title = 'CRFR-R'
+    strategy = staticmethod(crfr_r_masks)
 
 
 @TRANSFORMS.register_module()
 class CRFRPMask(PatchMask):
-    """Cover a random facial region, the other regions proportionally (CRFR-P, FSFM section 3.1).
+    """Cover a random facial region, the other regions proportionally (CRFR-P, FSFM section 3.1)."""
 
-    Args:
-        mask_ratio: Share of the patches to mask, in (0, 1).
-    """
-
-    def strategy(  # noqa: D102
-        self, patch_labels: np.ndarray, num_masked: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return crfr_p_masks(patch_labels, num_masked, rng)
+    title = 'CRFR-P'
+    strategy = staticmethod(crfr_p_masks)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from fsfm_mm.datasets.transforms.base import FaceTransform
 from fsfm_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class PackFaces(BaseTransform):
+class PackFaces(FaceTransform):
     """Reduce a sample to ``inputs`` and its masks.
 
     Writes a new dictionary: ``inputs``, uint8 (3, H, W) in **RGB**, and ``mask`` and ``region_mask``, bool
@@ -34,11 +34,6 @@ class PackFaces(BaseTransform):
             if key in results:
                 packed[key] = results[key]
         return packed
-
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Reduce columns likewise: the planes are ``inputs`` already, see :mod:`fsfm_mm.datasets.columns`."""
-        packed = {'inputs': columns['planes']}
-        return packed | {key: columns[key] for key in ('mask', 'region_mask') if key in columns}
 
     def __repr__(self) -> str:
         return 'PackFaces()'

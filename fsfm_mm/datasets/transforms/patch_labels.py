@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from mmcv.transforms import BaseTransform
-
+from fsfm_mm.datasets.transforms.base import FaceTransform
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class BuildPatchLabels(BaseTransform):
+class BuildPatchLabels(FaceTransform):
     """Record which parsing labels occur in which patch.
 
     Put it after everything that moves pixels (resize, crop, flip) and before a masking transform.
@@ -63,12 +61,6 @@ class BuildPatchLabels(BaseTransform):
         except ValueError as error:
             raise ValueError(f'{_where(results)}{error}') from error
         return results
-
-    def transform_columns(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Add ``patch_labels`` to columns, see :mod:`fsfm_mm.datasets.columns`."""
-        if 'parsing_map' in columns:
-            columns['patch_labels'] = patch_labels(columns['parsing_map'], self.patch_size)
-        return columns
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(patch_size={self.patch_size})'

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 from PIL import Image
 from timm.data import auto_augment as timm_auto_augment
 from timm.data import create_transform
 
+from fsfm_mm.datasets.transforms.base import FaceTransform
 from fsfm_mm.registry import TRANSFORMS
 from fsfm_mm.statistics import resolve_stats
 
@@ -22,7 +22,7 @@ def _posterize(img: Image.Image, bits_to_keep: int, **kwargs) -> Image.Image:
 
 
 @TRANSFORMS.register_module()
-class TimmTrainAugment(BaseTransform):
+class TimmTrainAugment(FaceTransform):
     """Random resized crop, horizontal flip and RandAugment, all by timm (MAE's fine-tuning recipe).
 
     Random erasing works on normalised pixels and mixup on batches: see

@@ -3,7 +3,7 @@
 from fsfm_mm.engine.hooks.broken_files import BrokenFilesHook
 from fsfm_mm.engine.hooks.exact_resume import ExactResumeHook
 from fsfm_mm.engine.hooks.momentum import MomentumUpdateHook
-from fsfm_mm.engine.hooks.nonfinite import NonFiniteError, NonFiniteGuardHook
+from fsfm_mm.engine.hooks.nonfinite import NonFiniteGuardHook
 from fsfm_mm.engine.hooks.pictures import LossCurveHook, ReconstructionPictureHook
 from fsfm_mm.engine.hooks.report import RunReportHook
 from fsfm_mm.engine.hooks.runtime_info import IntervalRuntimeInfoHook
@@ -16,7 +16,6 @@ __all__ = [
     'IntervalRuntimeInfoHook',
     'LossCurveHook',
     'MomentumUpdateHook',
-    'NonFiniteError',
     'NonFiniteGuardHook',
     'ReconstructionPictureHook',
     'RunReportHook',

@@ -18,7 +18,7 @@ from fsfm_mm.engine.resume import (
     restore_early_stopping,
     run_facts,
 )
-from fsfm_mm.engine.stopping import ResumeError
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.registry import HOOKS
 
 
@@ -64,7 +64,7 @@ class ExactResumeHook(Hook):
         if get_world_size() > 1:
             found = sorted({int(n) for n in all_gather(torch.tensor(runner.iter, device=device))})
             if len(found) > 1:
-                raise ResumeError(
+                raise StoppedError(
                     f'the processes resume at different iterations ({found}): the work directory '
                     f'{runner.work_dir} must be the same files on every machine.'
                 )

@@ -6,12 +6,8 @@ from mmengine.dist import barrier
 from mmengine.hooks import Hook
 
 from fsfm_mm.engine.saving import explaining_failed_saves
-from fsfm_mm.engine.stopping import RunStoppedError
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.registry import HOOKS
-
-
-class NonFiniteError(RunStoppedError):
-    """Training stopped because the gradient was not finite several times in a row."""
 
 
 @HOOKS.register_module()
@@ -55,7 +51,7 @@ class NonFiniteGuardHook(Hook):
         with explaining_failed_saves(runner):
             runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
         barrier()  # a process that ends now would make torchrun end the one that still writes
-        raise NonFiniteError(
+        raise StoppedError(
             f'stopped at iteration {runner.iter + 1}: {count} updates in a row had a non-finite gradient ({losses}). '
             f'None of them changed a trained weight; the state is saved as {runner.work_dir}/{name}. Usual causes: a '
             'learning rate too high for the batch (see --auto-scale-lr), a broken input, or bfloat16 overflow '

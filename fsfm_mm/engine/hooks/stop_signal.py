@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 
 from fsfm_mm.engine.hooks.safe_checkpoint import STOPPED
 from fsfm_mm.engine.saving import explaining_failed_saves, point_to
-from fsfm_mm.engine.stopping import StoppedBySignalError
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.registry import HOOKS
 
 #: Exit codes: EX_TEMPFAIL of sysexits.h ("try again later"), and the shell's for Ctrl-C.
@@ -91,7 +91,7 @@ class StopSignalHook(Hook):
         if self._group is not None:
             # a process that ends before the file is written would make torchrun or srun end the one that writes
             torch_dist.barrier(group=self._group)
-        raise StoppedBySignalError(
+        raise StoppedError(
             f'stopped by {signal.Signals(number).name} after iteration {runner.iter + 1}; the state is saved as '
             f'{path}: go on with --resume.',
             EXIT_CODES[signal.Signals(number)],

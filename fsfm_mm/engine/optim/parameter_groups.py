@@ -7,10 +7,9 @@ from typing import Any
 
 from mmengine.optim import OptimWrapper
 from mmengine.registry import build_from_cfg
-from mmpretrain.registry import OPTIMIZERS
 from torch import nn
 
-from fsfm_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from fsfm_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
 
 def parameter_groups(

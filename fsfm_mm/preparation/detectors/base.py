@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.preparation.faces import Face
+from fsfm_mm.preparation.detectors.faces import Face
 
 
 class FaceDetector(abc.ABC):
@@ -22,6 +22,10 @@ class FaceDetector(abc.ABC):
     name: str
     #: Whether the pictures are crops of faces: their boxes are to be cut out as they are, without a margin.
     crops_already: bool = False
+    #: Whether pictures are taken whole and with their pixels as they are stored, as training reads them.
+    as_stored: bool = False
+    #: The only side of such pictures that is taken; None where others are resized.
+    only_size: int | None = None
 
     @abc.abstractmethod
     def detect(self, pictures: Sequence[np.ndarray]) -> list[list[Face]]:

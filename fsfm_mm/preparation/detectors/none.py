@@ -7,16 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.faces import Face
+from fsfm_mm.preparation.detectors.faces import Face
 from fsfm_mm.registry import FACE_DETECTORS
 
 
 @FACE_DETECTORS.register_module()
 class NoDetector(FaceDetector):
-    """One face in each picture: all of it, or its centred square where it is none; no landmarks."""
+    """One face in each picture: all of it, or its centred square where it is none; no landmarks.
+
+    Args:
+        as_stored: Take pictures whole where they are no squares, too, and with their pixels as they are stored
+            (no EXIF orientation): they are faces of a data set.
+        only_size: Stop at such a picture of another side in pixels; None resizes it.
+    """
 
     name = 'none'
     crops_already = True
+
+    def __init__(self, as_stored: bool = False, only_size: int | None = None) -> None:
+        self.as_stored, self.only_size = as_stored, only_size
 
     def detect(self, pictures: Sequence[np.ndarray]) -> list[list[Face]]:
         """One face a picture; see the base class."""

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fsfm_mm.files import weights_file
 from fsfm_mm.preparation.detectors.base import FaceDetector
+from fsfm_mm.preparation.detectors.faces import Face
 from fsfm_mm.preparation.detectors.scaling import check_score, shrunk
-from fsfm_mm.preparation.faces import Face
 from fsfm_mm.preparation.opencv_log import only_errors
-from fsfm_mm.preparation.weights import weights_file
 from fsfm_mm.registry import FACE_DETECTORS
 
 URL = (

@@ -2,6 +2,7 @@
 
 from fsfm_mm.preparation.parsers.farl import FaRLParser
 from fsfm_mm.preparation.parsers.segmenter import SegmenterParser
+from fsfm_mm.preparation.parsers.stored import StoredMaps
 from fsfm_mm.preparation.parsers.template import TemplateParser
 
-__all__ = ['FaRLParser', 'SegmenterParser', 'TemplateParser']
+__all__ = ['FaRLParser', 'SegmenterParser', 'StoredMaps', 'TemplateParser']

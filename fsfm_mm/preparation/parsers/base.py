@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fsfm_mm.preparation.sources.items import Origin
+
 
 class FaceParser(abc.ABC):
     """Labels the pixels of face crops with LaPa's 11 classes (``fsfm_mm.regions.LABEL_NAMES``).
@@ -29,12 +31,21 @@ class FaceParser(abc.ABC):
         Args:
             crops: uint8 (S, S, 3) BGR each, all of one size.
             landmarks: For each crop its five points (5, 2) in the crop's pixels
-                (see :class:`fsfm_mm.preparation.faces.Face`), or None.
+                (see :class:`fsfm_mm.preparation.detectors.faces.Face`), or None.
 
         Returns:
             For each crop uint8 (S, S), labels 0..10; None where this crop cannot be parsed (e.g. the parser
             needs landmarks and there are none).
         """
+
+    def parse_from(
+        self,
+        origins: Sequence[Origin | None],
+        crops: Sequence[np.ndarray],
+        landmarks: Sequence[np.ndarray | None],
+    ) -> list[np.ndarray | None]:
+        """The same, for a parser that asks where crops come from; None for one that is no whole picture."""
+        return self.parse(crops, landmarks)
 
     def prepare(self) -> None:  # noqa: B027 - some parsers need no weights
         """Fetch and load the weights now, with a ValueError or ConnectionError that says what to do instead."""

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from fsfm_mm.preparation.label_maps import LabelTable, label_table
+from fsfm_mm.files import weights_file
 from fsfm_mm.preparation.parsers.base import FaceParser
-from fsfm_mm.preparation.parsers.neural import as_planes, pick_device, reading_torchscript
+from fsfm_mm.preparation.parsers.label_maps import LabelTable, label_table
 from fsfm_mm.preparation.parsers.points import usable_points
-from fsfm_mm.preparation.weights import weights_file
 from fsfm_mm.registry import FACE_PARSERS
 
 MODELS = ('lapa/448', 'celebm/448')
@@ -67,9 +65,11 @@ class FaRLParser(FaceParser):
         """
         if self._parser is not None:
             return
-        # imported here: facer brings many packages that nobody else needs
+        # imported here: facer and torch take seconds, and bring what nobody else needs
         import facer
         from facer.face_parsing.farl import pretrain_settings
+
+        from fsfm_mm.preparation.parsers.neural import pick_device, reading_torchscript
 
         url = self.url or pretrain_settings[self.model]['url'][0]
         path = weights_file(url.rsplit('/', 1)[-1], self.weights, url, self.sha256)
@@ -96,6 +96,10 @@ class FaRLParser(FaceParser):
 
     def _classes(self, crops: Sequence[np.ndarray], points: np.ndarray) -> np.ndarray:
         """The classes that facer gives a batch of crops: uint8 (N, S, S)."""
+        import torch
+
+        from fsfm_mm.preparation.parsers.neural import as_planes
+
         device = torch.device(self._parser.device)
         # facer takes the type of the pixels from the largest value and refuses uint8 that is all black; so does
         # it floats that interpolation rounds up beyond 1, which white would without the factor

@@ -6,7 +6,9 @@ import contextlib
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,3 +85,50 @@ def as_planes(crops: Sequence[np.ndarray], device: torch.device) -> torch.Tensor
     """
     batch = torch.from_numpy(np.stack(crops)).to(device)
     return batch.permute(0, 3, 1, 2).flip(1).float() / 255.0
+
+
+#: A network as a function of the batch: one tensor, or several in a sequence or by name.
+Network = Callable[[torch.Tensor], Any]
+
+
+def load_torchscript(path: Path, device: torch.device) -> Network:
+    """A TorchScript network as a function of the batch; raises ValueError, see :func:`reading_torchscript`."""
+    with reading_torchscript(path):
+        network = torch.jit.load(str(path), map_location=device).eval()
+
+    def run(batch: torch.Tensor) -> Any:
+        # unoptimised: otherwise the first calls, which TorchScript profiles, may round differently from later ones
+        with torch.inference_mode(), torch.jit.optimized_execution(False):
+            return network(batch)
+
+    return run
+
+
+def load_onnx(path: Path, device: torch.device) -> Network:
+    """An ONNX network as a function of the batch, by onnxruntime; raises ValueError without it, or for another file."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ValueError(
+            f'{path}: ONNX networks need onnxruntime: pip install onnxruntime (onnxruntime-gpu for a GPU).'
+        ) from error
+    wanted = (
+        ['CUDAExecutionProvider', 'CPUExecutionProvider']
+        if device.type == 'cuda'
+        else ['CPUExecutionProvider']
+    )
+    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=providers)
+    # its exceptions share no base class but this one
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f'{path}: onnxruntime cannot load this file ({reason}).') from error
+    names = [node.name for node in session.get_outputs()]
+    source = session.get_inputs()[0].name
+
+    def run(batch: torch.Tensor) -> Any:
+        arrays = session.run(names, {source: batch.cpu().numpy()})
+        return {name: torch.from_numpy(array) for name, array in zip(names, arrays, strict=True)}
+
+    return run

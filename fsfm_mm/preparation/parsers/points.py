@@ -12,7 +12,7 @@ def usable_points(landmarks: np.ndarray | None) -> np.ndarray | None:
     """The landmarks as numbers, where a face can be placed by them.
 
     Args:
-        landmarks: (5, 2) in the crop's pixels, see :class:`fsfm_mm.preparation.faces.Face`, or None.
+        landmarks: (5, 2) in the crop's pixels, see :class:`fsfm_mm.preparation.detectors.faces.Face`, or None.
 
     Returns:
         float64 (5, 2); None for no landmarks, and for points that fall together or stand as in a mirror (right

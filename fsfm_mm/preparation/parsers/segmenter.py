@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from fsfm_mm.preparation.label_maps import label_table
 from fsfm_mm.preparation.parsers.base import FaceParser
-from fsfm_mm.preparation.parsers.neural import as_planes, pick_device, reading_torchscript
+from fsfm_mm.preparation.parsers.label_maps import label_table
 from fsfm_mm.registry import FACE_PARSERS
+
+if TYPE_CHECKING:  # imported where it is used: it takes seconds
+    import torch
 
 FORMATS = {
     '.pt': 'torchscript',
@@ -23,8 +23,6 @@ FORMATS = {
     '.onnx': 'onnx',
 }
 COLORS = ('rgb', 'bgr')
-#: A network as a function of the batch: one tensor, or several in a sequence or by name.
-Network = Callable[[torch.Tensor], Any]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -38,7 +36,7 @@ class SegmenterParser(FaceParser):
 
     Args:
         weights: File of the network.
-        label_map: LaPa's name for each of its classes, see :func:`fsfm_mm.preparation.label_maps.label_table`:
+        label_map: LaPa's name for each of its classes, see :func:`fsfm_mm.preparation.parsers.label_maps.label_table`:
             a dict, or 'lapa', 'celebamask' or 'facer'.
         label_names: Names of its classes in its order, where ``label_map`` goes by names.
         format: 'torchscript' or 'onnx'; None goes by the file's ending.
@@ -87,7 +85,7 @@ class SegmenterParser(FaceParser):
         self.table = label_table(label_map, label_names)
         self.input_size, self.mean, self.std, self.color = input_size, mean, std, color
         self.output, self.device, self.batch_size = output, device, batch_size
-        self._run: Network | None = None
+        self._run: Callable[[torch.Tensor], Any] | None = None
 
     def prepare(self) -> None:
         """Load the network.
@@ -99,8 +97,10 @@ class SegmenterParser(FaceParser):
             return
         if not self.weights.is_file():
             raise ValueError(f'SegmenterParser: there is no file {self.weights}.')
+        from fsfm_mm.preparation.parsers.neural import load_onnx, load_torchscript, pick_device
+
         self._device = pick_device(self.device)
-        load = _load_onnx if self.format == 'onnx' else _load_torchscript
+        load = load_onnx if self.format == 'onnx' else load_torchscript
         self._run = load(self.weights, self._device)
 
     def parse(
@@ -115,6 +115,8 @@ class SegmenterParser(FaceParser):
 
     def _classes(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Numbers of the network's classes: integers (N, S, S)."""
+        import torch.nn.functional as F
+
         assert self._run is not None
         size = crops[0].shape[:2]
         given = self._chosen(self._run(self._normalised(crops)))
@@ -138,6 +140,10 @@ class SegmenterParser(FaceParser):
 
     def _normalised(self, crops: Sequence[np.ndarray]) -> torch.Tensor:
         """The batch as the network wants it."""
+        import torch.nn.functional as F
+
+        from fsfm_mm.preparation.parsers.neural import as_planes
+
         planes = as_planes(crops, self._device)
         side = (self.input_size, self.input_size)
         planes = F.interpolate(planes, size=side, mode='bilinear', antialias=True, align_corners=False)
@@ -148,6 +154,8 @@ class SegmenterParser(FaceParser):
 
     def _chosen(self, outputs: Any) -> torch.Tensor:
         """The output that is the map."""
+        import torch
+
         by_name = dict(outputs) if isinstance(outputs, Mapping) else {}
         several = [outputs] if isinstance(outputs, torch.Tensor) else list(by_name.values()) or list(outputs)
         if isinstance(self.output, int) and 0 <= self.output < len(several):
@@ -156,46 +164,3 @@ class SegmenterParser(FaceParser):
             return by_name[self.output]
         names = ', '.join(map(str, by_name or range(len(several))))
         raise ValueError(f'{self.name}: no output {self.output!r}; there are {names}.')
-
-
-def _load_torchscript(path: Path, device: torch.device) -> Network:
-    """A TorchScript network as a function of the batch."""
-    with reading_torchscript(path):
-        network = torch.jit.load(str(path), map_location=device).eval()
-
-    def run(batch: torch.Tensor) -> Any:
-        # unoptimised: otherwise the first calls, which TorchScript profiles, may round differently from later ones
-        with torch.inference_mode(), torch.jit.optimized_execution(False):
-            return network(batch)
-
-    return run
-
-
-def _load_onnx(path: Path, device: torch.device) -> Network:
-    """An ONNX network as a function of the batch, by onnxruntime."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ValueError(
-            f'{path}: ONNX networks need onnxruntime: pip install onnxruntime (onnxruntime-gpu for a GPU).'
-        ) from error
-    wanted = (
-        ['CUDAExecutionProvider', 'CPUExecutionProvider']
-        if device.type == 'cuda'
-        else ['CPUExecutionProvider']
-    )
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=providers)
-    # its exceptions share no base class but this one
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f'{path}: onnxruntime cannot load this file ({reason}).') from error
-    names = [node.name for node in session.get_outputs()]
-    source = session.get_inputs()[0].name
-
-    def run(batch: torch.Tensor) -> Any:
-        arrays = session.run(names, {source: batch.cpu().numpy()})
-        return {name: torch.from_numpy(array) for name, array in zip(names, arrays, strict=True)}
-
-    return run

@@ -1,1 +1,1 @@
-"""What the prepared faces are written as: folders, packed files, tar shards."""
+"""What the prepared faces are written as: folders, or an archive of tar files."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fsfm_mm.preparation.records import FaceRecord
+from fsfm_mm.preparation.manifest import FaceRecord
 
 
 @dataclass
@@ -39,7 +39,7 @@ class FaceWriter(abc.ABC):
     processes and machines, interrupted and started again in any way, leave the same files.
     """
 
-    #: Short name for the command line: 'folders', 'packed', 'shards'.
+    #: Short name for the command line: 'folders', 'archive'.
     name: str
 
     @abc.abstractmethod

@@ -1,0 +1,52 @@
+"""What the commands share: their parser, their messages, and looking whether files are there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose help keeps its lines; ``%(prog)s`` in the epilog becomes the command as it was called.
+
+    Args:
+        prog: How the command was called: ``fsfm-mm train`` or ``python tools/train.py``.
+        description: The module's docstring.
+        epilog: Examples.
+        wrong_arguments: Exit code for wrong arguments; argparse's 2 means something else in some commands.
+    """
+
+    def __init__(
+        self, prog: str, description: str | None, epilog: str = '', wrong_arguments: int = 2
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.wrong_arguments = wrong_arguments
+
+    def error(self, message: str) -> NoReturn:
+        """End with usage, a message and the exit code for wrong arguments."""
+        self.print_usage(sys.stderr)
+        self.exit(self.wrong_arguments, f'{short_name(self.prog)}: error: {message}\n')
+
+
+def short_name(prog: str) -> str:
+    """Name of a command in its messages: ``train.py`` of ``python tools/train.py``, else as it is."""
+    return prog.rpartition('/')[2]
+
+
+#: What is said of a checkpoint that is not there, as of one that is damaged.
+CANNOT_READ = '{} cannot be read (there is no such file).'
+
+
+def need_files(paths: Iterable[str | None], sentence: str = 'there is no file {}') -> None:
+    """Raise a ValueError with a sentence about the first path that is given and no file."""
+    for path in paths:
+        if path is not None and not Path(path).is_file():
+            raise ValueError(sentence.format(path))

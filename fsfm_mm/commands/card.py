@@ -1,0 +1,59 @@
+"""Show the card of a checkpoint: classes, normalisation, sizes, crop, threshold, where it comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files
+
+EPILOG = """\
+examples:
+  %(prog)s work_dirs/deepfake/epoch_10.pth
+  %(prog)s detector.safetensors --json --config
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG)
+    parser.add_argument('file', help='checkpoint with a card')
+    parser.add_argument('--config', action='store_true', help="also the training config's text")
+    parser.add_argument('--json', action='store_true', help='as JSON')
+    parser.add_argument(
+        '--trust', action='store_true', help='unpickle without limits: the file can then run any program'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
+    """Print the card; returns the exit code."""
+    args = parse_args(argv, prog)
+    try:
+        need_files([args.file], CANNOT_READ)
+
+        from fsfm_mm.checkpoints import ModelCard, load_checkpoint_file
+
+        content = load_checkpoint_file(args.file, args.trust).get('card')
+        if content is None:
+            raise ValueError(
+                f'{args.file} has no card: it was not saved by a run with CardHook, nor converted by '
+                'fsfm-mm convert.'
+            )
+        card = ModelCard.from_dict(content).to_dict()
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
+    config = card.pop('config')
+    if args.json:
+        print(
+            json.dumps({**card, **({'config': config} if args.config else {})}, indent=2, ensure_ascii=False)
+        )
+        return 0
+    for name, value in card.items():
+        text = ', '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value
+        print(f'{name:15} {"not known" if text in (None, "") else text}')
+    if args.config:
+        print(f'\n{config or "no config in the card"}')
+    return 0

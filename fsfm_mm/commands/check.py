@@ -1,0 +1,115 @@
+"""The doctor: check a data set before time is spent on it.
+
+Opens every file, counts, and looks for what spoils a training or its results: unreadable files, maps that are
+missing or do not fit, near-duplicates, videos or persons in two splits. Exit code 0: no errors (with --strict: no
+warnings either); 1: there are; 2: wrong arguments, or no data set there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fsfm_mm.commands.arguments import CommandParser
+from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
+from fsfm_mm.files import write_atomically
+from fsfm_mm.files.stopping import StoppedError
+
+if TYPE_CHECKING:
+    from fsfm_mm.doctor.report import Report
+
+EPILOG = """\
+examples:
+  %(prog)s data/my_faces                                # pretraining data
+  %(prog)s data/ffpp --expect ffpp-c23 --html work_dirs/ffpp.html
+  %(prog)s data/mine --identity '(\\w+)-take\\d+'          # persons by the names of the videos
+  %(prog)s data/MCIO --extra-domains celeb
+  %(prog)s data/my_faces --strict --json report.json    # in CI
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG)
+    parser.add_argument('path', help='folder of the data set')
+    parser.add_argument(
+        '--kind', choices=('auto', *KINDS), default='auto', help='what it is [told by its folders]'
+    )
+    parser.add_argument(
+        '--splits', nargs='+', default=[], help='splits of labelled data [those that are there]'
+    )
+    parser.add_argument(
+        '--expect', choices=tuple(expected_sets()), help='the published set that it should be'
+    )
+    parser.add_argument(
+        '--identity',
+        metavar='REGEX',
+        help="pattern of a video's name, each group a person; '' for none [of the published set, or guessed]",
+    )
+    parser.add_argument(
+        '--protocol', choices=('MCIO', 'WCS'), help="of anti-spoofing data [the folder's name]"
+    )
+    parser.add_argument(
+        '--extra-domains', nargs='+', default=[], help='anti-spoofing domains of single images'
+    )
+    parser.add_argument('--html', metavar='FILE', help='write a page with pictures')
+    parser.add_argument('--json', metavar='FILE', help='write the report with all files')
+    parser.add_argument('--sample', type=int, default=24, help='pictures to show of the whole set [24]')
+    parser.add_argument('--strict', action='store_true', help='warnings count as errors')
+    parser.add_argument(
+        '--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes; 0: none [all cores]'
+    )
+    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Check, print and write; raises ValueError for what the user can mend."""
+    if args.sample < 0 or args.workers < 0:
+        raise ValueError(f'--sample and --workers must be 0 or more, found {args.sample} and {args.workers}.')
+    if not os.path.isdir(args.path):
+        raise ValueError(f'{args.path}: no such folder.')
+
+    from fsfm_mm.doctor.labelled import check_labelled
+    from fsfm_mm.doctor.listing import kind_of
+    from fsfm_mm.doctor.page import report_page
+    from fsfm_mm.doctor.pretraining import check_pretraining
+
+    kind = kind_of(args.path, args.kind, args.expect)
+    common = {'workers': args.workers, 'samples': args.sample, 'progress': not args.quiet}
+    if kind == 'pretrain':
+        report, source = check_pretraining(args.path, **common)
+    else:
+        report, source = check_labelled(
+            args.path,
+            kind,
+            args.splits,
+            expected_set(args.expect),
+            args.identity,
+            args.protocol,
+            args.extra_domains,
+            **common,
+        )
+    # first: a scan may have taken hours, and the writing may fail
+    print(report.to_text(), end='', flush=True)
+    if args.json:
+        write_atomically(args.json, report.to_json())
+    if args.html:
+        report_page(report, source).write(args.html)
+    return report
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> int:
+    """Run the command; returns its exit code."""
+    args = parse_args(argv, prog)
+    try:
+        report = run(args)
+    except (ValueError, OSError, StoppedError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    for written in filter(None, (args.html, args.json)):
+        print(f'written: {written}')
+    return int(report.failed(args.strict))

@@ -1,0 +1,49 @@
+"""List the configs that come with the package, or print one as it is after inheritance and --cfg-options."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.engine.config_files import list_configs
+from fsfm_mm.engine.settings import SettingsAction, read_config
+
+EPILOG = """\
+examples:
+  %(prog)s --list
+  %(prog)s fsfm_demo
+  %(prog)s configs/fsfm/fsfm_demo.py --cfg-options model.backbone.img_size=112
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm config') -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG)
+    parser.add_argument('config', nargs='?', help='config file, or the name of one of ours')
+    parser.add_argument('--list', action='store_true', help='the configs of the package, a line each')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='changes to apply'
+    )
+    args = parser.parse_args(argv)
+    if args.list == (args.config is not None):
+        parser.error('name a config, or --list them')
+    return args
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm config') -> int:
+    """Print the list or the config; returns the exit code."""
+    args = parse_args(argv, prog)
+    if args.list:
+        rows = list(list_configs())
+        width = max(len(name) for name, _ in rows)
+        for name, text in rows:
+            print(f'{name:<{width}}  {text}')
+        return 0
+    try:
+        cfg = read_config(args.config, args.cfg_options, import_custom_modules=False)
+    except ValueError as error:
+        sys.exit(f'{short_name(prog)}: {error}')
+    print(cfg.pretty_text)
+    return 0

@@ -1,0 +1,90 @@
+"""Convert a checkpoint of another project to ours, or ours to timm.
+
+The kind of the source is named; nothing is guessed, and every key is accounted for, or nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from fsfm_mm.checkpoints.name_maps import SOURCES, TARGETS
+from fsfm_mm.checkpoints.zoo import zoo_names
+from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files
+
+EPILOG = """\
+examples:
+  # the reference's pretraining, with its target network; pretrain_ds_mean_std.txt beside it goes into the card
+  %(prog)s checkpoint-400.pth fsfm_b.pth --from fsfm-pretrain --target-file checkpoint-te-400.pth
+  # published weights by name
+  %(prog)s fsfm-vit-base-vggface2 fsfm_b.pth --from fsfm-pretrain
+  # a fine-tuned detector; what you know of its crops goes into the card
+  %(prog)s checkpoint-best.pth detector.pth --from fsfm-finetuned --card crop_margin=1.3 detector=dlib
+  # ours to timm, as safetensors
+  %(prog)s work_dirs/x/epoch_10.pth vit.safetensors --from fsfm_mm --to timm
+"""
+
+
+def card_entry(text: str) -> tuple[str, Any]:
+    """NAME=VALUE of ``--card``; the value is JSON where it can be read as such, otherwise a text."""
+    name, equals, value = text.partition('=')
+    if not equals:
+        raise argparse.ArgumentTypeError(f'expected NAME=VALUE, found {text!r}')
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG)
+    parser.add_argument('src', help='checkpoint file, or the name of published weights')
+    parser.add_argument('out', help='file to write: .pth or .safetensors')
+    parser.add_argument('--from', dest='source', required=True, choices=(*SOURCES, 'fsfm_mm'))
+    parser.add_argument('--to', dest='target', default='fsfm_mm', choices=TARGETS)
+    parser.add_argument('--target-file', help="the target network's file of fsfm-pretrain")
+    parser.add_argument('--drop', nargs='+', default=[], metavar='PREFIX', help='leave these keys out')
+    parser.add_argument('--card', nargs='+', default=[], type=card_entry, metavar='NAME=VALUE')
+    parser.add_argument(
+        '--trust', action='store_true', help='unpickle without limits: the file can then run any program'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> int:
+    """Convert and tell what was done; returns the exit code."""
+    args = parse_args(argv, prog)
+    try:
+        need_files(
+            [args.target_file] if args.src in zoo_names() else [args.src, args.target_file], CANNOT_READ
+        )
+
+        from fsfm_mm.checkpoints.convert_file import convert_file
+        from fsfm_mm.checkpoints.pretrained import locate
+
+        path, source, facts = locate(args.src, args.source)
+        if source != args.source:
+            raise ValueError(f'{args.src} is of kind {source!r}, not {args.source!r}.')
+        card, report = convert_file(
+            path,
+            args.out,
+            args.source,
+            args.target,
+            args.target_file,
+            args.trust,
+            args.drop,
+            {**facts, **dict(args.card)},
+        )
+    except (ValueError, TypeError, OSError) as error:
+        sys.exit(f'error: {error}')
+    print(report.summary())
+    known = {
+        key: value for key, value in card.to_dict().items() if value and key not in ('config', 'versions')
+    }
+    print(f'card: {json.dumps(known, ensure_ascii=False)}')
+    print(f'written: {args.out}')
+    return 0

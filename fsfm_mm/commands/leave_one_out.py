@@ -1,0 +1,112 @@
+"""Leave one domain out: train and test every config (one per target domain) with every seed; mean and deviation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.engine.config_files import find_config
+
+if TYPE_CHECKING:
+    from fsfm_mm.evaluation import ScoreReport
+
+EPILOG = """\
+examples:
+  %(prog)s configs/antispoof/fsfm_vit-b_mcio-{m,c,i,o}.py --seeds 0 1 2 3 4
+  %(prog)s configs/antispoof/fsfm_vit-b_wcs-{w,c,s}.py --seeds 0 --out work_dirs/wcs
+
+Runs that are finished are not done again, so the same command goes on after an interruption.
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out') -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG)
+    parser.add_argument('configs', nargs='+', help='one config for each target domain')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='seeds of each config [0]')
+    parser.add_argument('--out', default='work_dirs/leave_one_out', help='folder of all runs and tables')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='settings for every run'
+    )
+    parser.add_argument('--bootstrap', type=int, default=0, help='resamples of the intervals of each run [0]')
+    return parser.parse_args(argv)
+
+
+def run_command(name: str, *arguments: str) -> None:
+    """Run another command in a process of its own; its output is shown.
+
+    Raises:
+        ValueError: When it fails.
+    """
+    done = subprocess.run([sys.executable, '-m', 'fsfm_mm', name, *arguments], env=dict(os.environ))
+    if done.returncode:
+        raise ValueError(f'fsfm-mm {name} failed with exit code {done.returncode}: {" ".join(arguments)}')
+
+
+def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
+    """Train and test one config with one seed, unless that is done; returns the folder of its tables."""
+    work_dir = Path(args.out) / Path(config).stem / f'seed{seed}'
+    results = work_dir / 'test'
+    if (results / 'honest.json').exists() and (results / 'published.json').exists():
+        return results
+    options = ['--cfg-options', f'randomness.seed={seed}', *args.cfg_options]
+    run_command('train', config, '--work-dir', str(work_dir), '--resume', *options)
+    checkpoints = sorted(map(str, [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]))
+    checkpoints += sorted(map(str, work_dir.glob('best_*.pth')))
+    test = ['--out', str(results), '--bootstrap', str(args.bootstrap), *options]
+    run_command('test', config, *checkpoints, *test)
+    return results
+
+
+def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
+    """Mean over seeds for each target, then mean and deviation over targets."""
+    from fsfm_mm.evaluation import ScoreReport
+
+    rows: dict[str, dict[str, float | None]] = {}
+    selected: set[str] = set()
+    notes = []
+    for config, runs in folders.items():
+        tables = [json.loads((folder / f'{protocol}.json').read_text(encoding='utf-8')) for folder in runs]
+        selected.update(*(table['target_selected'] for table in tables))
+        seeds = {
+            f'{folder.parent.name} {name}': row
+            for folder, table in zip(runs, tables)
+            for name, row in table['rows'].items()
+        }
+        spread = ScoreReport(seeds).with_mean_and_std()
+        rows[config] = {column: spread.value('mean', column) for column in spread.columns}
+        deviations = {c: spread.value('std', c) for c in spread.columns if spread.value('std', c) is not None}
+        if deviations:
+            notes.append(
+                f'{config}, deviation over seeds: ' + ', '.join(f'{c} {v:.4f}' for c, v in deviations.items())
+            )
+    report = ScoreReport(
+        rows, target_selected=selected, notes=notes, title=f'{protocol} protocol, leave one out'
+    )
+    return report.with_mean_and_std() if len(rows) > 1 else report
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out') -> int:
+    """Run everything and print one table per protocol; returns the exit code."""
+    args = parse_args(argv, prog)
+    folders: dict[str, list[Path]] = {}
+    try:
+        for config in args.configs:
+            find_config(config)
+        for config in args.configs:
+            folders[Path(config).stem] = [one_run(config, seed, args) for seed in args.seeds]
+    except ValueError as error:
+        sys.exit(f'{short_name(prog)}: {error}')
+    for protocol in ('published', 'honest'):
+        report = summarise(folders, protocol)
+        report.write(Path(args.out), protocol)
+        print(report.to_text())
+    print(f'tables are in {args.out}')
+    return 0

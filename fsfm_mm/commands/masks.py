@@ -1,0 +1,140 @@
+"""Draw what the masking strategies hide of given faces: pictures, a table and one HTML page.
+
+FACES are folders with ``images/`` and ``parsing_maps/``, or single pictures whose map lies in ``parsing_maps/``
+instead of ``images/``, or beside them as ``NAME.npy``. ``--generated N`` draws faces, so no data is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsfm_mm.commands.arguments import CommandParser
+
+if TYPE_CHECKING:
+    from fsfm_mm.datasets.transforms import PatchMask
+
+EPILOG = """\
+examples:
+  %(prog)s --generated 4
+  %(prog)s data/my_faces --num 8 --out work_dirs/masks
+  %(prog)s data/my_faces --strategies CRFR-P --regions each
+  %(prog)s --generated 4 --import my_masking --strategies CRFR-P LowerFaceMask
+  %(prog)s --generated 4 --config configs/fsfm/fsfm_demo.py
+"""
+
+
+def chosen_strategies(args: argparse.Namespace) -> dict[str, PatchMask]:
+    """Columns of the sheet; also takes ``patch_size`` and ``size`` from a config where they are not given."""
+    from mmengine.utils import import_modules_from_strings
+
+    from fsfm_mm.apis.mask_sheet import build_strategy, from_config, with_each_region
+    from fsfm_mm.datasets.transforms import mask_types
+
+    for module in args.imports:
+        import_modules_from_strings(module)
+    chosen: dict[str, PatchMask] = {}
+    sizes: dict[str, int] = {}
+    for path in args.config:
+        strategy, found = from_config(path)
+        chosen[Path(path).stem] = strategy
+        if sizes and found != sizes:
+            raise ValueError(
+                f'{path}: the configs differ in their sizes ({sizes} and {found}); draw them one by one.'
+            )
+        sizes = found
+    args.patch_size = args.patch_size or sizes.get('patch_size', 16)
+    args.size = args.size or sizes.get('size', 224)
+    names = args.strategies if args.strategies else ([] if args.config else list(mask_types()))
+    for name in names:
+        title, strategy = build_strategy(name, args.mask_ratio)
+        chosen[title] = strategy
+    if args.regions == 'drawn':
+        return chosen
+    return {key: value for name, s in chosen.items() for key, value in with_each_region(name, s).items()}
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG)
+    parser.add_argument('faces', nargs='*', help='folders of pretraining data, or pictures with maps')
+    parser.add_argument('--generated', type=int, default=0, metavar='N', help='draw N faces')
+    parser.add_argument('--num', type=int, default=6, help='faces of each folder, evenly spread [6]')
+    parser.add_argument('--out', default='work_dirs/masks', help='folder to write [work_dirs/masks]')
+    parser.add_argument(
+        '--strategies', nargs='+', help='such as CRFR-P, or types in TRANSFORMS [all of the papers]'
+    )
+    parser.add_argument('--config', nargs='+', default=[], help='draw the masks of these configs')
+    parser.add_argument(
+        '--import', dest='imports', nargs='+', default=[], help='modules with strategies of yours'
+    )
+    parser.add_argument(
+        '--regions',
+        choices=['drawn', 'each'],
+        default='drawn',
+        help='CRFR: a drawn region, or a column for each',
+    )
+    parser.add_argument('--mask-ratio', type=float, default=0.75)
+    parser.add_argument('--patch-size', type=int, help="side of a patch in pixels [16, or the config's]")
+    parser.add_argument('--size', type=int, help="side of the faces in pixels [224, or the config's]")
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--draws', type=int, default=50, help='masks of each face in the statistics [50]')
+    return parser.parse_args(argv)
+
+
+def _drawn(args: argparse.Namespace, pipeline: list) -> list[dict]:
+    if not args.generated:
+        return []
+    from fsfm_mm.drawn import GeneratedFaces
+
+    faces = GeneratedFaces(length=args.generated, img_size=args.size, seed=args.seed, pipeline=pipeline)
+    return [faces[i] for i in range(args.generated)]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw and write; raises ValueError for what the user can mend."""
+    for name in ('num', 'draws'):
+        if getattr(args, name) < 1:
+            raise ValueError(f'--{name} must be 1 or more, found {getattr(args, name)}.')
+    out = Path(args.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f'--out {out} is a file: name a folder.')
+    for path in args.faces:
+        if not Path(path).exists():
+            raise ValueError(f'there is no file or folder {path}.')
+    for path in args.config:
+        if not Path(path).is_file():
+            raise ValueError(f'there is no config file {path}.')
+
+    import cv2
+
+    from fsfm_mm.apis.mask_sheet import load_faces, print_table, rows_of, statistics, write_page
+    from fsfm_mm.files import write_atomically
+    from fsfm_mm.visualization.contact_sheet import contact_sheet
+
+    strategies = chosen_strategies(args)
+    samples = load_faces(args.faces, args.num, args.size, args.patch_size, lambda steps: _drawn(args, steps))
+    rows = rows_of(samples, strategies, args.seed)
+    table = statistics(samples, strategies, args.seed, args.draws)
+    columns, names = ['face', 'parsing map', *strategies], [sample['name'] for sample in samples]
+    sheet = contact_sheet(rows, columns, names)
+    write_atomically(out / 'masks.png', cv2.imencode('.png', sheet[..., ::-1])[1].tobytes())
+    about = (
+        f'{len(samples)} faces of {args.size}x{args.size} pixels, patches of {args.patch_size}x{args.patch_size}; '
+        f'seed {args.seed}; statistics over {args.draws} draws a face.'
+    )
+    write_page(out / 'masks.html', rows, columns, names, table, about)
+    print_table(table)
+    print(f'{out / "masks.png"}\n{out / "masks.html"}')
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> int:
+    """Run the command; returns the exit code."""
+    try:
+        run(parse_args(argv, prog))
+    except (ValueError, ImportError) as error:
+        sys.exit(f'error: {error}')
+    return 0

@@ -1,0 +1,245 @@
+"""From folders of photos and videos to pretraining data: faces found, cut out, parsed and written."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.preparing import (
+    EXIT_CODES,
+    WRONG_ARGUMENTS,
+    add_execution_options,
+    add_face_options,
+    detector_of,
+    execution_of,
+    exit_code,
+    frame_choice,
+    guarded,
+    share_of,
+    tell_outcome,
+    with_weights,
+)
+from fsfm_mm.engine.config_files import find_config
+from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
+from fsfm_mm.preparation.run import STATISTICS_FILE, Outcome, prepare
+from fsfm_mm.preparation.settings import WRITERS, Settings
+from fsfm_mm.preparation.sources.finding import find_items
+from fsfm_mm.preparation.writers.folders import CHROMA
+
+EPILOG = f"""\
+examples:
+  %(prog)s photos data/my_faces
+  %(prog)s photos videos more/videos data/my_faces --frames 8 --faces all
+  %(prog)s photos data/my_faces --parser template      # needs no weights, rough maps
+  %(prog)s crops data/my_faces --detector none         # pictures are faces already
+  %(prog)s photos data/my_faces --format archive       # fastest to train on
+  torchrun --nproc-per-node 4 tools/data/prepare_pretrain.py photos data/my_faces   # or SLURM's srun
+
+{EXIT_CODES}More in docs/preparation.md.
+"""
+PARSERS: dict[str, dict[str, Any]] = {
+    'farl': dict(type='FaRLParser', model='lapa/448'),
+    'farl-celebm': dict(type='FaRLParser', model='celebm/448'),
+    'template': dict(type='TemplateParser'),
+}
+#: Of what :data:`CONFIG` sets.
+SIZE, PATCH_SIZE = 224, 16
+#: Sources from which on shards hold 1024 each: fewer are cut so that every worker has some.
+MANY = 4096
+CONFIG = 'fsfm_vit-s_own-faces'
+DATA_ROOT = 'data/my_faces'
+#: Who reads each format in training.
+DATASETS = {'folders': 'FaceParsingDataset', 'archive': 'ArchivedFaces'}
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare') -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG, WRONG_ARGUMENTS)
+    parser.add_argument(
+        'sources', nargs='+', metavar='SOURCE', help='pictures, videos or folders of them, nested or not'
+    )
+    parser.add_argument('out', metavar='OUT', help='folder of the result, e.g. data/my_faces')
+    what = parser.add_argument_group('what to do')
+    add_face_options(what, CROP_MARGIN, 224, 40)
+    what.add_argument(
+        '--parser',
+        metavar='NAME|FILE',
+        help='who labels the pixels: farl, farl-celebm, template (no weights, rough), none, or a .py or .json file '
+        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...) [farl]",
+    )
+    what.add_argument('--parser-weights', metavar='FILE', help='weights of the parser [fetched once]')
+    what.add_argument(
+        '--config', metavar='FILE', help='file with detector = dict(...), parser = dict(...), custom_imports'
+    )
+    what.add_argument(
+        '--frames',
+        type=frame_choice,
+        default='32',
+        metavar='N|every:N|all',
+        help='of each video, spread over it [32]',
+    )
+    form = parser.add_argument_group('what to write')
+    form.add_argument(
+        '--format',
+        choices=WRITERS,
+        default='folders',
+        help='files, or an archive of tar files [folders]',
+    )
+    form.add_argument(
+        '--image-format', choices=['png', 'jpeg', 'raw'], help='raw: archive only [png; archive: jpeg]'
+    )
+    form.add_argument('--quality', type=int, default=95, help='of JPEG [95]')
+    form.add_argument('--chroma', choices=CHROMA, default='4:4:4', help='colour resolution of JPEG [4:4:4]')
+    form.add_argument(
+        '--patch-size', type=int, metavar='PIXELS', help="archive only: the backbone's patches [16]"
+    )
+    form.add_argument(
+        '--chunk-size',
+        type=int,
+        metavar='FACES',
+        help='sources of one tar file [by their number, 1024 at most]',
+    )
+    form.add_argument('--map-format', choices=['npy', 'png'], help='of the maps in folders [npy]')
+    add_execution_options(parser)
+    return parser.parse_args(argv)
+
+
+def _from_file(path: str) -> Config:
+    if not Path(path).is_file():
+        known = ', '.join([*PARSERS, 'none'])
+        raise ValueError(f'{path} is neither a file nor one of {known}.')
+    try:
+        return Config.fromfile(path)
+    except (OSError, SyntaxError, ImportError, NameError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is no .py or .json file with a config ({error}).') from error
+
+
+def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, ...]]:
+    """Configs of detector and parser, and modules to import for them.
+
+    Raises:
+        ValueError: A file is missing or holds no such config, or weights are given to what has none.
+    """
+    config = _from_file(args.config).to_dict() if args.config else {}
+    parser: dict | None = config.get('parser', PARSERS['farl'])
+    if args.parser:
+        parser = None if args.parser == 'none' else PARSERS.get(args.parser)
+        if parser is None and args.parser != 'none':
+            config = {**config, **_from_file(args.parser).to_dict()}
+            parser = config.get('parser', config)
+    detector = config.get('detector', dict(type='YuNet'))
+    for name, part in (('detector', detector), ('parser', parser)):
+        if part is not None and 'type' not in part:
+            raise ValueError(f"the {name}'s config must be a dict with a type, found {part!r}.")
+    detector = detector_of(args, detector)
+    parser = with_weights('parser', parser, args.parser_weights)
+    if detector['type'] == 'NoDetector' and parser is not None and parser['type'] == 'TemplateParser':
+        raise ValueError('--parser template needs the landmarks of a detector: leave out --detector none.')
+    imports = config.get('custom_imports', {}).get('imports', ())
+    return detector, parser, (imports,) if isinstance(imports, str) else tuple(imports)
+
+
+def output_format(args: argparse.Namespace) -> dict[str, Any]:
+    """Config of the writer.
+
+    Raises:
+        ValueError: An option that this format does not have.
+    """
+    image = args.image_format
+    if args.map_format and args.format != 'folders':
+        raise ValueError('--map-format belongs to --format folders.')
+    if args.patch_size is not None and args.format != 'archive':
+        raise ValueError('--patch-size belongs to --format archive: folders keep whole maps only.')
+    if image == 'raw' and args.format != 'archive':
+        raise ValueError('--image-format raw belongs to --format archive.')
+    jpeg = dict(quality=args.quality, chroma=args.chroma)
+    if args.format == 'folders':
+        return dict(type='folders', image_format=image or 'png', map_format=args.map_format or 'npy', **jpeg)
+    patch_size = PATCH_SIZE if args.patch_size is None else args.patch_size
+    if patch_size < 1:
+        raise ValueError(f'--patch-size must be 1 or more, found {patch_size}.')
+    if args.patch_size is not None and args.size % patch_size:
+        raise ValueError(f'--size {args.size} must be a multiple of --patch-size {patch_size}.')
+    return dict(type='archive', image_format=image or 'jpeg', patch_size=patch_size, **jpeg)
+
+
+def run(
+    args: argparse.Namespace,
+    detector: dict[str, Any],
+    parser: dict[str, Any] | None,
+    imports: tuple[str, ...],
+) -> Outcome:
+    """Do what the command line says, with the components that it names."""
+    form = output_format(args)
+    items = find_items(args.sources, args.frames, exclude=args.out)
+    chunk_size = args.chunk_size
+    if chunk_size is None and args.format != 'folders' and len(items) >= MANY:
+        chunk_size = 1024
+    settings = Settings(detector, parser, form, args.faces, args.margin, args.size, args.min_face, chunk_size)
+    about = {'sources': args.sources, 'frames': asdict(args.frames)}
+    return prepare(items, args.out, settings, execution_of(args, imports), about, share_of(args), args.engine)
+
+
+def next_command(
+    out: str, form: str, size: int = SIZE, patch_size: int = PATCH_SIZE, maps: bool = True
+) -> str:
+    """The command that trains on the result, as it is to be typed.
+
+    Args:
+        out: Folder of the result.
+        form: Its format.
+        size: Side of its crops in pixels; where it cannot be cut into patches, training resizes them.
+        patch_size: Side of the patches in pixels.
+        maps: Whether it has maps.
+    """
+    changes: dict[str, Any] = {} if form == 'folders' else {'train_dataloader.dataset.type': DATASETS[form]}
+    if Path(out) != Path(DATA_ROOT):
+        changes['train_dataloader.dataset.data_root'] = out
+        changes['model.data_preprocessor.stats'] = str(Path(out, STATISTICS_FILE))
+    if size != SIZE and size % patch_size == 0:
+        changes |= {'model.backbone.img_size': size, 'train_dataloader.dataset.pipeline.1.size': size}
+    if patch_size != PATCH_SIZE:
+        changes |= {
+            'model.backbone.patch_size': patch_size,
+            'train_dataloader.dataset.pipeline.2.patch_size': patch_size,
+        }
+    if not maps:
+        changes['train_dataloader.dataset.need_maps'] = False
+    options = ' '.join(shlex.quote(f'{key}={value}') for key, value in changes.items())
+    if re.search(r'[\s,\[\]()]', out):  # mmengine's --cfg-options drops spaces and splits at commas
+        return f'copy {find_config(CONFIG)}, set in it {options}, and give the copy to fsfm-mm train'
+    command = f'fsfm-mm train {CONFIG} --work-dir work_dirs/my_faces'
+    return f'{command} --cfg-options {options}' if options else command
+
+
+def command(args: argparse.Namespace) -> int:
+    """Run it and tell the outcome; returns the exit code."""
+    detector, parser, imports = components(args)
+    outcome = run(args, detector, parser, imports)
+    tell_outcome(
+        args.out, outcome, ' (maps from a template: only roughly right)' if outcome.approximate else ''
+    )
+    if outcome.complete and outcome.tally.statuses['ok']:
+        patch_size = PATCH_SIZE if args.patch_size is None else args.patch_size
+        if parser is None:
+            print(
+                'There are no maps, so masks will be random and there will be no region loss, much as in MAE.'
+            )
+        print(f'next: {next_command(args.out, args.format, args.size, patch_size, parser is not None)}')
+    elif outcome.complete:
+        print('There is no face to train on: look at the list above, --min-face and --detector.')
+    return exit_code(outcome, args.strict)
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare') -> int:
+    """Run the command; returns the exit code."""
+    args = parse_args(argv, prog)
+    return guarded(short_name(prog), lambda: command(args))

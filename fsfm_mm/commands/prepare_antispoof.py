@@ -1,0 +1,139 @@
+"""From a face anti-spoofing set as it was downloaded to the frames and lists of the MCIO and WCS protocols."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.preparing import (
+    EXIT_CODES,
+    WRONG_ARGUMENTS,
+    add_execution_options,
+    add_face_options,
+    check_places,
+    detector_of,
+    execution_of,
+    exit_code,
+    guarded,
+    share_of,
+    tell_outcome,
+)
+from fsfm_mm.datasets.labelled.names import read_lines
+from fsfm_mm.preparation.manifest import MANIFEST_FILE, ManifestRecords
+from fsfm_mm.preparation.run import Outcome, prepare
+from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.sources.forgeries import Listing
+from fsfm_mm.preparation.sources.spoofs import (
+    EXPECTED,
+    FRAME_NAMES,
+    RULES,
+    SPOOF_MARGIN,
+    copy_lists,
+    protocol_listing,
+    spoof_listing,
+    write_lists,
+)
+
+EPILOG = f"""\
+sources (--rule, by default the one named as DOMAIN):
+{chr(10).join(f'  {name:<8} {text}' for name, text in EXPECTED.items())}
+
+examples:
+  %(prog)s casia CASIA-FASD data/MCIO
+  %(prog)s oulu OULU-NPU data/MCIO
+  %(prog)s wmca WMCA_sorted data/WCS --protocol WCS --rule folders
+  %(prog)s surf SURF_frames data/WCS --protocol WCS --lists protocol/txt
+
+Several domains go to one OUT, one command each. Results: OUT/frame/DOMAIN/SPLIT/CLASS/VIDEO_frame0.png (MCIO: the
+middles of two halves; WCS: of ten parts, VIDEO_00.png ...) with a manifest, and OUT/txt/DOMAIN_CLASS_SPLIT.txt,
+which AntiSpoofDataset reads. {EXIT_CODES}More in docs/preparation.md.
+"""
+
+
+def parse_args(
+    argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare-antispoof'
+) -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG, WRONG_ARGUMENTS)
+    parser.add_argument('domain', metavar='DOMAIN', help='name of the set in the protocol: msu, casia, ...')
+    parser.add_argument('source', metavar='SOURCE', help='folder of the set as it was downloaded')
+    parser.add_argument('out', metavar='OUT', help='folder of the protocol, e.g. data/MCIO')
+    what = parser.add_argument_group('what to take')
+    what.add_argument(
+        '--protocol',
+        choices=FRAME_NAMES,
+        help='frames of a video and their names [the name of OUT, else MCIO]',
+    )
+    what.add_argument('--rule', choices=RULES, help='how the source is sorted, see below')
+    what.add_argument(
+        '--lists', metavar='DIR', help="the protocol's own lists: SOURCE has the pictures that they name"
+    )
+    add_face_options(what, SPOOF_MARGIN, 224, 0, faces=False)
+    add_execution_options(parser)
+    return parser.parse_args(argv)
+
+
+def plan_of(args: argparse.Namespace) -> Listing:
+    """The work that the command line asks for; raises ValueError where the source is not as expected."""
+    if args.lists and args.rule:
+        raise ValueError(
+            '--lists says which pictures to take, --rule says how to find videos: give one of them.'
+        )
+    if args.lists:
+        return protocol_listing(args.source, args.lists, args.domain, args.protocol)
+    return spoof_listing(args.source, args.domain, args.protocol, args.rule)
+
+
+def run(args: argparse.Namespace) -> tuple[Outcome, int]:
+    """Do what the command line says; returns what came of it, and how many listed sources are not there."""
+    check_places([args.source], args.out)
+    if args.protocol is None:
+        name = Path(args.out).resolve().name
+        args.protocol = name if name in FRAME_NAMES else 'MCIO'
+    plan = plan_of(args)
+    for (split, name), count in sorted(plan.videos.items()):
+        print(f'{split}/{name}: {count} videos')
+    if plan.missing:
+        print(f'not there: {len(plan.missing)} listed pictures, such as {", ".join(plan.missing[:3])}')
+    settings = Settings(
+        detector_of(args, dict(type='YuNet')), None, dict(type='folders', image_folder=''), 'largest', args.margin,
+        args.size, args.min_face, 64,
+    )  # fmt: skip
+    about = {'set': args.domain, 'sources': [args.source], 'protocol': args.protocol}
+    out = domain_folder(args)
+    outcome = prepare(plan.items, out, settings, execution_of(args), about, share_of(args), args.engine)
+    return outcome, len(plan.missing)
+
+
+def domain_folder(args: argparse.Namespace) -> Path:
+    """Where the faces of this set go."""
+    return Path(args.out) / 'frame' / args.domain
+
+
+def command(args: argparse.Namespace) -> int:
+    """Run it, write the lists and tell the outcome; returns the exit code."""
+    outcome, missing = run(args)
+    tell_outcome(str(domain_folder(args)), outcome)
+    if outcome.complete:
+        for file, count in lists(args).items():
+            print(f'txt/{file}: {count} videos')
+    return exit_code(outcome, args.strict, missing)
+
+
+def lists(args: argparse.Namespace) -> dict[str, int]:
+    """Write the lists, or copy the protocol's own; returns the lines of each."""
+    if args.lists:
+        return {
+            name: len(read_lines(str(Path(args.out) / 'txt' / name)))
+            for name in copy_lists(args.out, args.lists, args.domain)
+        }
+    records = ManifestRecords(domain_folder(args) / MANIFEST_FILE)
+    return write_lists(args.out, args.domain, args.protocol, (record.file for record in records))
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare-antispoof') -> int:
+    """Run the command; returns the exit code."""
+    args = parse_args(argv, prog)
+    return guarded(short_name(prog), lambda: command(args))

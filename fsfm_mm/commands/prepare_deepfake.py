@@ -1,0 +1,152 @@
+"""From a deepfake set as it was downloaded to face crops in train/val/test and real/fake folders."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.preparing import (
+    EXIT_CODES,
+    WRONG_ARGUMENTS,
+    add_execution_options,
+    add_face_options,
+    check_places,
+    detector_of,
+    execution_of,
+    exit_code,
+    frame_choice,
+    guarded,
+    share_of,
+    tell_outcome,
+)
+from fsfm_mm.datasets.labelled.names import SPLITS
+from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
+from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
+from fsfm_mm.preparation.run import Outcome, prepare
+from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
+
+EPILOG = f"""\
+examples:
+  %(prog)s ffpp FaceForensics++ data/ffpp_c23               # all, c23, official splits
+  %(prog)s ffpp FaceForensics++ data/ffpp_df --manipulations Deepfakes --compression c40
+  %(prog)s celebdf_v2 Celeb-DF-v2 data/celeb_df_v2 --splits test
+  %(prog)s folders my_videos data/mine      # my_videos/[train|val|test/]real*, fake*
+
+Results: OUT/SPLIT/CLASS/VIDEO_frame_INDEX.png and OUT/manifest.jsonl, which LabelledFaces and fsfm-mm test read.
+{EXIT_CODES}More in docs/preparation.md; layouts of the sources in docs/downstream_data.md.
+"""
+
+
+def parse_args(
+    argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare-deepfake'
+) -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG, WRONG_ARGUMENTS)
+    parser.add_argument(
+        'set', choices=[*PUBLISHED_SETS, 'folders'], help='which set; folders: real*/ and fake*/ of your own'
+    )
+    parser.add_argument('source', metavar='SOURCE', help='folder of the set as it was downloaded')
+    parser.add_argument('out', metavar='OUT', help='folder of the result, e.g. data/ffpp_c23')
+    what = parser.add_argument_group('what to take')
+    what.add_argument(
+        '--splits',
+        nargs='+',
+        choices=SPLITS,
+        help='which splits [all; of folders without train, val, test: test]',
+    )
+    what.add_argument('--compression', choices=['raw', 'c0', 'c23', 'c40'], help='ffpp, dfd [c23]')
+    what.add_argument(
+        '--manipulations', nargs='+', choices=MANIPULATIONS, metavar='NAME', help='ffpp: which [all four]'
+    )
+    what.add_argument(
+        '--subsets', nargs='+', choices=DIFF_SUBSETS, metavar='NAME', help='diff: which [all four]'
+    )
+    what.add_argument(
+        '--youtube-real',
+        action='store_true',
+        help='celebdf_v2, _pp: also YouTube-real (not in published numbers)',
+    )
+    what.add_argument(
+        '--frames',
+        type=frame_choice,
+        default='32',
+        metavar='N|every:N|all',
+        help='of each video, spread over it [32]',
+    )
+    what.add_argument(
+        '--real-frames',
+        type=int,
+        metavar='N',
+        help='of real videos [as --frames; ffpp: times the manipulations]',
+    )
+    add_face_options(what, CROP_MARGIN, None, 0, faces=False)
+    add_execution_options(parser)
+    return parser.parse_args(argv)
+
+
+def plan_of(args: argparse.Namespace) -> Listing:
+    """The work that the command line asks for.
+
+    Raises:
+        ValueError: The source is not as expected, or an option does not belong to the set.
+    """
+    options: dict[str, Any] = {
+        name: value
+        for name in ('compression', 'manipulations', 'subsets')
+        if (value := getattr(args, name)) is not None
+    }
+    if args.youtube_real:
+        options['youtube_real'] = True
+    if args.set == 'folders':
+        if options:
+            named = ', '.join(f'--{name.replace("_", "-")}' for name in options)
+            raise ValueError(f'folders: {named} belongs to a published set.')
+        return folder_listing(args.source, args.splits or (), args.frames, args.real_frames)
+    return forgery_listing(args.set, args.source, args.splits, args.frames, args.real_frames, options)
+
+
+def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
+    """Print how many videos there are, and what differs from the published numbers."""
+    named = PUBLISHED_SETS.get(args.set)
+    for (split, folder), count in sorted(plan.videos.items()):
+        published = named.counts.get(split) if named and named.count_by else None
+        note = f' (published: {published})' if published not in (None, count) else ''
+        print(f'{split}/{folder}: {count} videos{note}')
+    if plan.frames:
+        print(f'{plan.frames["fake"]} frames of a fake video, {plan.frames["real"]} of a real one')
+    if plan.missing:
+        print(f'not there: {len(plan.missing)} listed videos, such as {", ".join(plan.missing[:3])}')
+
+
+def run(args: argparse.Namespace) -> tuple[Outcome, int]:
+    """Do what the command line says; returns what came of it, and how many listed sources are not there."""
+    check_places([args.source], args.out)
+    plan = plan_of(args)
+    tell_plan(args, plan)
+    crops = args.set in PUBLISHED_SETS and PUBLISHED_SETS[args.set].crops
+    detector = detector_of(args, dict(type='NoDetector' if crops else 'YuNet'))
+    form = dict(type='folders', image_folder='')
+    settings = Settings(detector, None, form, 'largest', args.margin, args.size, args.min_face, 64)
+    about = {'set': args.set, 'sources': [args.source], 'frames': asdict(args.frames)}
+    outcome = prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
+    return outcome, len(plan.missing)
+
+
+def command(args: argparse.Namespace) -> int:
+    """Run it and tell the outcome; returns the exit code."""
+    outcome, missing = run(args)
+    tell_outcome(args.out, outcome)
+    if outcome.complete and outcome.tally.statuses['ok']:
+        print(f'next: fsfm-mm check {args.out}')
+    return exit_code(outcome, args.strict, missing)
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare-deepfake') -> int:
+    """Run the command; returns the exit code."""
+    args = parse_args(argv, prog)
+    return guarded(short_name(prog), lambda: command(args))

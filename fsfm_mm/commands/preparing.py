@@ -1,0 +1,238 @@
+"""What the commands that prepare data share: options, shares, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsfm_mm.files.parallel import ENGINES
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation.detectors.faces import CHOICES
+from fsfm_mm.preparation.progress import summary
+from fsfm_mm.preparation.run import Outcome, Share
+from fsfm_mm.preparation.settings import Execution
+from fsfm_mm.preparation.sources.items import FrameChoice
+
+#: Names of the detectors on the command line, and their types.
+DETECTORS = {'yunet': 'YuNet', 'retinaface': 'FacerRetinaFace', 'dlib': 'DlibFrontal', 'none': 'NoDetector'}
+#: Detectors and parsers that take no weights.
+WITHOUT_WEIGHTS = ('NoDetector', 'TemplateParser', 'DlibFrontal')
+GOES_ON = 'The same command goes on where it stopped.'
+EXIT_CODES = """\
+Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1 stopped or wrong arguments;
+2 done, but files could not be read or crashed (with --strict also: a listed source is not there, or a source or a
+frame of a video gave no face);
+130 Ctrl-C; 143 terminated. Shares that end before others, and ranks of torchrun or srun, say 0 instead of 2.
+"""
+
+
+#: Exit code for wrong arguments: argparse's own 2 says here that some files failed.
+WRONG_ARGUMENTS = 1
+
+
+def frame_choice(text: str) -> FrameChoice:
+    """Read ``32``, ``every:10`` or ``all``; raises argparse's error for anything else."""
+    mode, _, value = ('count', '', text) if text.isdigit() else text.partition(':')
+    modes = {'count': 'count', 'every': 'stride', 'all': 'all'}
+    if mode not in modes or (mode == 'all') != (value == '') or not (value or '1').isdigit():
+        raise argparse.ArgumentTypeError(f'expected a number, every:NUMBER or all, found {text!r}')
+    try:
+        return FrameChoice(modes[mode], int(value or 1))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_face_options(group: Any, margin: float, size: int | None, min_face: int, faces: bool = True) -> None:
+    """Options about finding and cutting out faces.
+
+    Args:
+        group: Parser or group of it.
+        margin: Default of ``--margin``.
+        size: Default of ``--size``; None for crops as large as they are cut out.
+        min_face: Default of ``--min-face``.
+        faces: Whether there is ``--faces``.
+    """
+    group.add_argument(
+        '--detector', choices=DETECTORS, help='who finds the faces; none: pictures are faces already [yunet]'
+    )
+    group.add_argument('--detector-weights', metavar='FILE', help='weights of the detector [fetched once]')
+    if faces:
+        group.add_argument(
+            '--faces',
+            choices=CHOICES,
+            default='largest',
+            help='whom to cut out; in videos: which person [largest]',
+        )
+    group.add_argument(
+        '--margin',
+        type=float,
+        default=margin,
+        help=f'side of the square / longer side of the face [{margin}]',
+    )
+    shown = 'as cut out' if size is None else size
+    group.add_argument('--size', type=int, default=size, help=f'side of the crops in pixels [{shown}]')
+    group.add_argument(
+        '--min-face',
+        type=int,
+        default=min_face,
+        metavar='PIXELS',
+        help=f'leave smaller faces out [{min_face}]',
+    )
+
+
+def add_execution_options(parser: argparse.ArgumentParser) -> None:
+    """Options that change how it is computed, never the result."""
+    how = parser.add_argument_group('how to work (the result is the same)')
+    how.add_argument(
+        '--workers', type=int, metavar='N', help='processes; 0: none but this one [one for each core]'
+    )
+    how.add_argument(
+        '--device', default='auto', help='auto, cpu, cuda, cuda:N; workers share several GPUs [auto]'
+    )
+    how.add_argument('--batch-size', type=int, default=16, help='crops that are parsed together [16]')
+    how.add_argument(
+        '--timeout',
+        type=float,
+        default=900,
+        metavar='SECONDS',
+        help='silence after which a file is given up [900]',
+    )
+    how.add_argument(
+        '--num-shards',
+        type=int,
+        metavar='N',
+        help='share the work among N commands, machines ... [ranks of torchrun, SLURM]',
+    )
+    how.add_argument('--shard', type=int, metavar='I', help='number of this command, 0 .. N-1')
+    how.add_argument(
+        '--engine',
+        choices=ENGINES,
+        default='processes',
+        help='ray: the machines of a Ray cluster [processes]',
+    )
+    how.add_argument(
+        '--strict',
+        action='store_true',
+        help='exit code 2 also where a source or a frame of a video gave no face, or a listed one is not there',
+    )
+
+
+def detector_of(args: argparse.Namespace, default: dict[str, Any]) -> dict[str, Any]:
+    """Config of the detector that the options name.
+
+    Raises:
+        ValueError: Weights for one that has none.
+    """
+    detector = dict(type=DETECTORS[args.detector]) if args.detector else dict(default)
+    return with_weights('detector', detector, args.detector_weights)
+
+
+def with_weights(option: str, component: dict | None, weights: str | None) -> Any:
+    """A component's config with the weights of ``--{option}-weights``.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if weights is None:
+        return component
+    if component is None or component['type'] in WITHOUT_WEIGHTS:
+        raise ValueError(f'--{option}-weights: this {option} has no weights.')
+    return {**component, 'weights': weights}
+
+
+def execution_of(args: argparse.Namespace, imports: tuple[str, ...] = ()) -> Execution:
+    """How to compute, from the options of :func:`add_execution_options`."""
+    return Execution(args.workers, args.device, args.batch_size, args.timeout, imports)
+
+
+def share_of(args: argparse.Namespace) -> Share:
+    """The share of this command: its options, else the rank that torchrun or SLURM gave it.
+
+    Raises:
+        ValueError: One of the two options without the other, or a number out of range.
+    """
+    if (args.shard is None) != (args.num_shards is None):
+        raise ValueError('--shard and --num-shards belong together.')
+    share = Share.from_environment(os.environ) if args.shard is None else Share(args.shard, args.num_shards)
+    if share.count > 1:
+        print(f'this command is share {share.index} of 0 .. {share.count - 1}.', file=sys.stderr)
+    return share
+
+
+def check_places(sources: Sequence[str], out: str) -> None:
+    """The output must lie beside the sources, not in them: the next start would take it for a source.
+
+    Raises:
+        ValueError: It does not.
+    """
+    for source in sources:
+        inside, outer = Path(out).resolve(), Path(source).resolve()
+        if inside == outer or outer in inside.parents:
+            raise ValueError(f'the output {out} lies in the source {source}: name a folder beside it.')
+
+
+def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
+    """Print the summary of a run.
+
+    Args:
+        out: Folder of the output.
+        outcome: What has become of it.
+        note: Said beside the number of faces.
+    """
+    if outcome.repeated:
+        print(f'{out} is complete already; nothing was changed.')
+    print(summary(Path(out), outcome.tally, note))
+    if not outcome.complete:
+        print(
+            'This share is done; the one that ends last writes the manifest. Start any share again if in doubt.'
+        )
+
+
+def exit_code(outcome: Outcome, strict: bool, missing: int = 0) -> int:
+    """2 where files failed, nothing came out, or (strict) a source or a frame of a video gave no face; else 0.
+
+    Strict counts sources that a set's lists name and that are ``missing`` as well.
+
+    A share says 0 as long as others are at work, and a rank always: a launcher that sees another code ends the
+    other ranks, so one unreadable file would stop the run whenever it is started.
+    """
+    if not outcome.complete or Share.from_environment(os.environ).count > 1:
+        return 0
+    faces = outcome.tally.statuses['ok']
+    barren = sum(count for status, count in outcome.tally.statuses.items() if status != 'ok')
+    failed = outcome.tally.failures or not faces or (strict and (barren or missing))
+    return 2 if failed else 0
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(143)
+
+
+def guarded(name: str, body: Callable[[], int]) -> int:
+    """Run a command's body; what stops it becomes one sentence and an exit code.
+
+    Args:
+        name: Name of the command, for messages.
+        body: Returns the exit code.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return body()
+    except (ValueError, ConnectionError) as error:
+        sys.stderr.write(f'{name}: {error}\n')
+    except StoppedError as error:
+        sys.stderr.write(
+            f'{name}: stopped: {error}. Once that is mended the same command goes on where it stopped.\n'
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write(f'\ninterrupted. {GOES_ON}\n')
+        return 130
+    except SystemExit:
+        sys.stderr.write(f'terminated. {GOES_ON}\n')
+        raise
+    return 1

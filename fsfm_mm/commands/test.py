@@ -1,0 +1,264 @@
+"""Test a classifier on one or several test sets: one table, scores per sample and video, pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsfm_mm.commands.arguments import CommandParser, need_files, short_name
+from fsfm_mm.engine.config_files import find_config
+from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from fsfm_mm.apis.protocols import Evaluation, ProtocolResult
+
+PROTOCOLS = ('published', 'honest')
+EPILOG = """\
+test sets: those of the config (test_dataloader, and test_sets = dict(NAME=<data set config>)), and --set.
+held-out source data: the config's val_dataloader.
+
+examples:
+  %(prog)s configs/deepfake/demo_generated.py work_dirs/demo_generated/epoch_20.pth
+  %(prog)s CONFIG work_dirs/run/epoch_*.pth --protocol both --out work_dirs/run/test
+  %(prog)s CONFIG best.pth --set "my set=data/my_set" --set DFDC=dfdc:data/dfdc
+  %(prog)s CONFIG best.pth --calibrate best_calibrated.pth
+
+A folder given with --set holds test/<class>*/... pictures, as the training sets do; with KIND: it has the layout of
+that published set (dfdc, celebdf_v2, wilddeepfake, ...; docs/downstream_data.md).
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(prog, __doc__, EPILOG)
+    parser.add_argument('config', help='config file of the classifier, or the name of one of ours')
+    parser.add_argument(
+        'checkpoints', nargs='+', help='checkpoint, or several for the protocol to choose among'
+    )
+    parser.add_argument(
+        '--protocol',
+        choices=[*PROTOCOLS, 'both'],
+        default='both',
+        help='honest: checkpoint and threshold from held-out source data only; published: as the papers chose, '
+        'marked where the test set itself was used [both; published without a source set]',
+    )
+    parser.add_argument(
+        '--set', action='append', default=[], metavar='NAME=[KIND:]FOLDER', help='one more test set'
+    )
+    parser.add_argument(
+        '--only-sets', action='store_true', help="test on --set folders only, not the config's sets"
+    )
+    parser.add_argument('--out', help='folder of the results [work_dirs/<config name>/test]')
+    parser.add_argument(
+        '--bootstrap', type=int, default=1000, help='resamples of the intervals; 0 for none [1000]'
+    )
+    parser.add_argument(
+        '--amp', choices=['float32', 'bfloat16', 'auto'], default='float32', help='precision [float32]'
+    )
+    parser.add_argument(
+        '--calibrate', metavar='FILE', help='save the honest checkpoint with its threshold in the card'
+    )
+    parser.add_argument(
+        '--trust', action='store_true', help='allow the checkpoint file to run code (dangerous)'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='change settings'
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def first_pipeline(dataset: dict) -> list:
+    """Pipeline of a data set's config, or of the first that it concatenates."""
+    return dataset['pipeline'] if 'pipeline' in dataset else first_pipeline(dataset['datasets'][0])
+
+
+def named_folder(item: str) -> tuple[str, str | None, str]:
+    """Name, kind and folder of a ``--set``.
+
+    Raises:
+        ValueError: It is no NAME=FOLDER or NAME=KIND:FOLDER, or the folder does not exist.
+    """
+    from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
+
+    name, equals, folder = item.partition('=')
+    kind, colon, rest = folder.partition(':')
+    is_kind = bool(colon) and kind in PUBLISHED_SETS
+    folder = rest if is_kind else folder
+    if not equals or not Path(folder).is_dir():
+        raise ValueError(
+            f'--set takes NAME=FOLDER or NAME=KIND:FOLDER, the folder must exist; found {item!r}'
+        )
+    return name, kind if is_kind else None, folder
+
+
+def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
+    """Name to data set config, of the config and of --set; raises a ValueError where there is none at all."""
+    sets: dict[str, Any] = {}
+    if not args.only_sets:
+        dataset = cfg.test_dataloader.dataset
+        domains = ', '.join(dataset.get('domains', []))
+        sets[dataset.get('domain') or domains or dataset.get('name') or 'test'] = dataset
+        sets.update(cfg.get('test_sets', {}))
+    for item in args.set:
+        name, kind, folder = named_folder(item)
+        pipeline = first_pipeline(cfg.test_dataloader.dataset)
+        if not any(step['type'] == 'LoadFace' for step in pipeline):
+            size = cfg.model.backbone.img_size
+            pipeline = [dict(type='LoadFace'), dict(type='ResizeFace', size=size), *pipeline]
+        sets[name] = dict(data_root=folder, split='test', domain=name, pipeline=pipeline)
+        sets[name].update(dict(type='NamedForgerySet', name=kind) if kind else dict(type='LabelledFaces'))
+    return sets
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise a ValueError where a config, checkpoint or set does not exist, or results cannot be written."""
+    find_config(args.config)
+    need_files(args.checkpoints)
+    for item in args.set:
+        named_folder(item)
+    if args.only_sets and not args.set:
+        raise ValueError('there is no test set: --only-sets needs --set NAME=FOLDER')
+    for target in [out_folder(args), *([Path(args.calibrate).parent] if args.calibrate else [])]:
+        check_folder(target)  # now: the scores of hours would be lost
+
+
+def out_folder(args: argparse.Namespace) -> Path:
+    """Where the results go."""
+    return Path(args.out or Path('work_dirs') / Path(args.config).stem / 'test')
+
+
+def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
+    """Everything up to the first picture; raises a ValueError for what the user can mend."""
+    from mmengine.registry import init_default_scope
+
+    from fsfm_mm.apis.protocols import Evaluation
+    from fsfm_mm.apis.testing import load_classifier, score_set
+    from fsfm_mm.engine.launch import start_processes
+
+    cfg = read_config(args.config, args.cfg_options)
+    need(cfg, 'model', 'test_dataloader', 'test_evaluator')
+    cfg.launcher = args.launcher
+    start_processes(cfg)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    sets = test_sets(cfg, args)
+    source = 'held-out source' if cfg.get('val_dataloader') else None
+    datasets = {**sets, **({source: cfg.val_dataloader.dataset} if source else {})}
+    # where the published runs chose a checkpoint on another part of the target domain than its test set
+    chosen_on = {name: f'{name}, validation part' for name in cfg.get('published_sets', {})}
+    datasets.update({chosen_on[name]: dataset for name, dataset in cfg.get('published_sets', {}).items()})
+    models: dict[str, Any] = {}
+
+    def score(checkpoint: str, name: str):
+        if checkpoint not in models:
+            models.clear()  # one model in memory at a time
+            models[checkpoint] = load_classifier(cfg, checkpoint, trust=args.trust)
+        model, card = models[checkpoint]
+        loader = {**cfg.test_dataloader, 'persistent_workers': False}
+        return score_set(model, datasets[name], loader, cfg.test_evaluator, name, args.amp, card)
+
+    evaluation = Evaluation(
+        args.checkpoints,
+        list(sets),
+        source,
+        score,
+        cfg.test_evaluator,
+        target_criterion=cfg.get('published_checkpoint'),
+        chosen_on=chosen_on,
+        num_resamples=args.bootstrap,
+    )
+    protocols = list(PROTOCOLS) if args.protocol == 'both' else [args.protocol]
+    if args.protocol == 'both' and source is None:
+        protocols = ['published']
+    return evaluation, protocols
+
+
+def check_folder(folder: Path) -> None:
+    """Raise a ValueError where a folder for results cannot be written to or made."""
+    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = 'no permission' if above.is_dir() else 'not a folder'
+        raise ValueError(f'results cannot be written to {folder} ({above}: {reason})')
+
+
+def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
+    """Table in four forms, scores per sample and video, ROC curves and histograms."""
+    from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
+
+    result.report.write(folder, protocol)
+    curves = {}
+    for name, table in result.tables.items():
+        stem = f'{protocol}_{"".join(c if c.isalnum() else "-" for c in name)}'
+        table.write_samples(folder / f'{stem}_samples.csv')
+        scores: Any = table
+        if all(row.video_id for row in table.samples):
+            table.write_videos(folder / f'{stem}_videos.csv')
+            scores = table.videos()
+        threshold = 0.5 if result.threshold is None else result.threshold
+        draw_score_histogram(
+            scores.scores, scores.labels, folder / f'{stem}_scores.png', threshold=threshold, title=name
+        )
+        if len(set(scores.labels.tolist())) == 2:
+            curves[name] = (scores.scores, scores.labels)
+    if curves:
+        draw_roc_curves(curves, folder / f'{protocol}_roc.png', title=protocol)
+
+
+def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
+    """Save the chosen checkpoint with the frozen threshold in its card."""
+    from fsfm_mm.checkpoints import load_checkpoint_file, save_checkpoint_file
+
+    checkpoint = next(iter(result.checkpoints.values()))
+    content = load_checkpoint_file(checkpoint, trust=trust)
+    save_checkpoint_file(
+        {**content, 'card': {**content.get('card', {}), 'threshold': result.threshold}}, target
+    )
+    print(f'threshold {result.threshold:.4f} is in the card of {target}')
+
+
+def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
+    """Test, print and write; returns the exit code."""
+    args, name = parse_args(argv, prog), short_name(prog)
+    try:
+        check(args)
+    except ValueError as error:
+        sys.exit(f'{name}: {error}')
+
+    import fsfm_mm.components  # noqa: F401, I001  (first: filters import noise)
+    from mmengine.dist import is_main_process
+
+    from fsfm_mm.engine.launch import leave_processes
+
+    try:
+        evaluation, protocols = prepare(args)
+        if args.calibrate and 'honest' not in protocols:
+            raise ValueError(
+                '--calibrate needs the honest protocol and a held-out source set (val_dataloader)'
+            )
+        results = {protocol: evaluation.run(protocol) for protocol in protocols}
+    except Exception as error:  # wrong arguments, settings, weights or data; nothing was written
+        sentence = explain_setting(error)
+        if sentence is None:
+            raise
+        sys.exit(f'{name}: {sentence}')
+    is_writer = is_main_process()
+    leave_processes()
+    if not is_writer:
+        return 0
+    folder = out_folder(args)
+    for protocol, result in results.items():
+        write_result(result, protocol, folder)
+        print(result.report.to_text())
+    if args.calibrate:
+        calibrate(results['honest'], args.calibrate, args.trust)
+    print(f'tables, scores and pictures are in {folder}')
+    return 0

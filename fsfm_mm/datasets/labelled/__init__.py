@@ -1,0 +1,1 @@
+"""Labelled faces for fine-tuning and testing: real or fake, live or spoof."""

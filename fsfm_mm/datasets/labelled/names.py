@@ -1,0 +1,146 @@
+"""What names and list files say: classes, videos, lines; the words of a message about many."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+#: Of forgery and spoofing sets; the position is the label.
+CLASSES = ('fake', 'real')
+#: Folders of a data set that is split.
+SPLITS = ('train', 'val', 'test')
+#: Files or folders named in a message about many.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class FrameNames:
+    """How a protocol names the frames of a video.
+
+    Args:
+        pattern: Regular expression of a file's stem with the groups 'video' and 'frame'.
+        frames: What stands for 'frame' in each frame of a video.
+    """
+
+    pattern: str
+    frames: tuple[str, ...]
+
+
+#: Protocol -> its frame names. 'image' is for sets of single images, such as CelebA-Spoof.
+PROTOCOLS: dict[str, FrameNames] = {
+    'MCIO': FrameNames(r'(?P<video>.+_frame)(?P<frame>[0-9]+)', ('0', '1')),
+    'WCS': FrameNames(r'(?P<video>.+?)(?P<frame>[0-9]{2})', tuple(f'{i:02d}' for i in range(10))),
+    'image': FrameNames(r'(?P<video>.+)(?P<frame>)', ('',)),
+}
+
+
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError unless the argument ``name`` has one of the allowed values."""
+    if value not in allowed:
+        raise ValueError(f'{name} must be one of {quoted(allowed)}, but is {value!r}.')
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Join names for a message, each in quotes: the first five, then a count."""
+    more = f', ... ({len(names)} in all)' if len(names) > SHOWN else ''
+    return ', '.join(f"'{name}'" for name in names[:SHOWN]) + more
+
+
+def class_of_folder(folder: str, classes: Sequence[str]) -> str | None:
+    """Return the class that a folder's name stands for.
+
+    Args:
+        folder: Name of a folder, such as 'real', 'Real' or 'real_youtube'.
+        classes: Class names.
+
+    Returns:
+        The class with which the name begins, regardless of case, the longest if there are several; None
+        if there is none. What follows must not be a letter: 'realistic_fakes' is not 'real'.
+    """
+    name = folder.lower()
+    fitting = [c for c in classes if name.startswith(c.lower()) and not name[len(c) : len(c) + 1].isalpha()]
+    return max(fitting, key=len, default=None)
+
+
+def video_of(path: str, video_by: str = 'name') -> str:
+    """Return the video that a frame belongs to.
+
+    Args:
+        path: Relative path of the frame with '/' between folders.
+        video_by: 'name': the path up to the last ``_frame_`` of the file's name, or without its extension
+            where there is none (every image is a video of its own). 'folder': the frame's folder.
+
+    Returns:
+        The video, relative as ``path``, folders included: files of the same name in 'real' and in 'fake' are
+        different videos.
+    """
+    folder, _, name = path.rpartition('/')
+    if video_by == 'folder':
+        return folder
+    stem = os.path.splitext(name)[0]
+    video = stem.rpartition('_frame_')[0] or stem
+    return f'{folder}/{video}' if folder else video
+
+
+def read_lines(file: str, skip: int = 0) -> list[tuple[int, str]]:
+    """Read a list file.
+
+    Args:
+        file: UTF-8 text file, with or without byte-order mark.
+        skip: Lines of a header.
+
+    Returns:
+        Number (from 1) and text, without white space around it, of each line that is neither empty nor a
+        comment ('#').
+
+    Raises:
+        ValueError: The file cannot be read, is no UTF-8 text, or has no such line.
+    """
+    try:
+        with open(file, encoding='utf-8-sig') as stream:
+            lines = [(number, line.strip()) for number, line in enumerate(stream, 1)]
+    except OSError as error:
+        raise ValueError(f'{file}: the list cannot be read ({error.strerror or error}).') from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{file}: the list is no UTF-8 text ({error.reason}).') from error
+    kept = [(number, line) for number, line in lines[skip:] if line and not line.startswith('#')]
+    if not kept:
+        raise ValueError(f'{file}: the list names no files.')
+    return kept
+
+
+def class_of_label(label: str, classes: Sequence[str], label_names: Mapping[int, str], place: str) -> str:
+    """Return the class that a label of a list means.
+
+    Args:
+        label: Class name, regardless of case, or an integer.
+        classes: Class names.
+        label_names: Class names of the integers.
+        place: 'file:line', for messages.
+
+    Raises:
+        ValueError: The label is neither, or an integer without a name.
+    """
+    by_name = {name.lower(): name for name in classes}
+    if label.lower() in by_name:
+        return by_name[label.lower()]
+    if not re.fullmatch(r'[+-]?[0-9]+', label):
+        raise ValueError(f"{place}: the label '{label}' is none of the classes {quoted(classes)}.")
+    if int(label) not in label_names:
+        known = f'has only {dict(label_names)}' if label_names else 'is not given'
+        raise ValueError(
+            f'{place}: which class is the label {label}? label_names {known}; it must say so, '
+            f"as in label_names={{0: '{classes[0]}', 1: '{classes[1]}'}} or the other way round."
+        )
+    return label_names[int(label)]
+
+
+def inside(root: str, path: str, place: str) -> str:
+    """Return ``path`` relative to ``root`` with '/' between folders; raises ValueError if it leads out."""
+    path = path.replace('\\', '/')
+    relative = os.path.relpath(os.path.join(os.path.abspath(root), path), os.path.abspath(root))
+    if relative.split(os.sep)[0] in ('..', '.'):
+        raise ValueError(f"{place}: '{path}' leads out of the data_root {root}.")
+    return relative.replace(os.sep, '/')

@@ -1,0 +1,256 @@
+"""Which videos of the published deepfake sets belong to which split and class.
+
+Each rule is a function of a folder of *extracted frames* that keeps the source's folders: the frames of
+``dir/name.mp4`` are ``dir/name_frame_{i}.png`` or ``dir/name/{i}.png``, and a folder ``videos`` of the source may be
+called ``frames``, ``faces``, ``images`` or ``crops``. The split files lie where the source has them. A rule returns
+a class for each video (:class:`Video`); see the table in :mod:`fsfm_mm.datasets.labelled.published_sets`.
+
+With ``find=find_originals`` the same rules work on the *source itself*, and ``Video.frames`` is the one video file.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from fsfm_mm.datasets.labelled.names import CLASSES, class_of_label, one_of, quoted, read_lines, video_of
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+
+#: The manipulations of FaceForensics++ that the published protocols use.
+MANIPULATIONS = ('Deepfakes', 'Face2Face', 'FaceSwap', 'NeuralTextures')
+#: Subsets of DiFF: text to image, image to image, face swapping, face editing.
+DIFF_SUBSETS = ('T2I', 'I2I', 'FS', 'FE')
+#: Names of the folder that stands for the source's 'videos'.
+_FRAME_FOLDERS = ('videos', 'frames', 'faces', 'images', 'crops')
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video of a set.
+
+    Args:
+        name: Its path relative to the data root, without extension, '/' between folders.
+        class_name: 'real' or 'fake'.
+        frames: Paths of its frames (or of the video file itself), relative to the data root; empty where
+            there are none.
+    """
+
+    name: str
+    class_name: str
+    frames: tuple[str, ...]
+
+
+#: Finds the videos below a folder: function (data root, folder in it) -> path of a video without 'videos' -> files.
+Finder = Callable[[str, str], dict[str, tuple[str, ...]]]
+
+
+def _plain(video: str) -> str:
+    """A video's path without the folder that stands for 'videos', which may have another name."""
+    return '/'.join(part for part in video.split('/') if part not in _FRAME_FOLDERS)
+
+
+def find_originals(root: str, folder: str) -> dict[str, tuple[str, ...]]:
+    """Find the video files below a folder, as :func:`find_videos` finds extracted ones; errors likewise."""
+    base = os.path.join(root, folder)
+    if not os.path.isdir(base):
+        raise ValueError(f'{base}: no such folder; expected the videos of the set there.')
+    paths = [f'{folder}/{file}' if folder else file for file in list_files(base, VIDEO_EXTENSIONS)]
+    found: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        name = _plain(os.path.splitext(path)[0])
+        if name in found:
+            raise ValueError(f'{root}: {found[name][0]} and {path} are one video by name: remove one.')
+        found[name] = (path,)
+    return found
+
+
+def find_videos(root: str, folder: str) -> dict[str, tuple[str, ...]]:
+    """Find the extracted videos below a folder.
+
+    Args:
+        root: The data root.
+        folder: A folder in it, '' for all.
+
+    Returns:
+        Path of each video relative to ``root``, without the folder that stands for 'videos' -> its frames.
+
+    Raises:
+        ValueError: The folder is missing.
+    """
+    base = os.path.join(root, folder)
+    if not os.path.isdir(base):
+        raise ValueError(
+            f'{base}: no such folder; expected the frames extracted from the videos of that folder.'
+        )
+    videos: dict[str, list[str]] = {}
+    for file in list_files(base, IMAGE_EXTENSIONS):
+        path = f'{folder}/{file}' if folder else file
+        by = 'name' if '_frame_' in os.path.basename(file) else 'folder'
+        videos.setdefault(_plain(video_of(path, by)), []).append(path)
+    return {name: tuple(frames) for name, frames in videos.items()}
+
+
+def _listed(found: dict[str, tuple[str, ...]], wanted: Iterable[tuple[str, str]]) -> list[Video]:
+    """Videos that a split file names; without frames where none were found."""
+    return [Video(name, class_name, found.get(_plain(name), ())) for name, class_name in wanted]
+
+
+def _read_json(root: str, names: Iterable[str]) -> tuple[str, Any]:
+    """The first of several files that exists, decoded; raises ValueError that names them all."""
+    paths = [os.path.join(root, name) for name in names]
+    for path in paths:
+        if os.path.isfile(path):
+            try:
+                with open(path, encoding='utf-8') as stream:
+                    return path, json.load(stream)
+            except ValueError as error:
+                raise ValueError(f'{path}: is no JSON file ({error}).') from error
+    raise ValueError(f'No split file found; expected one of {", ".join(paths)}.')
+
+
+def ffpp(
+    root: str,
+    split: str,
+    compression: str = 'c23',
+    manipulations: str | Iterable[str] = MANIPULATIONS,
+    *,
+    find: Finder = find_videos,
+) -> list[Video]:
+    """FaceForensics++: splits/{split}.json has pairs; the first three digits of a name decide."""
+    one_of('compression', compression, ('raw', 'c0', 'c23', 'c40'))
+    chosen = [manipulations] if isinstance(manipulations, str) else list(manipulations)
+    for name in chosen:
+        one_of('manipulations', name, MANIPULATIONS)
+    path, pairs = _read_json(root, [f'dataset/splits/{split}.json', f'splits/{split}.json', f'{split}.json'])
+    ids = {i for pair in pairs for i in pair} if isinstance(pairs, list) else set()
+    if not ids or not all(isinstance(i, str) and len(i) == 3 and i.isdigit() for i in ids):
+        raise ValueError(f"{path}: expected pairs of three-digit video names, such as [['000', '003'], ...].")
+    folders = {f'original_sequences/youtube/{compression}': 'real'}
+    folders |= {f'manipulated_sequences/{name}/{compression}': 'fake' for name in chosen}
+    return [
+        Video(video, class_name, frames)
+        for folder, class_name in folders.items()
+        for video, frames in find(root, folder).items()
+        if video.rpartition('/')[2][:3] in ids
+    ]
+
+
+def dfd(root: str, split: str, compression: str = 'c23', *, find: Finder = find_videos) -> list[Video]:
+    """DeepFakeDetection (Google): all videos are for testing."""
+    one_of('split', split, ('test',))
+    folders = {
+        f'original_sequences/actors/{compression}': 'real',
+        f'manipulated_sequences/DeepFakeDetection/{compression}': 'fake',
+    }
+    return [Video(v, c, frames) for f, c in folders.items() for v, frames in find(root, f).items()]
+
+
+def celebdf(root: str, split: str, youtube_real: bool = True, *, find: Finder = find_videos) -> list[Video]:
+    """Celeb-DF: List_of_testing_videos.txt has '1 path' for real ones; the others are for training."""
+    one_of('split', split, ('train', 'test'))
+    classes = {'Celeb-real': 'real', 'YouTube-real': 'real', 'Celeb-synthesis': 'fake'}
+    folders = [folder for folder in classes if youtube_real or folder != 'YouTube-real']
+    listed = _celebdf_list(os.path.join(root, 'List_of_testing_videos.txt'), classes)
+    found = {video: f for folder in folders for video, f in find(root, folder).items()}
+    if split == 'test':
+        return _listed(found, [(v, classes[_top(v)]) for v in listed if _top(v) in folders])
+    tested = {_plain(video) for video in listed}
+    return [Video(v, classes[_top(v)], frames) for v, frames in found.items() if v not in tested]
+
+
+def _top(video: str) -> str:
+    return video.partition('/')[0]
+
+
+def _celebdf_list(file: str, classes: dict[str, str]) -> list[str]:
+    """Videos of the test list; its labels must agree with the folders."""
+    videos = []
+    for number, line in read_lines(file):
+        label, path = (line.split(maxsplit=1) + [''])[:2]
+        if label not in ('0', '1') or _top(path) not in classes:
+            raise ValueError(
+                f"{file}:{number}: expected '1 Celeb-real/NAME.mp4' or '0 Celeb-synthesis/NAME.mp4', found {line!r}."
+            )
+        if (label == '1') != (classes[_top(path)] == 'real'):
+            raise ValueError(
+                f'{file}:{number}: 1 is real and 0 fake, which contradicts the folder in {line!r}.'
+            )
+        videos.append(os.path.splitext(path)[0])
+    return videos
+
+
+def dfdc(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
+    """DFDC: labels.csv has filename,label (1 is fake); frames anywhere below the root."""
+    one_of('split', split, ('test',))
+    file = os.path.join(root, 'labels.csv')
+    rows = [(number, next(csv.reader([line]))) for number, line in read_lines(file)]
+    if rows[0][1][:2] != ['filename', 'label']:
+        raise ValueError(f"{file}:{rows[0][0]}: expected the header 'filename,label', found {rows[0][1]}.")
+    wanted = []
+    for number, row in rows[1:]:
+        if len(row) < 2 or not row[0]:
+            raise ValueError(f'{file}:{number}: expected filename,label, found {",".join(row)!r}.')
+        name = class_of_label(row[1].strip(), CLASSES, {0: 'real', 1: 'fake'}, f'{file}:{number}')
+        wanted.append((os.path.splitext(row[0].strip())[0], name))
+    found: dict[str, tuple[str, ...]] = {}
+    for video, frames in find(root, '').items():
+        stem = video.rpartition('/')[2]
+        if stem in found:
+            raise ValueError(f"{root}: two videos are named '{stem}' ({frames[0]}, {found[stem][0]}).")
+        found[stem] = frames
+    return _listed(found, wanted)
+
+
+def dfdc_preview(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
+    """DFDC preview: dataset.json has {path: {label, set}}."""
+    one_of('split', split, ('train', 'test'))
+    file, table = _read_json(root, ['dataset.json'])
+    wanted = []
+    for path, about in table.items() if isinstance(table, dict) else ():
+        if not isinstance(about, dict) or about.get('label') not in CLASSES or 'set' not in about:
+            raise ValueError(
+                f"{file}: expected {{'label': 'real' or 'fake', 'set': ...}} for '{path}', found {about}."
+            )
+        if about['set'] == split:
+            wanted.append((os.path.splitext(path)[0], about['label']))
+    if not wanted:
+        raise ValueError(f"{file}: no video has the set '{split}'.")
+    return _listed(find(root, ''), wanted)
+
+
+def wilddeepfake(root: str, split: str) -> list[Video]:
+    """WildDeepfake: real_test, fake_test ... with a folder of face images for each video."""
+    one_of('split', split, ('train', 'test'))
+    videos: dict[tuple[str, str], list[str]] = {}
+    for name in CLASSES:
+        folder = f'{name}_{split}'
+        if not os.path.isdir(os.path.join(root, folder)):
+            raise ValueError(
+                f'{os.path.join(root, folder)}: no such folder; expected the videos of WildDeepfake.'
+            )
+        for file in list_files(os.path.join(root, folder), IMAGE_EXTENSIONS):
+            path = f'{folder}/{file}'
+            videos.setdefault((name, video_of(path, 'folder')), []).append(path)
+    return [Video(video, name, tuple(frames)) for (name, video), frames in videos.items()]
+
+
+def diff(root: str, split: str, subsets: str | Iterable[str] = DIFF_SUBSETS) -> list[Video]:
+    """DiFF: every image stands for itself; the same real images serve all four subsets."""
+    one_of('split', split, ('val', 'test'))
+    chosen = [subsets] if isinstance(subsets, str) else list(subsets)
+    for name in chosen:
+        one_of('subsets', name, DIFF_SUBSETS)
+    if not chosen:
+        raise ValueError(f'subsets must name some of {quoted(DIFF_SUBSETS)}, but is empty.')
+    folders = {f'DiFF_real/{split}': 'real'} | {f'{split}/{name}': 'fake' for name in chosen}
+    images = []
+    for folder, class_name in folders.items():
+        base = os.path.join(root, folder)
+        if not os.path.isdir(base):
+            raise ValueError(f'{base}: no such folder; expected images of DiFF there.')
+        images += [(f'{folder}/{file}', class_name) for file in list_files(base, IMAGE_EXTENSIONS)]
+    return [Video(os.path.splitext(path)[0], class_name, (path,)) for path, class_name in images]

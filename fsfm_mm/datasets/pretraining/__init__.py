@@ -1,0 +1,1 @@
+"""Faces with parsing maps for self-supervised pretraining: in folders, or many in one archive."""

@@ -1,0 +1,324 @@
+"""Where archives lie: a local folder, or an object store read by ranges or through a bounded local cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from fsfm_mm.files import replacing
+from fsfm_mm.files.pictures import decode_npy
+
+#: Files kept open by one reader: below the usual limit of 1024 a process, with several readers.
+MAX_OPEN = 128
+#: Checksums of files up to so many bytes are compared when an archive is opened; of larger ones by the checks.
+SMALL = 1 << 26
+_GIB = 1 << 30
+
+
+class OpenFiles:
+    """Reads pieces of files by position and keeps the files open that were used last.
+
+    Reads with ``preadv``: as fast as a memory map for pieces of some kilobytes (both copy from the page cache),
+    but a file that gets shorter while it is in use is a short read here, where a map kills the process. Safe
+    across fork, since no read moves a file's position; a pickled copy starts with no open file.
+
+    Args:
+        limit: Files to keep open at most.
+    """
+
+    def __init__(self, limit: int = MAX_OPEN) -> None:
+        self.limit = limit
+        self._handles: OrderedDict[str, int] = OrderedDict()
+
+    def read_into(self, path: str, offset: int, buffers: Sequence[Any]) -> int:
+        """Fill buffers of bytes, one after the other, from ``offset`` on; returns the number of bytes read.
+
+        Raises:
+            OSError: The file cannot be opened or read.
+        """
+        return os.preadv(self._handle(path), buffers, offset)
+
+    def close(self) -> None:
+        """Close all files; they are opened again where needed."""
+        while self._handles:
+            os.close(self._handles.popitem()[1])
+
+    def _handle(self, path: str) -> int:
+        handle = self._handles.pop(path, None)
+        if handle is None:
+            if len(self._handles) >= self.limit:
+                os.close(self._handles.popitem(last=False)[1])
+            # a pipe of that name would wait for ever
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._handles[path] = handle  # last used
+        return handle
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple:
+        return OpenFiles, (self.limit,)
+
+
+def crc32_of(path: str | Path) -> int:
+    """Checksum of a file, read in pieces."""
+    crc32 = 0
+    with open(path, 'rb', buffering=0) as file:
+        while data := file.read(1 << 20):
+            crc32 = zlib.crc32(data, crc32)
+    return crc32
+
+
+def check_sum(data: bytes, crc32: int, where: str) -> None:
+    """Raise a ValueError that names the file unless its bytes have this checksum."""
+    if zlib.crc32(data) != crc32:
+        raise ValueError(
+            f'{where}: its content has changed (another CRC-32): copy or write the archive again.'
+        )
+
+
+class ShardStore:
+    """A local folder of shards.
+
+    Args:
+        root: The folder.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._files = OpenFiles()
+
+    def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
+        """Fill buffers from a shard; returns the number of bytes read, fewer where the shard ends.
+
+        Args:
+            name: File name of the shard.
+            size: Its bytes.
+            offset: Where the piece begins.
+            buffers: Contiguous arrays of bytes, filled one after the other.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        return self._files.read_into(f'{self.root}/{name}', offset, buffers)
+
+    def check_size(self, name: str, size: int) -> None:
+        """Raise a ValueError unless a shard is a file of this size; shards elsewhere are not asked for."""
+        path = f'{self.root}/{name}'
+        try:
+            about = os.stat(path)
+        except OSError as error:
+            raise ValueError(f'{path}: cannot be opened ({error.strerror}).') from error
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError(f'{path}: is no file.')
+        if about.st_size != size:
+            raise ValueError(
+                f'{path}: expected {size} bytes, found {about.st_size}: copy or write the archive again.'
+            )
+
+    def read_file(self, name: str) -> bytes:
+        """A whole file beside the shards.
+
+        Raises:
+            ValueError: It is not there or cannot be read.
+        """
+        path = Path(self.root, name)
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise ValueError(f'{path}: is no file.')
+            return path.read_bytes()
+        except OSError as error:
+            raise ValueError(
+                f'{path}: cannot be read ({error.strerror}); an archive has it once its run is complete.'
+            ) from error
+
+    def open_array(self, name: str, dtype: np.dtype, shape: tuple[int, ...], crc32: int) -> np.ndarray:
+        """An array beside the shards, mapped into memory.
+
+        Args:
+            name: Its file.
+            dtype: Type that it must have.
+            shape: Shape that it must have.
+            crc32: Its checksum, compared where the file is small.
+
+        Raises:
+            ValueError: It is not there, or of another type, shape or content.
+        """
+        path = Path(self.root, name)
+        try:
+            small = path.stat().st_size <= SMALL
+            mapped = np.lib.format.open_memmap(
+                path, mode='r'
+            )  # cannot hold objects, so no pickle is ever read
+        except (OSError, ValueError, EOFError, SyntaxError) as error:
+            raise ValueError(f'{path}: cannot be opened as a .npy file ({error}).') from error
+        # rows of a memmap are slower to take
+        array = _checked_array(mapped.view(np.ndarray), str(path), dtype, shape)
+        if small:
+            check_sum(self.read_file(name), crc32, str(path))
+        return array
+
+
+def _checked_array(array: np.ndarray, where: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f'{where}: expected {dtype} {shape}, found {array.dtype} {array.shape}.')
+    return array
+
+
+class RemoteStore(ShardStore):
+    """Shards at an address that fsspec knows (``s3://``, ``gs://``, ``https://``), read by ranges.
+
+    Args:
+        url: Address of the folder.
+        storage_options: Arguments of the file system, e.g. ``dict(anon=True)`` for public S3 buckets.
+
+    Raises:
+        ValueError: The kind of address is unknown, or its package (s3fs, gcsfs, aiohttp) is not installed.
+    """
+
+    def __init__(self, url: str, storage_options: dict[str, Any]) -> None:
+        super().__init__(url.rstrip('/'))
+        self.storage_options = storage_options
+        self._opened: tuple[int, Any, str] | None = None
+        self._fs()
+
+    def _fs(self) -> tuple[Any, str]:
+        """File system and path; opened anew in a forked worker, whose connections are its own."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            import fsspec
+
+            try:
+                fs, path = fsspec.core.url_to_fs(self.root, **self.storage_options)
+            except (ImportError, ValueError) as error:
+                raise ValueError(f'{self.root}: cannot be opened by fsspec ({error}).') from error
+            self._opened = os.getpid(), fs, path
+        return self._opened[1], self._opened[2]
+
+    def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
+        """Fill buffers from a shard, with one request."""
+        fs, path = self._fs()
+        views = [memoryview(buffer).cast('B') for buffer in buffers]
+        data = fs.cat_file(f'{path}/{name}', start=offset, end=offset + sum(map(len, views)))
+        done = 0
+        for view in views:
+            piece = data[done : done + len(view)]
+            view[: len(piece)] = piece
+            done += len(piece)
+        return done
+
+    def check_size(self, name: str, size: int) -> None:
+        """Ask for nothing: that would be a request for each shard."""
+
+    def read_file(self, name: str) -> bytes:
+        """A whole file beside the shards; raises ValueError where it cannot be had."""
+        fs, path = self._fs()
+        try:
+            return fs.cat_file(f'{path}/{name}')
+        except OSError as error:
+            raise ValueError(f'{self.root}/{name}: cannot be fetched ({error}).') from error
+
+    def open_array(self, name: str, dtype: np.dtype, shape: tuple[int, ...], crc32: int) -> np.ndarray:
+        """An array beside the shards, fetched into memory."""
+        where, data = f'{self.root}/{name}', self.read_file(name)
+        check_sum(data, crc32, where)
+        return _checked_array(decode_npy(data, where), where, dtype, shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_opened': None}
+
+
+class CachedStore(RemoteStore):
+    """Shards at an address, fetched whole into a local folder that all processes of a machine share.
+
+    A shard is fetched by one process while the others wait. Before the folder grows over its limit, the shards
+    that were fetched first are removed.
+
+    Args:
+        url: See :class:`RemoteStore`.
+        header: File beside the shards that is another one for other shards.
+        storage_options: See :class:`RemoteStore`.
+        cache_dir: The folder; each address gets one of its own in it.
+        cache_gib: Limit in GiB for this address: room for ``window`` shards of each worker process at least.
+
+    Raises:
+        ValueError: See :class:`RemoteStore`.
+    """
+
+    def __init__(
+        self, url: str, header: str, storage_options: dict[str, Any], cache_dir: str, cache_gib: float
+    ) -> None:
+        super().__init__(url, storage_options)
+        # another version of the same archive has another header, and another folder
+        digest = hashlib.sha256(self.root.encode() + b'\0' + self.read_file(header)).hexdigest()
+        self.cache = Path(cache_dir) / digest[:16]
+        self.limit = int(cache_gib * _GIB)
+        self._files = OpenFiles(limit=8)  # a removed shard keeps its room on the disk while it is open
+
+    def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
+        """Fill buffers from a shard, which is fetched before where needed."""
+        path = self.cache / name
+        for _ in range(3):
+            self._fetch(path, size)
+            try:
+                return self._files.read_into(str(path), offset, buffers)
+            except FileNotFoundError:  # removed by another process meanwhile
+                continue
+        raise OSError(f'{path} was removed three times before it could be read: cache_gib is too small')
+
+    def _fetch(self, path: Path, size: int) -> None:
+        if path.exists():
+            return
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(f'{path}.lock'):
+            if path.exists():
+                return
+            self._make_room(size)
+            fs, root = self._fs()
+            with replacing(path, sync=False) as part:
+                fs.get_file(f'{root}/{path.name}', str(part))
+                if part.stat().st_size != size:
+                    raise OSError(f'{part.stat().st_size} of {size} bytes arrived')
+
+    def _make_room(self, needed: int) -> None:
+        found = [(path, path.stat()) for path in self.cache.glob('*.tar')]
+        total = needed + sum(about.st_size for _, about in found)
+        for path, about in sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0])):
+            if total <= self.limit:
+                break
+            path.unlink(missing_ok=True)
+            total -= about.st_size
+
+
+def open_store(
+    root: str,
+    header: str,
+    storage_options: dict[str, Any] | None = None,
+    cache_dir: str | None = None,
+    cache_gib: float = 50.0,
+) -> ShardStore:
+    """Open the place of some shards.
+
+    Args:
+        root: Local folder, or an address with ``://``.
+        header: See :class:`CachedStore`.
+        storage_options: See :class:`RemoteStore`.
+        cache_dir: Local folder for whole shards, see :class:`CachedStore`; None reads by ranges.
+        cache_gib: Its limit.
+
+    Raises:
+        ValueError: See :class:`RemoteStore`.
+    """
+    if '://' not in root:
+        return ShardStore(root)
+    if cache_dir is None:
+        return RemoteStore(root, storage_options or {})
+    return CachedStore(root, header, storage_options or {}, cache_dir, cache_gib)

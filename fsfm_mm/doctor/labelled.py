@@ -1,0 +1,245 @@
+"""Checks of labelled data: counts, class order, leakage between splits, files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fsfm_mm.doctor.expected import Expected, check_pattern, guess_identity, people_of
+from fsfm_mm.doctor.listing import CLASSES, POSITIVE, list_splits
+from fsfm_mm.doctor.manifest import MANIFEST, check_finished, check_manifest
+from fsfm_mm.doctor.pretraining import (
+    Owners,
+    check_collisions,
+    report_problems,
+    spread_samples,
+)
+from fsfm_mm.doctor.report import Report, Table, few, number_of
+from fsfm_mm.doctor.scanning import FileSource, Source, scan
+from fsfm_mm.doctor.similar import report_lookalikes
+
+#: From this ratio of the larger to the smaller class on, the imbalance is worth a note.
+IMBALANCE = 3.0
+#: Split -> its entries, as the data sets of training list them.
+Splits = Mapping[str, Sequence[dict]]
+
+
+def check_labelled(
+    root: str,
+    kind: str,
+    splits: Sequence[str] = (),
+    expected: Expected | None = None,
+    identity: str | None = None,
+    protocol: str | None = None,
+    extra: Sequence[str] = (),
+    workers: int = 0,
+    samples: int = 24,
+    progress: bool = True,
+) -> tuple[Report, Source]:
+    """Check a labelled set.
+
+    Args:
+        root: The data set.
+        kind: 'deepfake' or 'antispoof'.
+        splits: Which splits; empty for all that are there.
+        expected: The published set to compare with.
+        identity: Regular expression of a video's own name, each group a person; None takes that of ``expected`` or
+            guesses it from the names, '' looks for no persons.
+        protocol: Of anti-spoofing data.
+        extra: Anti-spoofing domains of single images.
+        workers: Processes that read files; 0 reads in this one.
+        samples: Pictures to choose for the page, in all.
+        progress: Show a bar on stderr.
+
+    Returns:
+        The report, and the source that reads its samples.
+
+    Raises:
+        ValueError: There is no split at all, or ``identity`` is no such pattern.
+    """
+    report = Report(root, kind)
+    listed = list_splits(report, root, kind, splits, expected, protocol, extra)
+    order = ', '.join(f'{label} = {name}' for label, name in enumerate(CLASSES))
+    report.facts.append(f'classes: {order} (alphabetical); the score is P({POSITIVE})')
+    _count(report, listed)
+    if expected is not None:
+        compare_counts(report, listed, expected)
+    check_videos(report, listed)
+    videos = [video for entries in listed.values() for video in _videos(entries)]
+    # a guess may be wrong, and most publishers share persons between splits; FaceForensics++ does not
+    certain = bool(identity) or (expected is not None and expected.name == 'ffpp')
+    if identity is None:
+        identity = expected.identity if expected else guess_identity(videos)
+    if identity:
+        check_pattern(identity)
+        check_people(report, listed, identity, 'error' if certain else 'warning')
+    # also of domains that have no lists yet
+    for place in (root, *sorted(glob.glob(os.path.join(glob.escape(root), 'frame', '*')))):
+        check_finished(report, place)
+    source = _check_files(report, root, listed, workers, samples, progress)
+    return report, source
+
+
+def _videos(entries: Sequence[dict]) -> dict[str, list[dict]]:
+    """Name of each video with its domain -> its frames."""
+    videos: dict[str, list[dict]] = defaultdict(list)
+    for entry in entries:
+        videos[f'{entry["domain"]}: {entry["video_id"]}'].append(entry)
+    return videos
+
+
+def _folder(video: str) -> str:
+    """The class folder of a video, with its domain."""
+    return video.rpartition('/')[0]
+
+
+def _count(report: Report, listed: Splits) -> None:
+    """Table of pictures, videos and frames; notes an imbalance of the classes."""
+    rows = []
+    several = len({entry['domain'] for entries in listed.values() for entry in entries}) > 1
+    for split, entries in listed.items():
+        frames: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for video, of_video in _videos(entries).items():
+            folder = _folder(video) if several else _folder(video).partition(': ')[2]
+            frames[folder, of_video[0]['class_name']].append(len(of_video))
+        for (folder, name), counts in sorted(frames.items()):
+            span = f'{min(counts)}' if min(counts) == max(counts) else f'{min(counts)} to {max(counts)}'
+            rows.append((split, folder, name, sum(counts), len(counts), span))
+        classes = Counter(entry['class_name'] for entry in entries)
+        low, high = min(classes.values(), default=0), max(classes.values(), default=0)
+        if low and high / low >= IMBALANCE:
+            shown = ', '.join(f'{classes[name]} {name}' for name in CLASSES)
+            message = f"the classes of '{split}' are uneven ({shown}): accuracy says little; balance or weight them."
+            report.add('note', 'imbalance', message)
+    header = ('split', 'folder', 'class', 'pictures', 'videos', 'frames a video')
+    report.tables.append(Table('pictures and videos', header, tuple(rows)))
+
+
+def compare_counts(report: Report, listed: Splits, expected: Expected) -> None:
+    """Compare videos with the published numbers (errors), and frames of a video (notes)."""
+    for split, entries in listed.items():
+        videos = _videos(entries)
+        published = expected.videos(split)
+        if published is None:
+            report.add(
+                'note', 'counts', f"no published number of videos is known for '{split}' of {expected.name}."
+            )
+        else:
+            groups = Counter(_folder(video) if expected.per_folder else 'all folders' for video in videos)
+            for group, count in sorted(groups.items()):
+                if count != published:
+                    message = (
+                        f"{count} videos in {group.partition(': ')[2] or group} of '{split}', but {published} are "
+                        'published: results do not compare with published ones; look for what is missing or too much.'
+                    )
+                    report.add('error', 'counts', message)
+            absent = [name for name in expected.groups() if not any(name in group for group in groups)]
+            if absent:
+                message = (
+                    f"'{split}' has no {few(absent)}: forgotten, or a set of some manipulations only, "
+                    'whose results do not compare with those of all.'
+                )
+                report.add('warning', 'counts', message)
+        _compare_frames(report, split, videos, expected)
+
+
+def _compare_frames(report: Report, split: str, videos: Mapping[str, list[dict]], expected: Expected) -> None:
+    for name in CLASSES:
+        published = expected.frames(name)
+        counts = {v: len(e) for v, e in videos.items() if e[0]['class_name'] == name}
+        off = [f'{video}: {count}' for video, count in counts.items() if count != published]
+        if published is not None and off:
+            message = (
+                f"{len(off)} of {len(counts)} {name} videos of '{split}' have other than {published} frames (short "
+                'videos and frames without a face have fewer).'
+            )
+            report.add('note', 'frames', message, off)
+
+
+def check_videos(report: Report, listed: Splits) -> None:
+    """The same video in two splits: an error; pictures of the same name: a warning."""
+    videos = {split: _videos(entries) for split, entries in listed.items()}
+    for first, second in _pairs(list(listed)):
+        shared = [name for name in videos[first] if name in videos[second]]
+        real = [n for n in shared if _is_video(videos[first][n]) or _is_video(videos[second][n])]
+        if real:
+            message = (
+                f"{number_of(len(real), 'video')} in '{first}' and in '{second}': a model would be tested on what it "
+                'was trained on; take them out of one.'
+            )
+            report.add('error', 'same video', message, real)
+        pictures = [name for name in shared if name not in set(real)]
+        if pictures:
+            message = (
+                f"{number_of(len(pictures), 'picture')} of the same name in '{first}' and in '{second}': harmless "
+                'where the numbering starts anew in each split; see also near-duplicates.'
+            )
+            report.add('warning', 'same name', message, pictures)
+
+
+def _is_video(frames: Sequence[dict]) -> bool:
+    return len(frames) > 1 or '_frame_' in os.path.basename(frames[0]['img_path'])
+
+
+def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(first, second) for i, first in enumerate(names) for second in names[i + 1 :]]
+
+
+def check_people(report: Report, listed: Splits, pattern: str, level: str = 'error') -> None:
+    """People whose names occur in two splits, by a pattern of the videos' names."""
+    people: dict[str, dict[str, str]] = {}
+    for split, entries in listed.items():
+        people[split] = {}
+        for video in _videos(entries):
+            # people of two domains may have the same number
+            domain = video.partition(': ')[0]
+            for person in people_of(video, pattern):
+                people[split].setdefault(f'{domain}: {person}', video)
+    count = len({person for found in people.values() for person in found})
+    report.facts.append(f'{number_of(count, "person", "persons")} named by the videos (pattern {pattern})')
+    for first, second in _pairs(list(listed)):
+        shared = sorted(set(people[first]) & set(people[second]))
+        if shared:
+            count_text = number_of(len(shared), 'person', 'persons')
+            message = (
+                f"{count_text} in '{first}' and in '{second}' by the videos' names: what is "
+                "learnt may be the person; split by persons (or, if the published split is so, --identity '')."
+            )
+            files = [f'{person}: {people[first][person]} and {people[second][person]}' for person in shared]
+            report.add(level, 'same person', message, files)
+
+
+def _check_files(
+    report: Report, root: str, listed: Splits, workers: int, samples: int, progress: bool
+) -> Source:
+    """Open all files; near-duplicates; samples of every split and class."""
+    # DiFF's subsets and lists may name a file twice: it is read once in each split
+    entries = [(split, e) for split, found in listed.items() for e in found]
+    paths = [entry['img_path'] for _, entry in entries]
+    names = [os.path.relpath(path, root) for path in paths]
+    for split in listed:
+        check_collisions(
+            report, [n for n, (s, _) in zip(names, entries) if s == split], f"pictures of '{split}'"
+        )
+    report.facts.append(
+        f'{number_of(len(names), "picture")} in {number_of(len(listed), "split")} ({few(list(listed))})'
+    )
+    source = FileSource(names, paths, [None] * len(paths))
+    if os.path.isfile(os.path.join(root, MANIFEST)):
+        source.sha256 = check_manifest(report, root, names)
+    found = scan(source, workers, progress)
+    report_problems(report, source, found)
+    splits = np.array([split for split, _ in entries])
+    owners = Owners([f'{e["domain"]}: {e["class_name"]}: {e["video_id"]}' for _, e in entries])
+    owners_of_split = Owners([f'{s} {number}' for s, number in zip(splits, owners.numbers)])
+    report_lookalikes(report, names, found, owners_of_split.numbers, splits)
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, (split, entry) in enumerate(entries):
+        groups[split, entry['class_name']].append(index)
+    for members in groups.values():
+        report.samples += spread_samples(names, max(samples // len(groups), 1), members)
+    return source

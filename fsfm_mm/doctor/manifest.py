@@ -1,0 +1,124 @@
+"""Does the manifest of a prepared set describe the files that are there?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fsfm_mm.doctor.report import Report, Table, number_of
+from fsfm_mm.preparation.manifest import FAILURES, STATUSES, FaceRecord
+from fsfm_mm.preparation.sources.finding import SUMMARY_FILE, WORK_FOLDER
+
+MANIFEST = 'manifest.jsonl'
+
+
+class Line(NamedTuple):
+    """What the checks need of a record: a tenth of its size, for manifests of millions of lines."""
+
+    status: str
+    file: str | None
+    map: str | None
+    sha256: str | None
+    description: str  # of what is not 'ok'
+
+
+def read_manifest(report: Report, root: str) -> list[Line]:
+    """Read ``root/manifest.jsonl``; lines that are no records become findings."""
+    path = os.path.join(root, MANIFEST)
+    lines, bad = [], []
+    with open(path, encoding='utf-8', errors='surrogateescape') as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = FaceRecord.from_json(line, f'{path}:{number}')
+            except ValueError as error:
+                bad.append(str(error))
+                continue
+            told = '' if record.status == 'ok' else _describe(record)
+            lines.append(Line(sys.intern(record.status), record.file, record.map, record.sha256, told))
+    if bad:
+        message = f'{number_of(len(bad), "line")} of {MANIFEST} cannot be read: prepare the set again.'
+        report.add('error', 'manifest', message, bad)
+    return lines
+
+
+def check_manifest(report: Report, root: str, files: Sequence[str]) -> dict[int, str]:
+    """Compare the manifest with the files.
+
+    Args:
+        report: Where to.
+        root: The data set.
+        files: Paths of the pictures relative to ``root``, with '/' between folders.
+
+    Returns:
+        Number of a picture -> the SHA-256 that it should have.
+    """
+    records = read_manifest(report, root)
+    _report_statuses(report, records)
+    place = {file: number for number, file in enumerate(files)}
+    written = {record.file: record for record in records if record.status == 'ok' and record.file}
+    gone = [file for file in written if file not in place]
+    if gone:
+        message = f'{number_of(len(gone), "picture")} of {MANIFEST} not there: prepare the set again.'
+        report.add('error', 'lost picture', message, gone)
+    maps = [r.map for r in written.values() if r.map and not os.path.isfile(os.path.join(root, r.map))]
+    if maps:
+        message = f'{number_of(len(maps), "map")} of {MANIFEST} not there: prepare the set again.'
+        report.add('error', 'lost map', message, maps)
+    unknown = [file for file in place if file not in written]
+    if unknown:
+        message = f'{number_of(len(unknown), "picture")} not in {MANIFEST}: were they added by hand?'
+        report.add('warning', 'unknown picture', message, unknown)
+    return {place[f]: r.sha256 for f, r in written.items() if f in place and r.sha256}
+
+
+def check_stored_manifest(report: Report, root: str, count: int) -> dict[int, str]:
+    """Compare the manifest with an archive, which has ``count`` faces in its order.
+
+    Returns:
+        Number of a face -> the SHA-256 that its stored bytes should have; none where the numbers do not fit.
+    """
+    records = read_manifest(report, root)
+    _report_statuses(report, records)
+    written = [record for record in records if record.status == 'ok']
+    if len(written) != count:
+        message = (
+            f'{MANIFEST} has {len(written)} faces, but {count} are there: prepare or pack the set again.'
+        )
+        report.add('error', 'lost picture', message)
+        return {}
+    return {number: record.sha256 for number, record in enumerate(written) if record.sha256}
+
+
+def check_finished(report: Report, root: str) -> None:
+    """Warn of a preparation that was begun below a folder and not ended: much may be missing."""
+    if os.path.isdir(os.path.join(root, WORK_FOLDER)) and not os.path.isfile(
+        os.path.join(root, SUMMARY_FILE)
+    ):
+        message = (
+            f'the preparation of {root} is not finished: run its command again, it goes on where it stopped.'
+        )
+        report.add('warning', 'unfinished', message)
+
+
+def _report_statuses(report: Report, records: Sequence[Line]) -> None:
+    counts = Counter(record.status for record in records)
+    rows = tuple((status, counts[status], STATUSES[status]) for status in STATUSES if counts[status])
+    report.tables.append(Table(f'{MANIFEST} ({len(records)} lines)', ('status', 'count', 'meaning'), rows))
+    failures = [record for record in records if record.status in FAILURES]
+    if failures:
+        message = f'the preparation failed {number_of(len(failures), "time")}: mend or remove these sources.'
+        report.add('warning', 'failed sources', message, [record.description for record in failures])
+    rest = [record for record in records if record.status not in ('ok', *FAILURES)]
+    if rest:
+        message = (
+            f'{number_of(len(rest), "source or frame", "sources or frames")} without a face; see the table.'
+        )
+        report.add('note', 'no face', message, [record.description for record in rest])
+
+
+def _describe(record: FaceRecord) -> str:
+    frame = '' if record.frame is None else f', frame {record.frame}'
+    return f'{record.source}{frame}: {record.status}{": " + record.message if record.message else ""}'

@@ -1,0 +1,256 @@
+"""Checks of pretraining data: pictures, their parsing maps, labels, near-duplicates, the manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from fsfm_mm.datasets.labelled.names import video_of
+from fsfm_mm.datasets.pretraining.archive_format import FOLDER
+from fsfm_mm.doctor.lookalikes import FLAT
+from fsfm_mm.doctor.manifest import (
+    MANIFEST,
+    check_finished,
+    check_manifest,
+    check_stored_manifest,
+)
+from fsfm_mm.doctor.report import Report, Sample, Table, number_of
+from fsfm_mm.doctor.scanning import FileSource, Scan, Source, scan
+from fsfm_mm.doctor.similar import report_lookalikes
+from fsfm_mm.doctor.stored import has_archive, open_stored
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
+from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
+from fsfm_mm.regions import FACIAL_REGIONS, LABEL_NAMES, REGION_ORDER
+
+_WHAT_TO_DO = {
+    'unreadable picture': ('cannot be read: make them anew or delete them with their maps', 'error'),
+    'unreadable face': ('of an archive cannot be read: prepare or pack the set again', 'error'),
+    'unusable map': ('cannot be used: make them anew or delete them with their pictures', 'error'),
+    'size mismatch': ('differ in size from their pictures: make them anew from the pictures', 'error'),
+    'changed file': (
+        'are not what the manifest describes: prepare the set again, or delete the manifest',
+        'error',
+    ),
+}
+
+
+def check_pretraining(
+    root: str, workers: int = 0, samples: int = 24, progress: bool = True
+) -> tuple[Report, Source]:
+    """Check ``root/images`` and ``root/parsing_maps``.
+
+    Args:
+        root: The data set.
+        workers: Processes that read files; 0 reads in this one.
+        samples: Pictures to choose for the page, evenly spread.
+        progress: Show a bar on stderr.
+
+    Returns:
+        The report, and the source that reads its samples.
+
+    Raises:
+        ValueError: There are no pictures at all, or an archive cannot be opened.
+    """
+    report = Report(root, 'pretrain')
+    if has_archive(root) and not os.path.isdir(os.path.join(root, 'images')):
+        return _check_stored(report, workers, samples, progress)
+    folder = os.path.join(root, 'images')
+    images = list_files(folder, IMAGE_EXTENSIONS) if os.path.isdir(folder) else []
+    if not images:
+        raise ValueError(f'{folder}: no pictures ({", ".join(IMAGE_EXTENSIONS)}) below it.')
+    check_collisions(report, images, 'pictures')
+    maps = _paired_maps(report, root, images)
+    source = FileSource(
+        images,
+        [os.path.join(root, 'images', image) for image in images],
+        [maps.get(os.path.splitext(image)[0]) for image in images],
+    )
+    if os.path.isfile(os.path.join(root, MANIFEST)):
+        files = [f'images/{image}' for image in images]
+        source.sha256 = check_manifest(report, root, files)
+    found = scan(source, workers, progress)
+    report_scan(report, source, found, samples)
+    _check_side_files(report, root)
+    return report, source
+
+
+def _check_stored(report: Report, workers: int, samples: int, progress: bool) -> tuple[Report, Source]:
+    """Check an archive."""
+    source = open_stored(report.root)
+    report.facts.append(f'read from {FOLDER}/')
+    if os.path.isfile(os.path.join(report.root, MANIFEST)):
+        source.sha256 = check_stored_manifest(report, report.root, len(source.names))
+    found = scan(source, workers, progress)
+    report_scan(report, source, found, samples)
+    _check_side_files(report, report.root)
+    return report, source
+
+
+def report_scan(report: Report, source: Source, found: Scan, samples: int) -> None:
+    """Report what reading pretraining samples showed, wherever they were stored."""
+    report.facts.append(f'{number_of(len(source.names), "picture")}, {_with_maps(found)} with a usable map')
+    report_problems(report, source, found)
+    _check_sizes(report, found)
+    _check_labels(report, source, found)
+    videos = Owners([video_of(name) for name in source.names])
+    report_lookalikes(report, source.names, found, videos.numbers, None)
+    report.samples = spread_samples(source.names, samples)
+
+
+class Owners:
+    """Numbers for names of videos: the same name, the same number."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        known: dict[str, int] = {}
+        self.numbers = np.array([known.setdefault(name, len(known)) for name in names], np.int64)
+
+
+def spread_samples(names: Sequence[str], count: int, among: Sequence[int] | None = None) -> list[Sample]:
+    """Choose evenly spread samples, always the same ones."""
+    pool = range(len(names)) if among is None else among
+    count = min(count, len(pool))
+    return [Sample(names[pool[i * len(pool) // count]], pool[i * len(pool) // count]) for i in range(count)]
+
+
+def report_problems(report: Report, source: Source, found: Scan) -> None:
+    """Report files that cannot be used, and pictures of one colour."""
+    for check, (advice, level) in _WHAT_TO_DO.items():
+        cases = found.of(check)
+        if cases:
+            files = number_of(len(cases), 'face' if check == 'unreadable face' else 'file')
+            report.add(level, check, f'{files} {advice}.', [sentence for _, sentence in cases])
+            shown = not check.startswith('unreadable')
+            report.broken += [Sample(f'{check}: {sentence}', i if shown else None) for i, sentence in cases]
+    flat = np.flatnonzero((found.sizes[:, 0] > 0) & (found.thumbs.std(axis=1) < FLAT)).tolist()
+    if flat:
+        message = f'{number_of(len(flat), "picture")} of (nearly) one colour: look at them, they can hardly be faces.'
+        report.add('warning', 'flat picture', message, [source.names[i] for i in flat])
+        report.broken += [Sample(f'flat picture: {source.names[i]}', i) for i in flat]
+
+
+def check_collisions(report: Report, files: Sequence[str], what: str) -> None:
+    """Names that differ in the extension or in upper and lower case only."""
+    stems = [os.path.splitext(file)[0] for file in files]
+    twice = {stem for stem, count in Counter(stems).items() if count > 1}
+    same = [file for file, stem in zip(files, stems) if stem in twice]
+    if same:
+        message = (
+            f'{len(same)} {what} differ in their extension only, so their maps and results collide, and the readers '
+            'refuse the set: rename or delete some.'
+        )
+        report.add('error', 'name collision', message, same)
+    folded = Counter(stem.casefold() for stem in set(stems))
+    alike = [f for f, stem in zip(files, stems) if folded[stem.casefold()] > 1]
+    if alike:
+        message = (
+            f'{len(alike)} {what} differ in upper and lower case only: macOS and Windows overwrite one by the other '
+            'when the set is copied there; rename some.'
+        )
+        report.add('warning', 'name collision', message, alike)
+
+
+def _paired_maps(report: Report, root: str, images: Sequence[str]) -> dict[str, str]:
+    """Stem -> path of its map."""
+    folder = os.path.join(root, 'parsing_maps')
+    if not os.path.isdir(folder):
+        report.add(
+            'warning',
+            'no maps',
+            'there is no folder parsing_maps: only strategies without maps (need_maps=False) can use it.',
+        )
+        return {}
+    files = list_files(folder, MAP_EXTENSIONS)
+    check_collisions(report, files, 'maps')
+    maps = {os.path.splitext(file)[0]: file for file in files}
+    stems = {os.path.splitext(image)[0] for image in images}
+    without = [image for image in images if os.path.splitext(image)[0] not in maps]
+    if without:
+        message = (
+            f'{number_of(len(without), "picture")} of {len(images)} without a parsing map: make the maps, delete the '
+            "pictures, or train with missing_maps='skip'."
+        )
+        report.add('error', 'picture without map', message, without)
+    orphans = [file for file in files if os.path.splitext(file)[0] not in stems]
+    if orphans:
+        message = f'{number_of(len(orphans), "map")} without a picture: delete them, or find their pictures.'
+        report.add('warning', 'map without picture', message, orphans)
+    return {stem: os.path.join(folder, file) for stem, file in maps.items()}
+
+
+def _with_maps(found: Scan) -> int:
+    return int(np.count_nonzero(~np.isnan(found.labels[:, 0])))
+
+
+def _check_sizes(report: Report, found: Scan) -> None:
+    sizes = Counter(map(tuple, found.sizes[found.sizes[:, 0] > 0].tolist()))
+    common = sizes.most_common(8)
+    rows = tuple((f'{w}x{h}', count) for (h, w), count in common)
+    rest = sum(sizes.values()) - sum(count for _, count in common)
+    rows += ((f'{len(sizes) - len(common)} other sizes', rest),) if rest else ()
+    report.tables.append(Table('sizes', ('width x height', 'pictures'), rows))
+    oblong = sum(count for (h, w), count in sizes.items() if h != w)
+    if oblong:
+        message = f'{number_of(oblong, "picture")} not square: training stretches them; crop squares instead.'
+        report.add('warning', 'not square', message)
+
+
+def _check_labels(report: Report, source: Source, found: Scan) -> None:
+    """Statistics of the labels; faces without any facial region."""
+    have = np.flatnonzero(~np.isnan(found.labels[:, 0]))
+    if not len(have):
+        return
+    labels, regions = found.labels[have], found.regions[have]
+    report.shares = {name: float(s) for name, s in zip(LABEL_NAMES, labels.mean(axis=0))}
+    rows = [
+        (name, 100 * float(share), int(count), 100 * float(count) / len(have))
+        for name, share, count in zip(LABEL_NAMES, labels.mean(axis=0), (labels > 0).sum(axis=0))
+    ]
+    header = ('label', '% of the pixels', 'faces having it', '% of the faces')
+    report.tables.append(Table(f'labels ({len(have)} maps)', header, tuple(rows)))
+    rows = [
+        (name, 100 * float(share), int(count), 100 * float(count) / len(have))
+        for name, share, count in zip(REGION_ORDER, regions.mean(axis=0), (regions > 0).sum(axis=0))
+    ]
+    header = ('region', '% of the patches', 'faces having it', '% of the faces')
+    report.tables.append(Table('regions (a patch can be in several)', header, tuple(rows)))
+    empty = have[~(regions[:, : len(FACIAL_REGIONS)] > 0).any(axis=1)].tolist()
+    if empty:
+        message = (
+            f'{number_of(len(empty), "face")} without any facial region in the map: they get random masks and no '
+            'region loss; look whether they are faces.'
+        )
+        report.add('warning', 'no facial region', message, [source.names[i] for i in empty])
+        report.broken += [Sample(f'no facial region: {source.names[i]}', i) for i in empty]
+    missing = [
+        f'{name} ({len(have) - int(count)})'
+        for name, count in zip(LABEL_NAMES, (labels > 0).sum(axis=0))
+        if count < len(have)
+    ]
+    if missing:
+        message = f'labels that some maps lack, with the number of such maps: {", ".join(missing)}.'
+        report.add(
+            'note', 'absent labels', message + ' Few are normal (glasses, hats, bald heads, profiles).'
+        )
+
+
+def _check_side_files(report: Report, root: str) -> None:
+    """The statistics for normalising, and what the preparation says of its own maps."""
+    if not os.path.isfile(os.path.join(root, 'mean_std.json')):
+        message = 'there is no mean_std.json: fsfm-mm stats writes it for the normalisation.'
+        report.add('note', 'no statistics', message)
+    check_finished(report, root)
+    path = os.path.join(root, SUMMARY_FILE)
+    if os.path.isfile(path):
+        try:
+            with open(path, encoding='utf-8') as file:
+                settings = json.load(file)
+        except ValueError as error:
+            report.add('error', 'settings', f'{path} is no JSON file ({error}): prepare the set again.')
+            return
+        if isinstance(settings, dict) and settings.get('approximate_maps'):
+            message = 'the maps are approximate (template parser): good for trying, not for results.'
+            report.add('note', 'approximate maps', message)

@@ -1,0 +1,170 @@
+"""What a check of a data set found, as text for a terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+#: From bad to harmless: what breaks a run or a result, what should be looked at, what is good to know.
+LEVELS = ('error', 'warning', 'note')
+#: Files named in the text for one finding; the JSON report has all of them.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        level: One of :data:`LEVELS`.
+        check: Short name of the check: 'unreadable', 'same video' ...
+        message: One sentence that says what is the matter and what to do.
+        files: The files or names that it is about, with a reason after the name where they differ in it.
+    """
+
+    level: str
+    check: str
+    message: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report; numbers are int or float."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+
+    def to_text(self) -> str:
+        """Columns of even width under the title, numbers to the right."""
+        cells = [self.header, *(tuple(map(_cell, row)) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        right = [bool(self.rows) and isinstance(value, (int, float)) for value in (self.rows or [()])[0]]
+        lines = [
+            '  ' + '  '.join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right)).rstrip()
+            for row in cells
+        ]
+        return '\n'.join([self.title, *lines])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture for the page.
+
+    Attributes:
+        name: Caption.
+        index: Its place in the source that was read; None where there is nothing to show.
+    """
+
+    name: str
+    index: int | None
+
+
+@dataclass
+class Report:
+    """Everything that a check found.
+
+    Attributes:
+        root: The data set.
+        kind: 'pretrain', 'deepfake' or 'antispoof'.
+        facts: Lines that say what was looked at.
+        tables: Counts and statistics.
+        findings: In the order in which they were found.
+        samples: Pictures to show of the whole set.
+        broken: Pictures with a problem to show, the problem in the name.
+        lookalikes: Pairs of near-duplicates to show, those in two splits first.
+        shares: Share of the pixels of each label, by name; empty without maps.
+    """
+
+    root: str
+    kind: str
+    facts: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    broken: list[Sample] = field(default_factory=list)
+    lookalikes: list[tuple[Sample, Sample]] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=dict)
+
+    def add(self, level: str, check: str, message: str, files: Iterable[str] = ()) -> None:
+        """Note a finding; raises ValueError for an unknown level."""
+        if level not in LEVELS:
+            raise ValueError(f'the level must be one of {", ".join(LEVELS)}, found {level!r}.')
+        self.findings.append(Finding(level, check, message, tuple(files)))
+
+    def sorted_findings(self) -> list[Finding]:
+        """Errors first, then warnings, then notes."""
+        return sorted(self.findings, key=lambda finding: LEVELS.index(finding.level))
+
+    def count(self, level: str) -> int:
+        """How many findings have a level."""
+        return sum(finding.level == level for finding in self.findings)
+
+    def failed(self, strict: bool = False) -> bool:
+        """Whether there are errors or, with ``strict``, warnings."""
+        return self.count('error') > 0 or (strict and self.count('warning') > 0)
+
+    def verdict(self) -> str:
+        """Counts of the findings in a line."""
+        return ', '.join(
+            f'{self.count(level)} {level}{"" if self.count(level) == 1 else "s"}' for level in LEVELS
+        )
+
+    def to_text(self) -> str:
+        """The report for a terminal."""
+        parts = [f'{self.root} ({self.kind})', *(f'  {fact}' for fact in self.facts)]
+        for table in self.tables:
+            parts += ['', table.to_text()]
+        for level in LEVELS:
+            found = [finding for finding in self.findings if finding.level == level]
+            if found:
+                parts += ['', f'{level}s']
+                parts += [line for finding in found for line in _lines(finding)]
+        return '\n'.join([*parts, '', self.verdict()]) + '\n'
+
+    def to_json(self) -> str:
+        """Everything but the pictures, with all files of each finding."""
+        content = {
+            'root': self.root,
+            'kind': self.kind,
+            'counts': {level: self.count(level) for level in LEVELS},
+            'facts': self.facts,
+            'findings': [
+                {'level': f.level, 'check': f.check, 'message': f.message, 'files': list(f.files)}
+                for f in self.sorted_findings()
+            ],
+            'tables': [
+                {'title': t.title, 'rows': [dict(zip(t.header, row)) for row in t.rows]} for t in self.tables
+            ],
+        }
+        return json.dumps(content, indent=1) + '\n'  # ASCII: names of files may be no UTF-8
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names for a sentence, and how many more there are."""
+    more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return ', '.join(names[:SHOWN]) + more
+
+
+def number_of(count: int, what: str, many: str | None = None) -> str:
+    """'1 picture', '3 pictures'; ``many`` is the plural where it is not made with an s."""
+    return f'{count} {what if count == 1 else many or what + "s"}'
+
+
+def _cell(value: str | int | float) -> str:
+    return f'{value:.2f}' if isinstance(value, float) else str(value)
+
+
+def _lines(finding: Finding) -> list[str]:
+    more = len(finding.files) - SHOWN
+    return [
+        f'- {finding.check}: {finding.message}',
+        *(f'    {_printable(file)}' for file in finding.files[:SHOWN]),
+        *([f'    ... and {more} more'] if more > 0 else []),
+    ]
+
+
+def _printable(name: str) -> str:
+    return name.encode('utf-8', 'replace').decode('utf-8')

@@ -1,0 +1,208 @@
+"""Opening every file of a data set, in several processes, and keeping a few numbers of each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from fsfm_mm.doctor.lookalikes import THUMB, describe
+from fsfm_mm.files import sha256_of
+from fsfm_mm.files.parallel import Attempt, Pool
+from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
+from fsfm_mm.ops.region_tables import patch_labels
+from fsfm_mm.ops.resizing import resize_labels
+from fsfm_mm.regions import NUM_LABELS, REGION_ORDER, region_membership
+
+CHUNK = 64
+#: Regions are counted on the grid of the published recipe: 14x14 patches of 16 pixels.
+GRID, PATCH = 14, 16
+_MEMBER = region_membership()
+
+
+@dataclass
+class Opened:
+    """What reading one sample gave.
+
+    Attributes:
+        image: uint8 (H, W, 3) BGR; None where it cannot be read.
+        labels: uint8 (H, W); None without a usable map.
+        problems: Name of the check and a sentence for everything that is wrong.
+    """
+
+    image: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """Samples that can be read by number; pickled once for every worker process."""
+
+    names: Sequence[str]
+
+    def read(self, index: int) -> Opened:
+        """Read a sample; what is wrong with it is noted, not raised."""
+
+
+@dataclass
+class FileSource:
+    """Pictures in files.
+
+    Attributes:
+        names: Name of each for reports.
+        images: Path of each.
+        maps: Path of each one's parsing map, None for none.
+        sha256: Checksums that pictures should have, by their number.
+    """
+
+    names: Sequence[str]
+    images: Sequence[str]
+    maps: Sequence[str | None]
+    sha256: dict[int, str] = field(default_factory=dict)
+
+    def read(self, index: int) -> Opened:
+        """Read a picture with its map."""
+        opened = Opened()
+        map_path = self.maps[index]
+        try:
+            opened.image = read_image(self.images[index])
+        except BrokenSampleError as error:
+            opened.problems.append(('unreadable picture', str(error)))
+        if map_path is not None:
+            try:
+                opened.labels = read_parsing_map(map_path)
+            except BrokenSampleError as error:
+                opened.problems.append(('unusable map', str(error)))
+        self._check_size(opened, index)
+        self._check_sum(opened, index)
+        return opened
+
+    def _check_size(self, opened: Opened, index: int) -> None:
+        if opened.image is None or opened.labels is None or opened.labels.shape == opened.image.shape[:2]:
+            return
+        (h, w), (mh, mw) = opened.image.shape[:2], opened.labels.shape
+        sentence = f'{self.maps[index]}: the map is {mw}x{mh} pixels, but its picture {w}x{h}.'
+        opened.problems.append(('size mismatch', sentence))
+        opened.labels = None  # of another picture, most likely
+
+    def _check_sum(self, opened: Opened, index: int) -> None:
+        expected = self.sha256.get(index)
+        if expected and opened.image is not None and sha256_of(self.images[index]) != expected:
+            sentence = (
+                f'{self.images[index]}: is not the file that the manifest describes (its SHA-256 differs).'
+            )
+            opened.problems.append(('changed file', sentence))
+
+
+@dataclass
+class Scan:
+    """A few numbers of each of N samples.
+
+    Attributes:
+        sizes: int32 (N, 2), height and width; 0 where the picture cannot be read.
+        hashes: uint64 (N,), thumbs: uint8 (N, 256): see ``lookalikes``.
+        labels: float32 (N, 11), share of the pixels with each label; NaN without a map.
+        regions: float32 (N, 8), share of the patches in each region; NaN without a map.
+        problems: Number of a sample -> what is wrong with it: name of the check, sentence.
+    """
+
+    sizes: np.ndarray
+    hashes: np.ndarray
+    thumbs: np.ndarray
+    labels: np.ndarray
+    regions: np.ndarray
+    problems: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, count: int) -> Scan:
+        """Make room for ``count`` samples."""
+        return cls(
+            np.zeros((count, 2), np.int32),
+            np.zeros(count, np.uint64),
+            np.zeros((count, THUMB * THUMB), np.uint8),
+            np.full((count, NUM_LABELS), np.nan, np.float32),
+            np.full((count, len(REGION_ORDER)), np.nan, np.float32),
+        )
+
+    def note(self, index: int, opened: Opened) -> None:
+        """Keep the numbers of one sample."""
+        if opened.image is not None:
+            self.sizes[index] = opened.image.shape[:2]
+            self.hashes[index], self.thumbs[index] = describe(opened.image)
+        if opened.labels is not None:
+            counts = np.bincount(opened.labels.ravel(), minlength=NUM_LABELS)
+            self.labels[index] = counts / opened.labels.size
+            # the grid of the published recipe, whatever the size
+            grid = patch_labels(resize_labels(opened.labels, (GRID * PATCH, GRID * PATCH)), PATCH)
+            self.regions[index] = _MEMBER[:, grid.ravel()].mean(axis=1)
+        if opened.problems:
+            self.problems[index] = opened.problems
+
+    def put(self, start: int, part: Scan) -> None:
+        """Take in the samples from number ``start`` on."""
+        stop = start + len(part.sizes)
+        for name in ('sizes', 'hashes', 'thumbs', 'labels', 'regions'):
+            getattr(self, name)[start:stop] = getattr(part, name)
+        self.problems |= {start + index: found for index, found in part.problems.items()}
+
+    def of(self, check: str) -> list[tuple[int, str]]:
+        """Samples with a certain problem: number and sentence, in order."""
+        return [
+            (index, sentence)
+            for index in sorted(self.problems)
+            for name, sentence in self.problems[index]
+            if name == check
+        ]
+
+
+def scan(source: Source, workers: int, progress: bool = True) -> Scan:
+    """Read all samples of a source.
+
+    Args:
+        source: The samples.
+        workers: Processes; 0 reads in this one.
+        progress: Show a bar on stderr.
+
+    Returns:
+        What was read; a file that kills its process twice is an unreadable picture.
+
+    Raises:
+        StoppedError: Processes do not start.
+    """
+    count = len(source.names)
+    result = Scan.empty(count)
+    tasks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    pool = Pool(min(workers, count // CHUNK))
+    with tqdm(total=count, unit='img', disable=not progress) as bar:
+        parts = pool.work(partial(_begin, source), tasks, lambda task, position: source.names[task[position]])
+        for indices, part in parts:
+            result.put(indices.start, part)
+            bar.update(len(indices))
+    return result
+
+
+def _begin(source: Source, number: int) -> Callable[[range, Attempt], Scan]:
+    if multiprocessing.parent_process() is not None:
+        # decoders of C libraries complain to stderr of each broken file, through the progress bar
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+    return partial(_read_part, source)
+
+
+def _read_part(source: Source, indices: range, attempt: Attempt) -> Scan:
+    part = Scan.empty(len(indices))
+    for position, index in enumerate(indices):
+        if position in attempt.skip:
+            opened = Opened(problems=[('unreadable picture', f'{attempt.skip[position]}.')])
+        else:
+            attempt.tell((position,))
+            opened = source.read(index)
+        part.note(position, opened)
+    return part

@@ -1,0 +1,62 @@
+"""Whether a state dict is that of a model: one comparison of names and shapes, and the sentence on what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+#: Names that a sentence lists at most, where it is not told otherwise.
+LISTED = 12
+
+
+def mismatch(
+    own: Mapping[str, Any], found: Mapping[str, Any], most: int = LISTED, extra: str = 'not in this model'
+) -> str:
+    """What differs between a model's state dict and another.
+
+    Args:
+        own: The model's: tensors by name.
+        found: The other; what has no shape is compared by its name.
+        most: See :func:`differences`.
+        extra: What to call names that the model does not have.
+
+    Returns:
+        E.g. '2 missing: head.weight, head.bias; 1 of another shape: pos_embed (1, 5, 32) instead of (1, 17, 32)';
+        empty where nothing differs.
+    """
+    shapes = {key: tuple(getattr(value, 'shape', ())) for key, value in own.items()}
+    theirs = {key: tuple(getattr(value, 'shape', ())) for key, value in found.items()}
+    return differences(
+        {
+            'missing': [key for key in shapes if key not in theirs],
+            extra: [key for key in theirs if key not in shapes],
+            'of another shape': [
+                f'{key} {theirs[key]} instead of {shape}'
+                for key, shape in shapes.items()
+                if theirs.get(key, shape) != shape
+            ],
+        },
+        most,
+    )
+
+
+def differences(kinds: Mapping[str, Sequence[str]], most: int = LISTED) -> str:
+    """Names by what is the matter with them, as part of a sentence; kinds without a name are left out.
+
+    Args:
+        kinds: What is the matter -> names.
+        most: Names of a kind that are listed; 1 for an example.
+    """
+    return '; '.join(
+        f'{len(names)} {kind}, e.g. {names[0]}'
+        if most == 1
+        else f'{len(names)} {kind}: {listed(names, most)}'
+        for kind, names in kinds.items()
+        if names
+    )
+
+
+def listed(names: Sequence[str], most: int = LISTED) -> str:
+    """The first names, and how many more there are."""
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + more

@@ -1,0 +1,312 @@
+"""Checkpoint files: read without running code that they contain."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import json
+import os
+import pickle
+import pickletools
+import re
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load_file as load_safetensors
+
+ZIP_START = b'PK\x03\x04'
+#: Torch's legacy format begins with a pickled magic number; later protocols put a frame before the number.
+LEGACY_NUMBER = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
+LEGACY_START = b'\x80\x02' + LEGACY_NUMBER
+#: Pickles at the start of torch's legacy format: magic number, version, system, the object, storage keys.
+MAX_PICKLES = 5
+#: What a reader of any of the formats meets where a file ends too early or has been damaged (a damaged directory
+#: of a zip archive sends it to any place of the file); ``pickle.UnpicklingError`` may also be a refusal.
+BROKEN_ERRORS = (
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnicodeDecodeError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+NUMPY_MAKERS = ('_reconstruct', 'scalar')
+
+
+def _history_method(owner: Any, name: str) -> Any:
+    """The one use that mmengine's log buffers make of ``getattr`` in a pickle; no other is allowed."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise pickle.UnpicklingError(f'GLOBAL builtins.getattr (for {name!r}) was not an allowed global')
+    return getattr(owner, name)
+
+
+@functools.cache
+def allowed_globals() -> tuple[tuple[Any, str], ...]:
+    """What a pickle may name besides torch's own list: (object, name in the file).
+
+    ``argparse.Namespace`` for the reference's ``args``; numpy numbers and arrays, log buffers and config
+    dictionaries for mmengine's own checkpoints. A ``ConfigDict`` becomes a plain dict. mmengine's loader
+    also allows ``getattr`` without limits; here it reaches the four methods of a log buffer only.
+    """
+    # here, not above: whoever only asks what kind of file something is shall not wait for mmengine
+    from mmengine.logging import HistoryBuffer
+
+    arrays = np._core.multiarray  # type: ignore[attr-defined]  # private, and what pickles name
+    numbers = ('?', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')
+    return (
+        (argparse.Namespace, 'argparse.Namespace'),
+        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (_history_method, 'builtins.getattr'),
+        (dict, 'mmengine.config.config.ConfigDict'),
+        (np.ndarray, 'numpy.ndarray'),
+        (np.dtype, 'numpy.dtype'),
+        *((getattr(arrays, f), f'numpy.{c}.multiarray.{f}') for c in ('_core', 'core') for f in NUMPY_MAKERS),
+        *((t := type(np.dtype(code)), f'{t.__module__}.{t.__name__}') for code in numbers),
+    )
+
+
+def load_checkpoint_file(path: str | os.PathLike, trust: bool = False) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU: torch's zip or legacy format, or safetensors.
+
+    The content decides which of them it is, not the name. Pickles are read with torch's weights-only
+    unpickler and :func:`allowed_globals`, so that a file cannot run code.
+
+    Args:
+        path: The file.
+        trust: Unpickle without limits. **A pickle can run any program**: only for files whose origin you
+            know.
+
+    Returns:
+        The dictionary in the file. A safetensors file gives ``state_dict`` and, where it has one, ``card``.
+
+    Raises:
+        ValueError: One sentence: no such file, a folder, empty, cut short, no checkpoint, no dictionary in
+            it, or a pickle that needs more than weights, naming what.
+    """
+    path = Path(path)
+    kind = _file_kind(path)
+    if kind == 'safetensors':
+        return _load_safetensors(path)
+    if kind == 'zip':
+        _check_zip(path)
+    loaded = _load_pickled(path, kind, trust)
+    if not isinstance(loaded, Mapping):
+        raise ValueError(
+            f'{path}: expected a dictionary (a checkpoint or a state dict), found a {type(loaded).__name__}.'
+        )
+    return dict(loaded)
+
+
+def check_whole(path: str | os.PathLike) -> None:
+    """Check a checkpoint file from beginning to end, without keeping it in memory.
+
+    The checksums in torch's zip files are compared (about a second a gigabyte); other files are read. A folder
+    (a sharded checkpoint of another strategy) passes.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: One sentence: it is cut short, damaged, or no checkpoint.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return
+    if _file_kind(path) != 'zip':
+        load_checkpoint_file(path)
+        return
+    _check_zip(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except BROKEN_ERRORS as error:
+        _cut_short(path, error, error)
+    if damaged is not None:
+        _cut_short(path, f'the checksum of {damaged} is wrong')
+
+
+def _file_kind(path: Path) -> str:
+    """'zip', 'legacy' or 'safetensors', by the first bytes."""
+    if path.is_dir():
+        raise ValueError(f'{path} is a folder: expected a checkpoint file.')
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(64)
+    except OSError as error:
+        raise ValueError(f'{path}: the checkpoint cannot be read ({error.strerror or error}).') from error
+    if not head:
+        raise ValueError(f'{path} is empty: expected a checkpoint file; copy or download it again.')
+    if head.startswith(ZIP_START):
+        return 'zip'
+    if head[:1] == b'\x80' and (LEGACY_NUMBER in head[:32] or LEGACY_START.startswith(head)):
+        return 'legacy'
+    if head[8:9] == b'{' or (len(head) < 9 and path.suffix == '.safetensors'):
+        return 'safetensors'
+    raise ValueError(f'{path} is not a checkpoint: {_what_else(head)}.')
+
+
+def _what_else(head: bytes) -> str:
+    text = head.lstrip().lower()
+    if text.startswith((b'<!doctype', b'<html', b'<?xml')):
+        return 'it is a web page, as servers send instead of a file that needs a log-in or is gone'
+    if text.startswith(b'version https://git-lfs'):
+        return "it is a Git LFS pointer; fetch the file itself with 'git lfs pull'"
+    if head[:1] == b'\x80':
+        return 'it is a pickle, but not one that torch.save wrote'
+    if len(head) < 8 and any(start.startswith(head) for start in (ZIP_START, LEGACY_START)):
+        return 'it is cut short after a few bytes'
+    return f'expected a zip archive or pickle of torch.save or a safetensors file, found {head[:12]!r}'
+
+
+def _cut_short(path: Path, detail: object, cause: BaseException | None = None) -> NoReturn:
+    raise ValueError(
+        f'{path} is cut short or damaged ({detail}): copy or download it again, or take the checkpoint before it.'
+    ) from cause
+
+
+def _check_zip(path: Path) -> None:
+    try:
+        if not zipfile.is_zipfile(path):
+            _cut_short(path, 'the directory at the end of the zip archive is missing')
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except BROKEN_ERRORS as error:
+        _cut_short(path, error, error)
+    names = {entry.filename.rsplit('/', 1)[-1] for entry in entries}
+    packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+    if 'data.pkl' not in names:
+        raise ValueError(f'{path} is not a checkpoint: it is a zip archive that torch.save did not write.')
+    if 'constants.pkl' in names:
+        raise ValueError(f'{path} is a TorchScript program, not a checkpoint: expected a state dict.')
+    if packed:  # a few bytes can unpack to more than any memory holds
+        raise ValueError(
+            f'{path} is not a checkpoint: {packed[0]} in it is compressed, which torch.save never does.'
+        )
+
+
+def _load_pickled(path: Path, kind: str, trust: bool) -> Any:
+    try:
+        # an open file: of a path, torch would believe the ending
+        with open(path, 'rb') as file, torch.serialization.safe_globals(list(allowed_globals())):
+            return torch.load(file, map_location='cpu', weights_only=not trust)
+    except pickle.UnpicklingError as error:
+        return _explain(path, kind, trust, error)
+    except BROKEN_ERRORS as error:
+        return _cut_short(path, str(error).split('\n', 1)[0] or type(error).__name__, error)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f'{path}: its pickle needs something that is not installed ({error}).') from error
+
+
+def _explain(path: Path, kind: str, trust: bool, error: pickle.UnpicklingError) -> NoReturn:
+    """Say whether a pickle was refused or is broken."""
+    message = str(error)
+    try:
+        names = pickled_globals(_pickle_bytes(path, kind))
+    except (ValueError, *BROKEN_ERRORS) as broken:
+        _cut_short(path, broken, error)
+    if trust:
+        _cut_short(path, message.split('\n', 1)[0], error)
+    match = re.search(r'GLOBAL ([\w.]+)', message)
+    harmless = {'collections.OrderedDict', '_codecs.encode', *(name for _, name in allowed_globals())}
+    others = [name for name in names if name not in harmless and not name.startswith('torch.')]
+    needed = (
+        match.group(1) if match else ', '.join(others) or f'an operation that is not known here ({message})'
+    )
+    raise ValueError(
+        f'{path} was not loaded: its pickle asks for {needed}, which is more than weights and may run a program; '
+        'if you trust where the file comes from, load it with --trust (trust=True).'
+    ) from error
+
+
+def _pickle_bytes(path: Path, kind: str) -> BinaryIO:
+    if kind == 'legacy':
+        return open(path, 'rb')
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.rsplit('/', 1)[-1] == 'data.pkl')
+        return io.BytesIO(archive.read(name))
+
+
+def pickled_globals(stream: BinaryIO) -> list[str]:
+    """Names of the classes and functions that a pickle, or torch's run of five, asks for; nothing of it is run.
+
+    ``torch.serialization.get_unsafe_globals_in_checkpoint`` knows neither the legacy format nor pickles of protocol
+    4, and does not tell a pickle that is cut from a whole one.
+
+    Args:
+        stream: Binary file at the start of the first pickle; it is closed afterwards.
+
+    Returns:
+        'module.name' of each, in order, once.
+
+    Raises:
+        ValueError: Where a pickle ends too early or holds an operation that does not exist.
+    """
+    names: dict[str, None] = {}
+    with stream:
+        for _ in range(MAX_PICKLES):
+            start = stream.tell()
+            if not stream.read(1):
+                break
+            stream.seek(start)
+            try:
+                names.update(dict.fromkeys(_globals_of_one(stream)))
+            except (ValueError, IndexError) as error:
+                raise ValueError(f'its pickle ends early: {error}') from error
+    return list(names)
+
+
+def _globals_of_one(stream: BinaryIO) -> Iterator[str]:
+    strings: list[str] = ['']
+    memo: dict[Any, str] = {}
+    for operation, argument, _ in pickletools.genops(stream):
+        if operation.name == 'GLOBAL':
+            yield str(argument).replace(' ', '.')
+        elif operation.name == 'STACK_GLOBAL':
+            yield '.'.join(strings[-2:])
+        elif operation.name == 'MEMOIZE':
+            memo[len(memo)] = strings[-1]
+        elif operation.name.endswith('PUT'):
+            memo[argument] = strings[-1]
+        elif operation.name.endswith('GET'):
+            strings.append(memo.get(argument, ''))
+        elif isinstance(argument, str):
+            strings.append(argument)
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    with open(path, 'rb') as file:
+        length = int.from_bytes(file.read(8), 'little')
+        if size < 8 + length:
+            _cut_short(
+                path, f'a safetensors header of {length} bytes is announced, {max(size - 8, 0)} follow'
+            )
+        try:
+            header = json.loads(file.read(length))
+            ends = [entry['data_offsets'][1] for name, entry in header.items() if name != '__metadata__']
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f'{path} is not a checkpoint: its safetensors header is no such JSON.'
+            ) from error
+    expected = 8 + length + max(ends, default=0)
+    if size < expected:
+        _cut_short(path, f'{expected} bytes are announced, {size} are there')
+    try:
+        loaded: dict[str, Any] = {'state_dict': load_safetensors(path)}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f'{path}: the safetensors file is damaged ({error}).') from error
+    if 'card' in header.get('__metadata__', {}):
+        loaded['card'] = json.loads(header['__metadata__']['card'])
+    return loaded

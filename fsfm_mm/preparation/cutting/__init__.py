@@ -1,0 +1,1 @@
+"""From one source to cut-out faces: read, detect, choose or follow, cut."""

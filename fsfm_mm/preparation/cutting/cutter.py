@@ -1,0 +1,244 @@
+"""From one source to cut-out faces: read, detect, choose or follow, cut."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.ops.resizing import resize_image
+from fsfm_mm.preparation.cutting.reading import read_frames, read_picture
+from fsfm_mm.preparation.cutting.tracks import choose_track
+from fsfm_mm.preparation.detectors.base import FaceDetector
+from fsfm_mm.preparation.detectors.faces import Face, choose_faces, crop_square, cut_out, landmarks_in
+from fsfm_mm.preparation.manifest import FaceRecord
+from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.sources.items import Item, Origin
+
+T = TypeVar('T')
+#: What is read of a video before its frames are searched for faces, at most.
+_BATCH_BYTES = 1 << 26
+_BATCH_FRAMES = 16
+
+
+class Clock:
+    """Seconds that each stage took, measured where the work is done."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count what happens inside to a stage."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begin
+
+    def iterate(self, name: str, values: Iterable[T]) -> Iterator[T]:
+        """Count the making of the values to a stage."""
+        iterator = iter(values)
+        while True:
+            with self.stage(name):
+                try:
+                    value = next(iterator)
+                except StopIteration:
+                    return
+            yield value
+
+
+@dataclass
+class Cut:
+    """A face that was cut out, or the record of why there is none.
+
+    Attributes:
+        record: Its line of the manifest.
+        key: Name of the result without ending; '' without a face.
+        slot: Where the crop is kept; None without one.
+        landmarks: float (5, 2) in the crop's pixels, or None.
+        origin: The picture of which it is all; None where it was cut out.
+    """
+
+    record: FaceRecord
+    key: str = ''
+    slot: int | None = None
+    landmarks: np.ndarray | None = None
+    origin: Origin | None = None
+
+
+@dataclass
+class Cutter:
+    """Cuts the wanted faces out of a source.
+
+    Attributes:
+        settings: Choice, margin, size, least face.
+        detector: Finds the faces.
+        keep: Takes a crop, uint8 (S, S, 3), and returns where it is kept.
+        alive: Called after every few frames of a video, also of those that are only passed over.
+        clock: Counts the seconds of reading, detecting and cutting.
+    """
+
+    settings: Settings
+    detector: FaceDetector
+    keep: Callable[[np.ndarray], int]
+    alive: Callable[[], None] = lambda: None
+    clock: Clock = field(default_factory=Clock)
+
+    def cut(self, item: Item) -> list[Cut]:
+        """Cut the wanted faces out of a picture or video.
+
+        Returns:
+            At least one: the faces, and what else became of the source or of single frames.
+
+        Raises:
+            StoppedError: A picture that is to keep its size has another than all the others.
+        """
+        if item.frames is not None:
+            return self._cut_video(item)
+        try:
+            with self.clock.stage('read'):
+                picture = (read_image if self.detector.as_stored else read_picture)(item.path)
+        except BrokenSampleError as error:
+            return [_nothing(item, 'unreadable', message=str(error))]
+        if self.detector.as_stored:
+            return [self._take_whole(item, picture)]
+        (faces,) = self._detect([picture])
+        chosen = choose_faces(faces, self.settings.choice)
+        with self.clock.stage('cut'):
+            cuts = [self._cut_face(item, picture, face, number) for number, face in enumerate(chosen)]
+        for number, cut in enumerate(cuts):
+            cut.key = _person(item.key, number)
+        return cuts or [_nothing(item, 'no_face')]
+
+    def _take_whole(self, item: Item, picture: np.ndarray) -> Cut:
+        height, width = picture.shape[:2]
+        only = self.detector.only_size
+        if only is not None and (height, width) != (only, only):
+            raise StoppedError(
+                f'{printable(item.path)} is {width}x{height} pixels, but the first picture {only}x{only}: --size '
+                'resizes them'
+            )
+        assert self.settings.size is not None
+        with self.clock.stage('cut'):
+            crop = resize_image(picture, (self.settings.size, self.settings.size))
+        return Cut(FaceRecord(item.source), item.key, self.keep(crop), None, Origin(item, (height, width)))
+
+    def _detect(self, pictures: list[np.ndarray]) -> list[list[Face]]:
+        with self.clock.stage('detect'):
+            found = self.detector.detect(pictures)
+        # copies: a detector may return the same object twice, but videos tell faces apart by identity
+        return [
+            [replace(face) for face in faces if _in_view(face, *picture.shape[:2])]
+            for faces, picture in zip(found, pictures)
+        ]
+
+    def _cut_face(
+        self, item: Item, picture: np.ndarray, face: Face, number: int, frame: int | None = None
+    ) -> Cut:
+        left, top, right, bottom = face.box
+        # a picture that is a crop already has its margin
+        margin = 1.0 if self.detector.crops_already else self.settings.margin
+        square = crop_square(face.box, picture.shape[1], picture.shape[0], margin)
+        record = FaceRecord(
+            source=item.source,
+            root=item.root,
+            frame=frame,
+            face=number,
+            score=round(float(face.score), 4),
+            box=[round(float(value), 2) for value in face.box],
+            square=list(square),
+            landmarks=None if face.landmarks is None else np.round(face.landmarks, 2).tolist(),
+        )
+        side = float(max(right - left, bottom - top))
+        if side < self.settings.min_face:
+            record.status = 'small'
+            record.message = (
+                f'the face is {side:.0f} pixels large, wished are {self.settings.min_face} or more'
+            )
+            return Cut(record)
+        slot = self.keep(cut_out(picture, square, self.settings.size))
+        return Cut(record, '', slot, landmarks_in(face.landmarks, square, self.settings.size))
+
+    def _cut_video(self, item: Item) -> list[Cut]:
+        frames: list[int] = []
+        faces: list[list[Face]] = []
+        cuts: dict[int, Cut] = {}  # by the face's id
+        broken: list[Cut] = []
+        assert item.frames is not None
+        try:
+            frames_read = read_frames(item.path, item.frames, self.alive)
+            for batch in _batches(self.clock.iterate('read', frames_read)):
+                self.alive()
+                frames += [index for index, _ in batch]
+                found = self._detect([picture for _, picture in batch])
+                faces += found
+                with self.clock.stage('cut'):
+                    for (index, picture), here in zip(batch, found):
+                        cuts.update(
+                            {id(face): self._cut_face(item, picture, face, 0, index) for face in here}
+                        )
+        except BrokenSampleError as error:  # what was read before it is used
+            broken = [_nothing(item, 'unreadable', message=str(error))]
+        chosen = [
+            [(rank, cuts[id(face)]) for rank, face in here]
+            for here in choose_track(faces, self.settings.choice)
+        ]
+        return _named(item, frames, chosen) + broken
+
+
+def _named(item: Item, frames: list[int], chosen: list[list[tuple[int, Cut]]]) -> list[Cut]:
+    """The chosen faces of a video under their names, and a record for each frame without any."""
+    cuts = []
+    for number, (frame, here) in enumerate(zip(frames, chosen)):
+        for rank, cut in here:
+            cut.record.face = rank
+            cut.key = _person(item.key, rank) + item.frame_name.format(index=frame, number=number)
+            cuts.append(cut)
+        if not here:
+            cuts.append(_nothing(item, 'no_face', frame=frame))
+    return cuts
+
+
+def _person(key: str, number: int) -> str:
+    return f'{key}_face{number}' if number else key
+
+
+def _nothing(item: Item, status: str, frame: int | None = None, message: str = '') -> Cut:
+    return Cut(FaceRecord(item.source, item.root, status, message, frame))
+
+
+def crashed(item: Item, message: str) -> Cut:
+    """The record of a source that could not be worked on."""
+    return _nothing(item, 'crashed', message=message)
+
+
+def _in_view(face: Face, height: int, width: int) -> bool:
+    left, top, right, bottom = face.box
+    return right > max(left, 0) and bottom > max(top, 0) and left < width and top < height
+
+
+def _batches(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """A few frames at a time, of bounded size; those before an error come before it."""
+    batch: list[tuple[int, np.ndarray]] = []
+    problem = None
+    try:
+        for frame in frames:
+            batch.append(frame)
+            if len(batch) >= _BATCH_FRAMES or len(batch) * frame[1].nbytes >= _BATCH_BYTES:
+                yield batch
+                batch = []
+    except BrokenSampleError as error:
+        problem = error
+    if batch:
+        yield batch
+    if problem is not None:
+        raise problem

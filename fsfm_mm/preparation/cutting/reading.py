@@ -1,0 +1,213 @@
+"""Reading photos and videos of any origin, and saying precisely what is wrong with a broken file."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.pictures import BrokenSampleError, is_cut_jpeg, refuse_special
+from fsfm_mm.preparation.opencv_log import only_errors
+from fsfm_mm.preparation.sources.items import FrameChoice
+
+#: More pixels than this are taken for an attack on the memory; 179 million, PIL's own limit.
+MAX_PIXELS = 178_956_970
+#: Contents that are read, whatever the file is called. Not all that PIL knows: EPS would start another program.
+_FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
+#: Frames of a video are held back until their number is known, up to so many bytes.
+_HELD_BYTES = 1 << 28
+#: A video that ends before this share of its stated length is broken; a few frames less are common and harmless.
+_WHOLE = 0.9
+#: Frames that are decoded between two signs of life.
+_ALIVE_EVERY = 100
+
+
+def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a photo as it is meant to be seen.
+
+    An EXIF orientation is applied. Grey, palette and CMYK pictures become RGB, 16 bits their upper 8, transparent
+    parts are put over white, of an animation or several pages the first is taken. Colour profiles are not applied.
+
+    Args:
+        path: The file; any characters that the file system allows.
+        max_pixels: Larger pictures are refused before they are decoded.
+
+    Returns:
+        uint8 (H, W, 3), BGR.
+
+    Raises:
+        BrokenSampleError: The file cannot be read, is cut off, too large, or no picture.
+    """
+    refuse_special(path)
+    try:
+        with open(path, 'rb') as file, Image.open(file, formats=_FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise BrokenSampleError(
+                    f'{printable(path)}: has {image.width}x{image.height} pixels, '
+                    f'more than the {max_pixels} allowed.'
+                )
+            if image.format == 'JPEG' and image.mode in ('L', 'RGB'):
+                file.seek(0)
+                picture = _decode_plain_jpeg(file.read())
+                if picture is not None:
+                    return picture
+                file.seek(0)
+            return _decode(image)
+    except BrokenSampleError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise BrokenSampleError(
+            f'{printable(path)}: is not a picture, or its beginning is damaged '
+            f'({os.path.getsize(path)} bytes; read are {", ".join(_FORMATS)}).'
+        ) from error
+    except Exception as error:  # damaged files make decoders raise nearly anything
+        reason = str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__
+        raise BrokenSampleError(f'{printable(path)}: cannot be decoded as a picture ({reason}).') from error
+
+
+def _decode_plain_jpeg(data: bytes) -> np.ndarray | None:
+    """OpenCV gives the same pixels as PIL in half the time; None where it is better to ask PIL."""
+    if is_cut_jpeg(data):
+        return None
+    try:
+        with only_errors():
+            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # beyond OpenCV's limits: PIL decodes it, or says what is wrong
+        return None
+
+
+def _decode(image: Image.Image) -> np.ndarray:
+    """Any picture of PIL's as uint8 (H, W, 3) BGR."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I;16'):
+        gray = (np.asarray(image) >> 8).astype(np.uint8)  # PIL's own conversion clips at 255
+        return cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
+    if image.mode in ('I', 'F'):
+        raise ValueError('its pixels have 32 bits, whose range nobody states: save it with 8 or 16')
+    if image.has_transparency_data:
+        picture = image.convert('RGBA')
+        image = Image.alpha_composite(Image.new('RGBA', picture.size, 'white'), picture)
+    return cv2.cvtColor(np.asarray(image.convert('RGB')), cv2.COLOR_RGB2BGR)
+
+
+def read_frames(
+    path: str | os.PathLike, choice: FrameChoice, alive: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Read the chosen frames of a video, upright.
+
+    Every frame is decoded in turn, since seeking is not exact in most formats. The number of frames that a file
+    states may be wrong: where decoding finds another one, the choice is made anew from that.
+
+    Args:
+        path: The file; any characters that the file system allows.
+        choice: Which frames.
+        alive: Called every hundred frames that are decoded, wanted or not.
+
+    Yields:
+        Number of the frame, from 0, ascending, and the frame, uint8 (H, W, 3) BGR.
+
+    Raises:
+        BrokenSampleError: The file is no video or holds no frame; or, *after* all chosen frames of the readable
+            beginning have been yielded, it breaks off long before its stated end.
+    """
+    if choice.mode in ('stride', 'all'):
+        first = _Pass(path, range(0, sys.maxsize, choice.value if choice.mode == 'stride' else 1), alive)
+        yield from first
+    else:
+        stated, frame_bytes = _stated(path)
+        wanted = frozenset(choice.indices(stated).tolist())
+        fits = len(wanted) * frame_bytes <= _HELD_BYTES
+        first = _Pass(path, wanted if fits else frozenset(), alive)
+        held: Iterable[tuple[int, np.ndarray]] = list(first)
+        if not fits or first.count != stated:
+            wanted = frozenset(choice.indices(first.count).tolist())
+            # the rest was decoded before
+            held = itertools.islice(_Pass(path, wanted, alive), len(wanted))
+        yield from held
+    if first.problem:
+        raise BrokenSampleError(f'{printable(path)}: {first.problem}')
+
+
+class _Pass:
+    """One pass over a video from its beginning.
+
+    Args:
+        path: The file.
+        wanted: Numbers of the frames to give.
+        alive: Called every hundred frames.
+
+    Attributes:
+        count: Frames decoded so far.
+        problem: Why it ended before its end; '' where it did not. To be looked at afterwards.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, wanted: range | frozenset[int], alive: Callable[[], None]
+    ) -> None:
+        self.path, self.wanted, self.alive = path, wanted, alive
+        self.count = 0
+        self.problem = ''
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        with _opened(self.path) as video:
+            seen = 0.0
+            while video.grab():
+                seen = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                if self.count in self.wanted:
+                    whole, frame = video.retrieve()
+                    if not whole:
+                        self.problem = f'frame {self.count} cannot be decoded.'
+                        return
+                    yield self.count, frame
+                self.count += 1
+                if self.count % _ALIVE_EVERY == 0:
+                    self.alive()
+            self.problem = self._why_it_ended(video, seen)
+
+    def _why_it_ended(self, video: cv2.VideoCapture, seen: float) -> str:
+        if self.count == 0:
+            return 'holds no frame that can be decoded.'
+        # the number is an estimate from the duration in some formats, so time decides
+        stated, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)
+        if self.count >= stated or rate <= 0 or seen + 1 / rate >= _WHOLE * stated / rate:
+            return ''
+        return (
+            f'breaks off after frame {self.count - 1}, {stated:.0f} frames are stated (cut off or damaged).'
+        )
+
+
+def _stated(path: str | os.PathLike) -> tuple[int, int]:
+    """How many frames a video says that it has, at least 0, and the bytes of a frame."""
+    with _opened(path) as video:
+        width, height = video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        return max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), 0), int(width * height * 3)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[cv2.VideoCapture]:
+    refuse_special(path)
+    name = os.path.abspath(os.fspath(path))  # FFmpeg takes 'a:b.mp4' for an address of the protocol a
+    with contextlib.ExitStack() as stack:
+        if not name.isascii() and printable(name) != name:
+            # OpenCV dies of a name that is no UTF-8
+            link = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), 'video')
+            os.symlink(name, link)
+            name = link
+        with only_errors():
+            # one thread: files are worked on in parallel, and every thread holds frames
+            video = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        stack.callback(video.release)
+        if not video.isOpened():
+            raise BrokenSampleError(
+                f'{printable(path)}: cannot be opened as a video '
+                f'({os.path.getsize(path)} bytes; cut off, damaged or not a video).'
+            )
+        yield video

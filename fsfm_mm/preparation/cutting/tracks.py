@@ -1,0 +1,117 @@
+"""Following faces through the chosen frames of a video, so that one person stays one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from fsfm_mm.preparation.detectors.faces import CHOICES, Face
+
+#: The largest dissimilarity at which two faces may be one person, see :func:`dissimilarity`. Chosen frames lie
+#: seconds apart, so people move: two widths of a face, or from half to double the size and one width.
+MAX_DISSIMILARITY = 2.0
+
+
+def dissimilarity(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
+    """How unlike boxes are in place and size.
+
+    The distance of the centres over the mean side of the two boxes, plus the absolute logarithm (base 2) of
+    the ratio of their sides; 0 for equal boxes. A side is the root of the area. Unlike the overlap (IoU) this still
+    tells near from far when a face has moved by more than its width.
+
+    Args:
+        first: n boxes (4,): left, top, right, bottom.
+        second: m boxes.
+
+    Returns:
+        float64 (n, m).
+    """
+    a = np.asarray(first, np.float64).reshape(-1, 1, 4)
+    b = np.asarray(second, np.float64).reshape(1, -1, 4)
+    side_a, side_b = _sides(a), _sides(b)
+    centres = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    distance = np.hypot(centres[..., 0], centres[..., 1]) / ((side_a + side_b) / 2)
+    return distance + np.abs(np.log2(side_a / side_b))
+
+
+def _sides(boxes: np.ndarray) -> np.ndarray:
+    extent = np.maximum(boxes[..., 2:] - boxes[..., :2], 1e-6)
+    return np.sqrt(extent[..., 0] * extent[..., 1])
+
+
+@dataclass
+class Tracker:
+    """Gives every face of a video the number of its track, frame by frame.
+
+    A face continues the track whose last face it is least unlike, all faces of a frame taken together (the
+    assignment of least total dissimilarity); otherwise it begins a track. A track waits where it was last seen,
+    however long the person is out of view. Who sits down in another's place is taken for that person: faces are
+    not compared by their looks.
+
+    Attributes:
+        max_dissimilarity: Faces that are more unlike than this are different people.
+    """
+
+    max_dissimilarity: float = MAX_DISSIMILARITY
+
+    def __post_init__(self) -> None:
+        self._last: list[np.ndarray] = []
+
+    def update(self, faces: Sequence[Face]) -> list[int]:
+        """Take in the next frame.
+
+        Args:
+            faces: All faces of the frame, in any order.
+
+        Returns:
+            The number of each face's track, from 0 in the order of appearance; different ones within a frame.
+        """
+        tracks = [-1] * len(faces)
+        if faces and self._last:
+            costs = dissimilarity([face.box for face in faces], self._last)
+            allowed = costs <= self.max_dissimilarity
+            # a pair that is not allowed costs as much as the worst one that is: as many pairs as possible at
+            # any price would push a whole row of people one seat further
+            rows, columns = linear_sum_assignment(np.where(allowed, costs, self.max_dissimilarity))
+            for row, column in zip(rows.tolist(), columns.tolist()):
+                if allowed[row, column]:
+                    tracks[row] = column
+        for number, face in enumerate(faces):
+            if tracks[number] < 0:
+                tracks[number] = len(self._last)
+                self._last.append(face.box)
+            else:
+                self._last[tracks[number]] = face.box
+        return tracks
+
+
+def choose_track(frames: Sequence[Sequence[Face]], choice: str = 'largest') -> list[list[tuple[int, Face]]]:
+    """Choose whom to cut out of a video: a person, not a face in each frame.
+
+    Args:
+        frames: The faces of each frame, in order.
+        choice: 'largest' (the track with the largest total area), 'best' (the largest total score) or 'all'.
+
+    Returns:
+        For each frame its chosen faces with the rank of their track, 0 for the first chosen, ascending. Ranks
+        with 'all' go by total area. Empty where the chosen person is not seen.
+
+    Raises:
+        ValueError: For an unknown choice.
+    """
+    if choice not in CHOICES:
+        raise ValueError(f'the choice of faces must be one of {", ".join(CHOICES)}, but is {choice!r}.')
+    tracker = Tracker()
+    numbered = [list(zip(tracker.update(faces), faces)) for faces in frames]
+    totals: dict[int, float] = {}
+    for track, face in (pair for pairs in numbered for pair in pairs):
+        totals[track] = totals.get(track, 0.0) + (face.score if choice == 'best' else face.area)
+    ranked = sorted(totals, key=lambda track: (-totals[track], track))
+    rank = {track: place for place, track in enumerate(ranked if choice == 'all' else ranked[:1])}
+    return [
+        sorted(((rank[track], face) for track, face in pairs if track in rank), key=lambda pair: pair[0])
+        for pairs in numbered
+    ]

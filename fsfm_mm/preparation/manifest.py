@@ -1,0 +1,194 @@
+"""The manifest, one line a face or source, and the parts it is joined from: one file for each chunk that is done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from fsfm_mm.files import write_atomically
+from fsfm_mm.preparation.sources.finding import WORK_FOLDER
+
+MANIFEST_FILE = 'manifest.jsonl'
+#: What can become of a source, a frame or a face; all but 'ok' leave no file behind.
+STATUSES = {
+    'ok': 'written',
+    'no_face': 'no face was found',
+    'small': 'the face is smaller than wished',
+    'unparsed': 'the parser gave no map (landmarks missing)',
+    'unreadable': 'the file, or this frame of it, cannot be read',
+    'crashed': 'the process that worked on the file died or hung',
+    'unwritable': 'the result could not be written',
+}
+#: Those that make the exit code say "not everything was well".
+FAILURES = ('unreadable', 'crashed', 'unwritable')
+
+
+@dataclass
+class FaceRecord:
+    """One line of ``manifest.jsonl``.
+
+    Attributes:
+        source: Path of the picture or video relative to its root, with '/' between folders.
+        root: Number of the root among the sources of the command, from 0.
+        status: One of :data:`STATUSES`.
+        message: What exactly is wrong; '' when ok.
+        frame: Number of the frame in a video, from 0; None for a picture or for a whole file.
+        face: Number of the face in its frame, 0 for the first chosen, or in a video its track; None without one.
+        score: Confidence of the detector; None without a face.
+        box: The detector's box: left, top, right, bottom, floats, pixels of the picture.
+        square: The square that was cut out: left, top, right, bottom, whole pixels.
+        landmarks: Five points [x, y] in pixels of the picture, see ``Face``; None where the detector gives none.
+        labels: Share of the crop's pixels with each label, by name of the label; None without a map.
+        file: Path of the image relative to the output, or its key inside a packed file or shard.
+        map: Path of the map relative to the output; None where it has none.
+        sha256: SHA-256 of the written image's bytes (packed raw: of its pixels).
+    """
+
+    source: str
+    root: int = 0
+    status: str = 'ok'
+    message: str = ''
+    frame: int | None = None
+    face: int | None = None
+    score: float | None = None
+    box: list[float] | None = None
+    square: list[int] | None = None
+    landmarks: list[list[float]] | None = None
+    labels: dict[str, float] | None = None
+    file: str | None = None
+    map: str | None = None
+    sha256: str | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON without a line end, the same text for the same record."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(', ', ': '))
+
+    @classmethod
+    def from_json(cls, line: str, where: str) -> FaceRecord:
+        """Read a line of a manifest.
+
+        Args:
+            line: The line.
+            where: File and line number, for messages.
+
+        Raises:
+            ValueError: The line is not such a record.
+        """
+        try:
+            values: Any = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{where}: not a line of JSON ({error}).') from error
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or 'source' not in values or not set(values) <= known:
+            raise ValueError(f'{where}: expected an object with "source" and keys of {sorted(known)}.')
+        record = cls(**values)
+        if record.status not in STATUSES:
+            raise ValueError(
+                f'{where}: status must be one of {", ".join(STATUSES)}, but is {record.status!r}.'
+            )
+        return record
+
+
+class ManifestRecords(Sequence[FaceRecord]):
+    """The records of a manifest, read from the file as they are asked for: millions need no memory.
+
+    Args:
+        path: The manifest.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with open(path, 'rb') as file:
+            lengths = [len(line) for line in file]
+        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __iter__(self) -> Iterator[FaceRecord]:
+        with open(self._path, encoding='utf-8', newline='\n') as file:
+            for number, line in enumerate(file, 1):
+                yield FaceRecord.from_json(line, f'{self._path}:{number}')
+
+    @overload
+    def __getitem__(self, index: int) -> FaceRecord: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[FaceRecord]: ...
+
+    def __getitem__(self, index: int | slice) -> FaceRecord | list[FaceRecord]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        with open(self._path, 'rb') as file:
+            file.seek(int(self._starts[index]))
+            return FaceRecord.from_json(file.readline().decode(), f'{self._path}:{index + 1}')
+
+
+_FOLDER = 'chunks'
+
+
+@dataclass
+class Part:
+    """What came of a chunk.
+
+    Attributes:
+        number: Number of the chunk.
+        records: Lines of the manifest.
+        counts: int64 (3, 256): how often each value occurs in R, G and B of the written crops.
+        seconds: Time of each stage.
+    """
+
+    number: int
+    records: list[FaceRecord]
+    counts: np.ndarray
+    seconds: Mapping[str, float]
+
+    def statuses(self) -> Counter[str]:
+        """How many records have each status."""
+        return Counter(record.status for record in self.records)
+
+
+def part_path(out: Path, number: int) -> Path:
+    """Where the part of a chunk lies."""
+    return out / WORK_FOLDER / _FOLDER / f'{number:06d}.jsonl'
+
+
+def write_part(out: Path, part: Part) -> None:
+    """Write a part: a line about the chunk, then its lines of the manifest."""
+    head = {'counts': part.counts.tolist(), 'seconds': dict(part.seconds)}
+    lines = [json.dumps(head), *(record.to_json() for record in part.records)]
+    write_atomically(part_path(out, part.number), encoded('\n'.join(lines) + '\n'), sync=True)
+
+
+def encoded(text: str) -> bytes:
+    r"""JSON as UTF-8; half characters, from file names that are no UTF-8, become JSON's ``\udcXX``."""
+    return text.encode('utf-8', 'backslashreplace')
+
+
+def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[str]]:
+    """Read the head of a part and its lines of the manifest, without line ends."""
+    head, *lines = part_path(out, number).read_text(encoding='utf-8').split('\n')
+    return json.loads(head), lines[:-1]
+
+
+def parts_done(out: Path) -> set[int]:
+    """Numbers of the chunks that are done."""
+    folder = out / WORK_FOLDER / _FOLDER
+    if not folder.is_dir():
+        return set()
+    return set(_numbers(os.listdir(folder)))
+
+
+def _numbers(names: list[str]) -> Iterator[int]:
+    for name in names:
+        stem, ending = os.path.splitext(name)
+        if ending == '.jsonl' and stem.isdigit():
+            yield int(stem)

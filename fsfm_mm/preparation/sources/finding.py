@@ -1,0 +1,245 @@
+"""Finding the pictures and videos to work on, and naming their results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fsfm_mm.files.listing import UNSAFE, VIDEO_EXTENSIONS, list_files, printable
+from fsfm_mm.preparation.sources.items import FrameChoice, Item
+
+#: Extensions of pictures, lower case; names are compared without regard to case.
+PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
+#: Of all sources.
+_EXTENSIONS = PICTURE_EXTENSIONS + VIDEO_EXTENSIONS
+#: Written last of all by a run: the folder that holds it is a complete result.
+SUMMARY_FILE = 'prepare.json'
+#: Written first of all by a run, removed at its end: the folder that holds it is a result that was interrupted.
+WORK_FOLDER, PLAN_FILE = '.prepare', 'plan.json'
+#: Endings of files passed over that are named; the rest is counted.
+_NAMED_ENDINGS = 5
+#: Longest part of a key between two '/', in bytes of UTF-8: file systems end at 255, and a track, a frame number,
+#: an ending and the marks of an unfinished file are still to come.
+_LONGEST = 180
+#: What is added to the key of a video for a frame, and to any key for a further person.
+FRAME_TAIL, FACE_TAIL = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def find_items(
+    sources: Sequence[str | Path],
+    frames: FrameChoice,
+    exclude: str | Path | None = None,
+    say: Callable[[str], None] = _to_stderr,
+) -> list[Item]:
+    """List pictures and videos, by their extensions.
+
+    Folders are searched through, symbolic links to folders included; names that begin with a dot are left out,
+    and so are folders inside a source that hold the result of an earlier run, finished or not.
+    The order is that of the sources, and the order of the names inside each.
+
+    The key of an item is its path in the source without the extension, after the folder's name where there are
+    several sources (``photos-2`` for a second folder called ``photos``). A file that is named itself as a source
+    has its name alone. Where two keys would be equal, or equal to what a frame or a further face of another item
+    is called, the extension is added (``photo_jpg``), and a number where that does not suffice. Control
+    characters and backslashes become '_', bytes that are no UTF-8 ``_xff``; overlong names are cut.
+
+    Args:
+        sources: Files or folders.
+        frames: Which frames of the videos.
+        exclude: A folder whose files are left out: the output, where it lies in a source.
+        say: Hears what was passed over: files with other endings, results of earlier runs.
+
+    Returns:
+        The items; ``path`` and ``source`` may hold bytes that are no UTF-8 as lone surrogates, ``key`` never does.
+
+    Raises:
+        ValueError: A source is missing, unreadable or holds nothing, is given twice, lies inside another or in
+            ``exclude``, or is a file that is neither picture nor video.
+    """
+    if not sources:
+        raise ValueError('no sources: name at least one folder, picture or video.')
+    roots = [os.path.abspath(os.fspath(source)) for source in sources]
+    _refuse_overlap(roots, exclude)
+    # number of the source, folder, path of the file in the folder
+    found = [(number, *entry) for number, root in enumerate(roots) for entry in _files(root, exclude, say)]
+    prefixes = _prefixes(roots)
+    keys = _keys([prefixes[number] + file for number, _, file in found])
+    return [
+        Item(
+            os.path.join(folder, file),
+            file,
+            number,
+            key,
+            frames if file.lower().endswith(VIDEO_EXTENSIONS) else None,
+        )
+        for (number, folder, file), key in zip(found, keys)
+    ]
+
+
+def _refuse_overlap(roots: Sequence[str], exclude: str | Path | None) -> None:
+    """No file may be listed twice, and none that was written by the tool itself."""
+    out = None if exclude is None else os.path.realpath(exclude)
+    real: dict[str, str] = {}
+    for root in roots:
+        if real.setdefault(os.path.realpath(root), root) is not root:
+            raise ValueError(f'{printable(root)} is given twice among the sources: name it once.')
+    for path, root in real.items():
+        above = path
+        while True:
+            if above == out:
+                raise ValueError(
+                    f'the source {printable(root)} lies in the output {out}: name another output.'
+                )
+            above, before = os.path.dirname(above), above
+            if above == before:
+                break
+            if above in real:
+                raise ValueError(
+                    f'the source {printable(root)} lies inside the source {printable(real[above])}: name only one.'
+                )
+
+
+def _files(root: str, exclude: str | Path | None, say: Callable[[str], None]) -> list[tuple[str, str]]:
+    """Folder and path in it of all pictures and videos of a source."""
+    if os.path.isfile(root):
+        if not root.lower().endswith(_EXTENSIONS):
+            raise ValueError(
+                f'{printable(root)} is neither a picture ({" ".join(PICTURE_EXTENSIONS)}) '
+                f'nor a video ({" ".join(VIDEO_EXTENSIONS)}).'
+            )
+        folder, file = os.path.split(root)
+        return [(folder, file)]
+    if not os.path.isdir(root):
+        raise ValueError(f'the source {printable(root)} does not exist.')
+    try:
+        files = list_files(root, ('',))  # all, to tell what is passed over
+    except OSError as error:
+        where = printable(error.filename or root)
+        raise ValueError(f'the source {where} cannot be listed ({error.strerror or error}).') from error
+    if exclude is not None:
+        inside = os.path.relpath(os.path.realpath(exclude), os.path.realpath(root)) + '/'
+        files = [file for file in files if not file.startswith(inside)]
+    files = _wanted(root, _without_results(root, files, say), say)
+    if not files:
+        raise ValueError(
+            f'the source {printable(root)} holds no pictures ({" ".join(PICTURE_EXTENSIONS)}) '
+            f'and no videos ({" ".join(VIDEO_EXTENSIONS)}).'
+        )
+    return [(root, file) for file in files]
+
+
+def _without_results(root: str, files: list[str], say: Callable[[str], None]) -> list[str]:
+    """Leave out folders with the result of an earlier run: its crops would become sources. Not the root itself."""
+    above: set[str] = set()
+    for file in files:
+        while (file := file.rpartition('/')[0]) and f'{file}/' not in above:
+            above.add(f'{file}/')
+    results = [folder for folder in sorted(above) if _is_result(os.path.join(root, folder))]
+    for folder in results:
+        say(f'passed over: {printable(os.path.join(root, folder))}, the result of an earlier run.')
+    return [file for file in files if not file.startswith(tuple(results))]
+
+
+def _is_result(folder: str) -> bool:
+    for name in (SUMMARY_FILE, os.path.join(WORK_FOLDER, PLAN_FILE)):
+        try:
+            with open(os.path.join(folder, name), encoding='utf-8') as stream:
+                content = json.load(stream)
+        except (OSError, ValueError):  # not there, or of somebody else
+            continue
+        if isinstance(content, dict) and 'listing' in content:
+            return True
+    return False
+
+
+def _wanted(root: str, files: list[str], say: Callable[[str], None]) -> list[str]:
+    """Pictures and videos; the others are counted by their endings."""
+    wanted = [file for file in files if file.lower().endswith(_EXTENSIONS)]
+    others = Counter(
+        os.path.splitext(file)[1].lower() or 'none'
+        for file in files
+        if not file.lower().endswith(_EXTENSIONS)
+    )
+    if others:
+        ranked = sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))
+        named = [f'{printable(ending)} {count}' for ending, count in ranked[:_NAMED_ENDINGS]]
+        more = ['...'] if len(ranked) > _NAMED_ENDINGS else []
+        count = f'{others.total()} file{"s" * (others.total() > 1)} with other endings'
+        say(f'passed over: {count} in {printable(root)} ({", ".join(named + more)}).')
+    return wanted
+
+
+def _prefixes(roots: Sequence[str]) -> list[str]:
+    """What comes before the paths of each source: nothing for the only one and for files."""
+    if len(roots) == 1:
+        return ['']
+    used: set[str] = set()
+    prefixes = []
+    for root in roots:
+        if os.path.isfile(root):
+            prefixes.append('')
+            continue
+        # a leading dot would hide the results
+        prefixes.append(_numbered(os.path.basename(root).lstrip('.') or 'source', used) + '/')
+    return prefixes
+
+
+def _numbered(name: str, used: set[str]) -> str:
+    """The name, or the name with the first number that makes it another than those used; it is used then."""
+    candidate, number = name, 1
+    while candidate in used:
+        number += 1
+        candidate = f'{name}-{number}'
+    used.add(candidate)
+    return candidate
+
+
+def _keys(names: Sequence[str]) -> list[str]:
+    """A key for each file name with its folders; unique, also against the names of frames and further faces."""
+    stems = [_safe(os.path.splitext(name)[0]) for name in names]
+
+    def with_extension(name: str) -> str:
+        return _safe('_'.join(os.path.splitext(name)).replace('_.', '_'))
+
+    often = {stem for stem, count in Counter(stems).items() if count > 1}
+    keys = [with_extension(name) if stem in often else stem for name, stem in zip(names, stems)]
+    known = set(keys)
+    keys = [with_extension(name) if _is_part_of(key, known) else key for name, key in zip(names, keys)]
+    used: set[str] = set()
+    return [_numbered(key, used) for key in keys]
+
+
+def _is_part_of(key: str, known: set[str]) -> bool:
+    """Whether a frame or a further face of a known key may have this key."""
+    still = FRAME_TAIL.sub('', key)
+    person = FACE_TAIL.sub('', still)
+    return (still != key and still in known) or (person != still and person in known)
+
+
+def _safe(name: str) -> str:
+    """A name that is UTF-8 and that every file system and JSON take; the same for the same name."""
+    text = name
+    if not name.isascii():
+        text = os.fsencode(name).decode('utf-8', 'backslashreplace')
+    text = UNSAFE.sub('_', text)
+    if len(text) * 4 <= _LONGEST:
+        return text
+    return '/'.join(_cut(part) for part in text.split('/'))
+
+
+def _cut(part: str) -> str:
+    encoded = part.encode()
+    if len(encoded) <= _LONGEST:
+        return part
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return f'{encoded[: _LONGEST - 13].decode("utf-8", "ignore")}-{digest}'

@@ -1,0 +1,109 @@
+"""The pictures and videos to work on, and the frames wanted of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fsfm_mm.files.listing import printable
+
+FRAME_MODES = ('count', 'middle', 'stride', 'all')
+
+
+@dataclass(frozen=True)
+class FrameChoice:
+    """Which frames of a video.
+
+    Attributes:
+        mode: 'count': ``value`` frames spread over the whole video (linspace from the first to the last);
+            'middle': the middle frame of each of ``value`` equal parts of the video; 'stride': every
+            ``value``-th from the first; 'all'.
+        value: Number of frames, or the stride; 1 or more.
+    """
+
+    mode: str = 'count'
+    value: int = 32
+
+    def __post_init__(self) -> None:
+        if self.mode not in FRAME_MODES:
+            raise ValueError(
+                f'frames must be chosen by one of {", ".join(FRAME_MODES)}, found {self.mode!r}.'
+            )
+        if self.value < 1:
+            raise ValueError(f'the number of frames, or their stride, must be 1 or more, found {self.value}.')
+
+    def indices(self, num_frames: int) -> np.ndarray:
+        """Numbers of the chosen frames, int64, ascending, without repetition.
+
+        Args:
+            num_frames: Frames of the video.
+
+        Returns:
+            Within 0 .. num_frames - 1; fewer than asked for where the video is shorter; empty for no frames.
+        """
+        if num_frames < 1:
+            return np.empty(0, np.int64)
+        if self.mode == 'count':
+            # FaceForensics++ protocols: linspace(0, n - 1, count), rounded down; in integers, since a
+            # floating-point linspace may round a whole number down to the frame before it
+            return np.unique(np.arange(self.value) * (num_frames - 1) // max(self.value - 1, 1))
+        if self.mode == 'middle':
+            return np.unique((2 * np.arange(self.value) + 1) * num_frames // (2 * self.value))
+        return np.arange(0, num_frames, self.value if self.mode == 'stride' else 1)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One source file.
+
+    Attributes:
+        path: The file, as given to the operating system.
+        source: Path relative to its root, with '/' between folders.
+        root: Number of the root among the sources, from 0.
+        key: Name of its results without ending or frame number, relative, unique among all items:
+            ``sub/photo``, ``train/real/000_003``.
+        frames: Which frames; None for a picture.
+        frame_name: What follows ``key`` in the name of a frame: a format of ``index``, its number in the video, and
+            ``number``, its place among the chosen ones, both from 0.
+        map_path: The parsing map of a picture that is a face already; None without one.
+    """
+
+    path: str
+    source: str
+    root: int
+    key: str
+    frames: FrameChoice | None = None
+    frame_name: str = '_frame_{index}'
+    map_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a crop that is a whole picture comes from.
+
+    Attributes:
+        item: Its source.
+        shape: Height and width of the picture.
+    """
+
+    item: Item
+    shape: tuple[int, ...]
+
+
+def items_by_key(items: Iterable[Item]) -> dict[str, Item]:
+    """The items by their keys.
+
+    Raises:
+        ValueError: Two have the same one: they would overwrite each other's results.
+    """
+    by_key: dict[str, Item] = {}
+    for item in items:
+        other = by_key.setdefault(item.key, item)
+        if other is not item:
+            raise ValueError(
+                f'{printable(other.path)} and {printable(item.path)} would both be written as {item.key}: '
+                'rename or remove one.'
+            )
+    return by_key

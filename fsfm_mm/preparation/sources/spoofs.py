@@ -1,0 +1,252 @@
+"""Face anti-spoofing sets as work for the preparation, and the lists of the published protocols."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from fsfm_mm.datasets.labelled.names import CLASSES, PROTOCOLS, inside, one_of, quoted, read_lines
+from fsfm_mm.files import write_atomically
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.preparation.sources.forgeries import Listing
+from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
+
+#: Face chips of the published protocols: the box enlarged by .37 (MTCNN's margin), 224 pixels.
+SPOOF_MARGIN = 1.37
+#: Protocol -> end of a frame's name after the video's; the frames are the middles of equal parts of the video.
+FRAME_NAMES = {'MCIO': '_frame{number}', 'WCS': '_{number:02d}'}
+SPLITS = ('train', 'test')
+#: Of a protocol's own lists.
+_LISTED = (*SPLITS, 'shot')
+
+#: Place of a video in a set: split and class, or None for a file that is not of the protocol.
+Rule = Callable[[str, str], 'tuple[str, str] | None']
+
+
+def _msu(root: str, path: str) -> tuple[str, str] | None:
+    """MSU-MFSD: scene01/{real,attack}/{real,attack}_client001_...; {train,test}_sub_list.txt name the clients."""
+    match = re.search(r'(real|attack)_client(\d+)_', os.path.basename(path))
+    if match is None:
+        return None
+    for split in SPLITS:
+        file = os.path.join(root, f'{split}_sub_list.txt')
+        if any(
+            line.split()[0].isdigit() and int(line.split()[0]) == int(match[2])
+            for _, line in read_lines(file)
+        ):
+            return split, 'real' if match[1] == 'real' else 'fake'
+    return None
+
+
+def _casia(root: str, path: str) -> tuple[str, str] | None:
+    """CASIA-FASD: {train,test}_release/PERSON/NAME.avi; 1, 2 and HR_1 are real."""
+    split = path.split('/')[0].removesuffix('_release')
+    name = os.path.splitext(os.path.basename(path))[0]
+    return (split, 'real' if name in ('1', '2', 'HR_1') else 'fake') if split in SPLITS else None
+
+
+def _replay(root: str, path: str) -> tuple[str, str] | None:
+    """Replay-Attack: {train,devel,test}/{real,attack}/...; its development part goes to training."""
+    split, kind = [*path.split('/'), ''][:2]
+    splits = {'train': 'train', 'devel': 'train', 'test': 'test'}
+    kinds = {'real': 'real', 'attack': 'fake'}
+    return (splits[split], kinds[kind]) if split in splits and kind in kinds else None
+
+
+def _oulu(root: str, path: str) -> tuple[str, str] | None:
+    """OULU-NPU: {Train,Dev,Test}_files/PHONE_SESSION_USER_FILE.avi; file 1 is real; Dev goes to training."""
+    splits = {'Train_files': 'train', 'Dev_files': 'train', 'Test_files': 'test'}
+    match = re.fullmatch(r'\d+_\d+_\d+_(\d+)', os.path.splitext(os.path.basename(path))[0])
+    split = splits.get(path.split('/')[0])
+    return (split, 'real' if match[1] == '1' else 'fake') if match and split else None
+
+
+def _folders(root: str, path: str) -> tuple[str, str] | None:
+    """Any set sorted by hand: {train,test}/{real,fake}/..."""
+    split, name = [*path.split('/'), ''][:2]
+    return (split, name) if split in SPLITS and name in CLASSES else None
+
+
+RULES: dict[str, Rule] = {
+    'msu': _msu,
+    'casia': _casia,
+    'replay': _replay,
+    'oulu': _oulu,
+    'folders': _folders,
+}
+#: What each rule expects, for messages.
+EXPECTED = {name: str(rule.__doc__).partition(': ')[2] for name, rule in RULES.items()}
+
+
+def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | None = None) -> Listing:
+    """List the work on a set as it was downloaded.
+
+    Results are named ``{train,test}/{real,fake}/{video}`` and the protocol's frame ending, and belong into
+    ``frame/{domain}`` of the protocol's folder; a video in folders gets their names with '_' between.
+
+    Args:
+        root: The set.
+        domain: Its name in the protocol, such as 'casia'.
+        protocol: 'MCIO' (two frames a video) or 'WCS' (ten).
+        rule: See :data:`RULES`; by default the one named as the domain, else 'folders'.
+
+    Raises:
+        ValueError: An unknown rule or protocol, or the folder is not as the rule says.
+    """
+    one_of('the protocol', protocol, tuple(FRAME_NAMES))
+    rule = rule or (domain if domain in RULES else 'folders')
+    one_of('the rule', rule, tuple(RULES))
+    if not os.path.isdir(root):
+        raise ValueError(f'{root}: no such folder.')
+    listing = Listing()
+    videos: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for path in list_files(root, VIDEO_EXTENSIONS + (IMAGE_EXTENSIONS if rule == 'folders' else ())):
+        place = RULES[rule](root, path)
+        if place is None:
+            continue
+        item = _item(root, path, protocol, place)
+        listing.items.append(item)
+        videos[place].add(item.key if item.frames else _video_of_frame(item.key, protocol, item.path))
+    items_by_key(listing.items)
+    listing.videos = {place: len(names) for place, names in videos.items()}
+    found = {name for _, name in listing.videos}
+    if found != set(CLASSES):
+        raise ValueError(
+            f'{root}: found videos of {quoted(sorted(found)) or "no class"}, but expected real and fake ones as '
+            f'{rule} has them: {EXPECTED[rule]}'
+        )
+    return listing
+
+
+def _item(root: str, path: str, protocol: str, place: tuple[str, str]) -> Item:
+    split, name = place
+    stem, ending = os.path.splitext(path)
+    folders = (
+        'train_release',
+        'test_release',
+        'Train_files',
+        'Dev_files',
+        'Test_files',
+        'real',
+        'fake',
+        'attack',
+    )
+    video = '_'.join(part for part in stem.split('/') if part not in (*folders, *SPLITS, 'scene01'))
+    key = f'{split}/{name}/{video}'
+    full = os.path.join(root, path)
+    if ending.lower() not in VIDEO_EXTENSIONS:
+        _video_of_frame(key, protocol, full)
+        return Item(full, path, 0, key)
+    count = len(PROTOCOLS[protocol].frames)
+    return Item(full, path, 0, key, FrameChoice('middle', count), FRAME_NAMES[protocol])
+
+
+def _video_of_frame(stem: str, protocol: str, place: str) -> str:
+    """Name of the video that a picture belongs to by its own name."""
+    names = PROTOCOLS[protocol]
+    match = re.fullmatch(names.pattern, stem)
+    if match is None or match['frame'] not in names.frames:
+        raise ValueError(
+            f"{place}: the name '{stem}' does not end as frames of {protocol} do ({quoted(names.frames)} after "
+            f'{names.pattern}).'
+        )
+    return match['video']
+
+
+def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> Listing:
+    """List the pictures that a protocol's own lists name, and the frames that these imply.
+
+    Args:
+        root: Folder of the frames, cut out or not, to which the lists' paths are relative.
+        lists: Folder with ``<domain>_{real,fake}_{train,test,shot}.txt``.
+        domain: Name of the set in the lists.
+        protocol: 'MCIO' or 'WCS'.
+
+    Returns:
+        Results keep the lists' paths below ``frame/{domain}``.
+
+    Raises:
+        ValueError: There is no list, a path leads out of ``root``, does not end as the protocol's frames do, or
+            none of the pictures is there.
+    """
+    names = PROTOCOLS[protocol]
+    listing = Listing()
+    seen: set[str] = set()
+    for split in _LISTED:
+        for name in CLASSES:
+            file = os.path.join(lists, f'{domain}_{name}_{split}.txt')
+            for number, line in read_lines(file) if os.path.isfile(file) else []:
+                path = inside(root, line.lstrip('/'), f'{file}:{number}')
+                stem, ending = os.path.splitext(path)
+                video = _video_of_frame(stem, protocol, f'{file}:{number}')
+                # of a shot only the picture itself is used
+                for frame in [stem.removeprefix(video)] if split == 'shot' else names.frames:
+                    _add_listed(listing, root, domain, f'{video}{frame}', ending, seen)
+                listing.videos[split, name] = listing.videos.get((split, name), 0) + 1
+    if not listing.videos:
+        raise ValueError(
+            f'{lists}: no lists {domain}_{{real,fake}}_{{train,test,shot}}.txt with a line in them.'
+        )
+    if not listing.items:
+        raise ValueError(
+            f'{root}: none of the {len(listing.missing)} listed pictures is there, such as {listing.missing[0]}.'
+        )
+    return listing
+
+
+def _add_listed(listing: Listing, root: str, domain: str, stem: str, ending: str, seen: set[str]) -> None:
+    if stem in seen:
+        return
+    seen.add(stem)
+    path = stem + ending
+    if not os.path.isfile(os.path.join(root, path)):
+        listing.missing.append(path)
+        return
+    key = stem.removeprefix('frame/').removeprefix(f'{domain}/')
+    listing.items.append(Item(os.path.join(root, path), path, 0, key))
+
+
+def write_lists(
+    out: str | os.PathLike, domain: str, protocol: str, prepared: Iterable[str | None]
+) -> dict[str, int]:
+    """Write ``txt/<domain>_{real,fake}_{train,test}.txt`` for what was prepared.
+
+    A list names the first frame of each video, relative to ``frame``, as the published ones do. A video that lacks
+    one of its frames (no face in it) is left out, since the protocols imply all of them.
+
+    Args:
+        out: Folder of the protocol.
+        domain: Name of the set; its faces are in ``frame/{domain}``.
+        protocol: 'MCIO' or 'WCS'.
+        prepared: Files of the manifest of that folder; None for what gave none.
+
+    Returns:
+        Name of each list -> its lines.
+    """
+    videos: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for file in filter(None, prepared):
+        split, name, *_ = file.split('/')
+        video = _video_of_frame(os.path.splitext(file)[0], protocol, file)
+        videos[split, name, video].append(f'{domain}/{file}')
+    wanted = len(PROTOCOLS[protocol].frames)
+    lines: dict[str, list[str]] = {f'{domain}_{n}_{s}.txt': [] for s in SPLITS for n in CLASSES}
+    for (split, name, _), files in sorted(videos.items()):
+        if len(files) == wanted:
+            lines[f'{domain}_{name}_{split}.txt'].append(min(files))
+    for file, content in lines.items():
+        if content:
+            write_atomically(Path(out) / 'txt' / file, '\n'.join(content) + '\n')
+    return {file: len(content) for file, content in lines.items()}
+
+
+def copy_lists(out: str | os.PathLike, lists: str, domain: str) -> Sequence[str]:
+    """Copy a protocol's own lists of one set to ``txt``, naming the PNGs that were written; returns their names."""
+    names = [f'{domain}_{name}_{split}.txt' for name in CLASSES for split in _LISTED]
+    files = sorted(file for file in names if os.path.isfile(os.path.join(lists, file)))
+    for file in files:
+        lines = [f'{os.path.splitext(line)[0]}.png\n' for _, line in read_lines(os.path.join(lists, file))]
+        write_atomically(Path(out) / 'txt' / file, ''.join(lines))
+    return files
