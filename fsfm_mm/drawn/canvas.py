@@ -40,18 +40,39 @@ class Canvas:
         self.planes, self.size, self.unit = planes, planes.shape[1], unit
         self.labels = np.zeros(planes.shape[1:], np.uint8)
 
-    def cover(self, outline: np.ndarray, soft: float = 0.0, inside: Patch | None = None) -> Patch:
-        """Coverage of a closed polygon.
+    def paint(
+        self,
+        outline: np.ndarray,
+        colour: object,
+        label: int | None = None,
+        soft: float = 0.0,
+        opacity: float = 1.0,
+        inside: Patch | None = None,
+    ) -> Patch:
+        """Mix a colour in where a closed polygon covers and label what it covers by half and more.
 
         Args:
             outline: Vertices in the unit picture, float (n, 2).
+            colour: (3,), or planes (3, size, size).
+            label: The label, or none to leave the labels as they are.
             soft: Standard deviation of a blur of the edge, in head units.
-            inside: Clip to this patch and use its box.
+            opacity: Share of the colour, 0 to 1.
+            inside: Clip to this patch.
 
         Returns:
-            The coverage within the polygon's box, at least one pixel of the picture.
+            The coverage.
         """
-        soft *= self.unit * self.size
+        patch = self._cover(outline, soft * self.unit * self.size, inside)
+        view = self.planes[:, patch.rows, patch.columns]
+        paint = np.asarray(colour, np.float32)
+        paint = paint[:, None, None] if paint.ndim == 1 else paint[:, patch.rows, patch.columns]
+        view += np.float32(opacity) * patch.alpha * (paint - view)
+        if label is not None:
+            self.labels[patch.rows, patch.columns][patch.alpha >= 0.5] = label
+        return patch
+
+    def _cover(self, outline: np.ndarray, soft: float, inside: Patch | None) -> Patch:
+        """Coverage within the polygon's box, or within the box of ``inside``; ``soft`` is in pixels."""
         pixel = _FINE << _SHIFT
         # cv2 puts integer coordinates at pixel centres, the unit picture at pixel corners.
         vertices = np.rint(outline * (self.size * pixel) - 0.5 * (1 << _SHIFT)).astype(np.int32)
@@ -77,44 +98,27 @@ class Canvas:
         start = min(max(first, 0), self.size - 1)
         return slice(start, max(min(last + 1, self.size), start + 1))
 
-    def paint(self, patch: Patch, colour: object, opacity: float = 1.0) -> None:
-        """Mix ``colour``, (3,) or planes (3, size, size), in where the patch covers."""
-        view = self.planes[:, patch.rows, patch.columns]
-        paint = np.asarray(colour, np.float32)
-        paint = paint[:, None, None] if paint.ndim == 1 else paint[:, patch.rows, patch.columns]
-        view += np.float32(opacity) * patch.alpha * (paint - view)
 
-    def mark(self, patch: Patch, label: int, only: tuple[int, ...] | None = None) -> None:
-        """Set the label where the patch covers at least half of a pixel (that has one of the labels ``only``)."""
-        view = self.labels[patch.rows, patch.columns]
-        where = patch.alpha >= 0.5
-        view[where if only is None else where & np.isin(view, only)] = label
-
-
-@lru_cache(maxsize=16)
-def noise_table(side: int, blur: tuple[float, float]) -> np.ndarray:
+@lru_cache(maxsize=4)
+def noise_table(blur: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
     """A fixed table of texture that tiles without seams.
 
     Args:
-        side: Height and width.
-        blur: Standard deviations along x and y; zeros for independent pixels.
+        blur: Standard deviations along x and y in pixels; zeros for independent pixels.
 
     Returns:
-        float32 (side, side), mean 0 and standard deviation 1, not to be written to.
+        float32 (512, 512), mean 0 and standard deviation 1, not to be written to.
     """
-    noise = np.random.default_rng(20250610).standard_normal((side, side)).astype(np.float32)
-    if blur[0] > 0:
+    noise = np.random.default_rng(20250610).standard_normal((512, 512)).astype(np.float32)
+    if blur[0] > 0.0:
         wide = cv2.GaussianBlur(np.tile(noise, (3, 3)), (0, 0), sigmaX=blur[0], sigmaY=blur[1])
-        noise = np.asarray(wide[side : 2 * side, side : 2 * side], np.float32)
+        noise = np.asarray(wide[512:1024, 512:1024], np.float32)
     table = np.ascontiguousarray((noise - noise.mean()) / noise.std())
     table.flags.writeable = False
     return table
 
 
-def noise_crop(size: int, rng: np.random.Generator, blur: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-    """A random (size, size) window of a noise table: far cheaper than drawing the numbers anew."""
-    side = 512
-    while side < size + 64:
-        side *= 2
-    y, x = rng.integers(0, side - size, 2)
-    return noise_table(side, blur)[y : y + size, x : x + size]
+def noise_crop(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A random window (size, size) of the table of independent pixels: far cheaper than drawing them anew."""
+    y, x = (np.arange(size) + rng.integers(512) for _ in range(2))
+    return noise_table().take(y, 0, mode='wrap').take(x, 1, mode='wrap')

@@ -26,8 +26,8 @@ NOSE, UPPER_LIP, INNER_MOUTH, LOWER_LIP = 6, 7, 8, 9
 #: Labels of brow and eye on the image's left ('-': the subject's right) and right.
 _BROW = {'-': 2, '+': 3}
 _EYE = {'-': 4, '+': 5}
-#: Blurs of noise tables: spots two pixels wide, curls, and strands along y.
-_SPECK, _CURLS, _STRANDS = (1.1, 1.1), (2.2, 2.2), (0.8, 28.0)
+#: Blurs of noise tables: curls, and strands along y.
+_CURLS, _STRANDS = (2.2, 2.2), (0.8, 28.0)
 _BLACK, _WHITE = (0.05, 0.05, 0.06), (0.95, 0.96, 0.97)
 #: The samples of the left and the right lens that the bridge joins.
 _RIM = (72, 48)
@@ -81,37 +81,31 @@ class _Painter:
         self.params = params
         self.canvas = Canvas(_background(params, size), params.scale)
         self.shapes = build_shapes(params)
-        self.rng = np.random.default_rng(params.seed)
         self.view, self.sun = View(params), towards(params)
         skin, shade, beard = light_on(params, self.view)
         self.shade = self.view.place(shade, size)
-        self.skin = self._skin(skin, beard)
-        self.hair = self._hair() if 'cap' in self.shapes else None
+        self.skin = self.view.place(skin, size)
+        if params.beard > 0.0:
+            hairs = 0.8 + _fineness(0.25, size) * noise_crop(size, np.random.default_rng(params.seed))
+            share = np.clip(np.float32(params.beard) * self.view.place(beard, size) * hairs, 0.0, 1.0)
+            self.skin += share * (self._lit(0.7 * np.array(params.hair_colour)) - 0.75 * self.skin)
 
     def paint(self) -> None:
         """Paint everything, back to front."""
-        self._body()
+        hair = self._hair() if 'cap' in self.shapes else None
+        self._body(hair)
         self._head()
         for side, _ in SIDES:
             self._eye(side)
         self._mouth()
         if self.params.glasses > 0.0:
             self._glasses()
-        self._hair_part('cap', 1.0)
+        if hair is not None:
+            self.canvas.paint(self.shapes['cap'], hair, HAIR, soft=0.010)
 
     def _lit(self, colour: object) -> np.ndarray:
         """Planes of a flat colour under the head's light."""
         return np.asarray(colour, np.float32)[:, None, None] * self.shade
-
-    def _skin(self, lit: np.ndarray, beard: np.ndarray) -> np.ndarray:
-        """Lit skin with pores and beard, float32 (3, size, size)."""
-        size, params = self.canvas.size, self.params
-        planes = self.view.place(lit, size) * (1.0 + np.float32(0.007) * noise_crop(size, self.rng, _SPECK))
-        if params.beard > 0.0:
-            hairs = 0.8 + _fineness(0.25, size) * noise_crop(size, self.rng)
-            share = np.clip(np.float32(params.beard) * self.view.place(beard, size) * hairs, 0.0, 1.0)
-            planes += share * (self._lit(0.7 * np.array(params.hair_colour)) - 0.75 * planes)
-        return planes
 
     def _hair(self) -> np.ndarray:
         """Lit hair, float32 (3, size, size): strands that run down from the crown, or curls."""
@@ -121,59 +115,47 @@ class _Painter:
         radius = cv2.magnitude(x, y)
         bend = np.float32(0.1 * params.wave) * np.sin(7 * radius)
         across, along = (105 * u, 105 * v) if curly else (75 * (np.arctan2(x, y) + bend), 46 * radius)
-        table = noise_table(256, _CURLS if curly else _STRANDS)
+        table = noise_table(_CURLS if curly else _STRANDS)
         strands = cv2.remap(table, across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         band = np.float32(0.1 if curly else 0.3) * cv2.exp(-(((radius - 0.6) * 6.5) ** 2))
-        side = np.float32(0.28 * self.sun[0]) * u - np.float32(0.12) * v
+        value = (0.85 + np.float32(0.28 * self.sun[0]) * u + band) * (1.0 + _fineness(0.15, size) * strands)
         gain = np.float32((params.ambient + 0.72 * params.key) ** (1 / 2.2))
-        value = gain * np.clip(0.85 + side + band, 0.35, 1.7) * (1.0 + _fineness(0.15, size) * strands)
-        return np.array(params.hair_colour, np.float32)[:, None, None] * np.maximum(value, 0.0)
+        return np.array(params.hair_colour, np.float32)[:, None, None] * gain * np.maximum(value, 0.0)
 
-    def _hair_part(self, name: str, gain: float) -> None:
-        if self.hair is not None and name in self.shapes:
-            patch = self.canvas.cover(self.shapes[name], 0.010)
-            self.canvas.paint(patch, np.float32(gain) * self.hair)
-            self.canvas.mark(patch, HAIR)
-
-    def _body(self) -> None:
+    def _body(self, hair: np.ndarray | None) -> None:
         """Clothes, long hair and neck; LaPa counts neck and clothes as background."""
         canvas, params, shapes = self.canvas, self.params, self.shapes
         gain = (params.ambient + 0.55 * params.key) ** (1 / 2.2)
-        canvas.paint(canvas.cover(shapes['clothes']), gain * np.array(params.clothes))
-        self._hair_part('back', 0.7)
-        neck = canvas.cover(shapes['neck'])
-        canvas.paint(neck, 0.9 * gain * np.array(params.skin))
+        canvas.paint(shapes['clothes'], gain * np.array(params.clothes))
+        if hair is not None and 'back' in shapes:
+            canvas.paint(shapes['back'], np.float32(0.7) * hair, HAIR, soft=0.010)
+        neck = canvas.paint(shapes['neck'], 0.9 * gain * np.array(params.skin), BACKGROUND)
         chin = shapes['head'] + (-0.03 * self.sun[0] * params.scale, 0.07 * params.scale)
-        canvas.paint(canvas.cover(chin, 0.05, inside=neck), _BLACK, 0.45)
-        canvas.mark(neck, BACKGROUND)
+        canvas.paint(chin, _BLACK, soft=0.05, opacity=0.45, inside=neck)
 
     def _head(self) -> None:
         canvas, shapes = self.canvas, self.shapes
-        for name, gain in (('ear-', 0.86), ('ear+', 0.86), ('head', 1.0)):
-            part = canvas.cover(shapes[name])
-            canvas.paint(part, np.float32(gain) * self.skin)
-            canvas.mark(part, SKIN)
-        canvas.mark(canvas.cover(shapes['nose']), NOSE)
         for side, _ in SIDES:
-            canvas.paint(canvas.cover(shapes['nostril' + side], 0.010), 0.3 * self.skin, 0.9)
+            canvas.paint(shapes['ear' + side], np.float32(0.86) * self.skin, SKIN)
+        canvas.paint(shapes['head'], self.skin, SKIN)
+        canvas.paint(shapes['nose'], self.skin, NOSE)
+        for side, _ in SIDES:
+            canvas.paint(shapes['nostril' + side], 0.3 * self.skin, soft=0.010, opacity=0.9)
 
     def _eye(self, side: str) -> None:
         canvas, shapes, params = self.canvas, self.shapes, self.params
-        eye, iris = canvas.cover(shapes['eye' + side]), shapes['iris' + side]
-        canvas.paint(eye, self._lit((0.83, 0.85, 0.88)))
-        canvas.mark(eye, _EYE[side])
+        eye = canvas.paint(shapes['eye' + side], self._lit((0.83, 0.85, 0.88)), _EYE[side])
+        iris = shapes['iris' + side]
         centre = iris.mean(axis=0)
-        canvas.paint(canvas.cover(iris, 0.004, inside=eye), self._lit(params.iris))
-        canvas.paint(canvas.cover(centre + 0.45 * (iris - centre), 0.004, inside=eye), _BLACK)
+        canvas.paint(iris, self._lit(params.iris), soft=0.004, inside=eye)
+        canvas.paint(centre + 0.45 * (iris - centre), _BLACK, soft=0.004, inside=eye)
         glint = centre + 0.026 * params.scale * np.array([self.sun[0], -0.4])
-        canvas.paint(canvas.cover(glint + 0.19 * (iris - centre), inside=eye), _WHITE, 0.9)
+        canvas.paint(glint + 0.19 * (iris - centre), _WHITE, opacity=0.9, inside=eye)
         lashes = ribbon(shapes['eye' + side][_UPPER_LID], 0.026 * params.scale)
-        canvas.paint(canvas.cover(lashes, 0.006), _BLACK, 0.85)
-        brow = canvas.cover(shapes['brow' + side], 0.010)
+        canvas.paint(lashes, _BLACK, soft=0.006, opacity=0.85)
         # Even fair brows are darker than the skin they grow on.
         tone = np.minimum(0.7 * np.array(params.hair_colour), 0.62 * np.array(params.skin))
-        canvas.paint(brow, self._lit(tone), 0.8)
-        canvas.mark(brow, _BROW[side])
+        canvas.paint(shapes['brow' + side], self._lit(tone), _BROW[side], soft=0.010, opacity=0.8)
 
     def _mouth(self) -> None:
         canvas, params, colour = self.canvas, self.params, np.array(self.params.lip_colour)
@@ -181,22 +163,16 @@ class _Painter:
             self.shapes['lip_' + name] for name in ('top', 'upper', 'lower', 'bottom')
         )
         # The whole mouth first: no skin can show through between its parts.
-        whole = canvas.cover(np.concatenate([top, bottom[::-1]]))
-        canvas.paint(whole, self._lit(colour))
-        canvas.mark(whole, LOWER_LIP)
-        upper_lip = canvas.cover(np.concatenate([top, upper[::-1]]))
-        canvas.paint(upper_lip, self._lit(0.82 * colour))
-        canvas.mark(upper_lip, UPPER_LIP)
-        glow = canvas.cover(ribbon((0.55 * lower + 0.45 * bottom)[12:-12], 0.03 * params.scale), 0.014)
-        canvas.paint(glow, _WHITE, 0.1 + 0.4 * params.gloss)
+        canvas.paint(np.concatenate([top, bottom[::-1]]), self._lit(colour), LOWER_LIP)
+        canvas.paint(np.concatenate([top, upper[::-1]]), self._lit(0.82 * colour), UPPER_LIP)
+        glow = ribbon((0.55 * lower + 0.45 * bottom)[12:-12], 0.03 * params.scale)
+        canvas.paint(glow, _WHITE, soft=0.014, opacity=0.1 + 0.4 * params.gloss)
         if params.mouth_open > 0.0:
-            inner = canvas.cover(np.concatenate([upper, lower[::-1]]))
-            canvas.paint(inner, (0.10, 0.08, 0.24))
-            canvas.mark(inner, INNER_MOUTH)
+            inner = canvas.paint(np.concatenate([upper, lower[::-1]]), (0.10, 0.08, 0.24), INNER_MOUTH)
             teeth = np.concatenate([upper, (0.45 * upper + 0.55 * lower)[::-1]])
-            canvas.paint(canvas.cover(teeth, 0.006, inside=inner), self._lit((0.76, 0.84, 0.87)))
+            canvas.paint(teeth, self._lit((0.76, 0.84, 0.87)), soft=0.006, inside=inner)
         else:
-            canvas.paint(canvas.cover(ribbon(upper, 0.016 * params.scale), 0.004), 0.22 * colour, 0.75)
+            canvas.paint(ribbon(upper, 0.016 * params.scale), 0.22 * colour, soft=0.004, opacity=0.75)
 
     def _glasses(self) -> None:
         canvas, width = self.canvas, self.params.frame_width * self.params.scale
@@ -204,9 +180,9 @@ class _Painter:
         # From the upper inner part of one rim to the other's: above the nose, which it must not cut in two.
         bridge = np.array([left[_RIM[0]], right[_RIM[1]]])
         for line in (np.concatenate([left, left[:2]]), np.concatenate([right, right[:2]]), bridge):
-            frame = canvas.cover(ribbon(line, width))
-            canvas.paint(frame, self.params.frame_colour)
-            canvas.mark(frame, SKIN, only=tuple(range(SKIN, HAIR)))
+            frame = canvas.paint(ribbon(line, width), self.params.frame_colour)
+            labels = canvas.labels[frame.rows, frame.columns]
+            labels[(frame.alpha >= 0.5) & (labels != BACKGROUND) & (labels != HAIR)] = SKIN
 
 
 def _fineness(contrast: float, size: int) -> np.float32:

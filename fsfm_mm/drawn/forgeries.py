@@ -21,27 +21,16 @@ from fsfm_mm.registry import DATASETS
 
 @dataclass(frozen=True)
 class Capture:
-    """How a domain takes its pictures: its light, its camera and its compression.
+    """How a domain takes its pictures: its light, its camera and its compression."""
 
-    Args:
-        warmth: Shift of the light's colour, -1 (blue) to 1 (orange).
-        ambient: Factor of the ambient light: flat (above 1) or hard.
-        exposure: Gain.
-        contrast: Contrast about the middle grey.
-        saturation: Factor of the colours' strength.
-        blur: Standard deviation in pixels.
-        noise: Standard deviation in grey levels.
-        quality: JPEG quality.
-    """
-
-    warmth: float
-    ambient: float
-    exposure: float
-    contrast: float
-    saturation: float
-    blur: float
-    noise: float
-    quality: int
+    warmth: float  # shift of the light's colour, -1 (blue) to 1 (orange)
+    ambient: float  # factor of the ambient light: flat (above 1) or hard
+    exposure: float  # gain
+    contrast: float  # about the middle grey
+    saturation: float  # factor of the colours' strength
+    blur: float  # standard deviation in pixels
+    noise: float  # standard deviation in grey levels
+    quality: int  # of the JPEG
 
 
 #: The generated domains: a studio's camera, a telephone in warm light, and a cheap camera in cold light.
@@ -50,6 +39,9 @@ DOMAINS: dict[str, Capture] = {
     'b': Capture(0.6, 0.8, 1.05, 1.12, 1.1, 0.0, 2.5, 88),
     'c': Capture(-0.6, 1.3, 0.92, 0.92, 0.85, 0.4, 3.0, 72),
 }
+#: Standard deviations of what changes from frame to frame.
+_MOVES = {'yaw': 4.0, 'pitch': 2.0, 'roll': 1.5, 'shift_x': 0.006, 'shift_y': 0.006}
+_MOVES |= {'smile': 0.12, 'gaze': 0.2, 'azimuth': 2.0, 'key': 0.02}
 
 
 def frame_params(person: FaceParams, capture: Capture, rng: np.random.Generator) -> FaceParams:
@@ -63,21 +55,8 @@ def frame_params(person: FaceParams, capture: Capture, rng: np.random.Generator)
     Returns:
         The frame's parameters; person and scene are the same. Noise is left to :func:`capture_image`.
     """
-    moved = varied(
-        person,
-        rng,
-        yaw=4.0,
-        pitch=2.0,
-        roll=1.5,
-        shift_x=0.006,
-        shift_y=0.006,
-        smile=0.12,
-        gaze=0.2,
-        azimuth=2.0,
-        key=0.02,
-    )
     return dataclasses.replace(
-        moved,
+        varied(person, rng, _MOVES),
         ambient=min(max(person.ambient * capture.ambient, 0.12), 0.5),
         warmth=min(max(0.6 * person.warmth + capture.warmth, -1.0), 1.0),
         noise=0.5,

@@ -1,8 +1,7 @@
 """Light on the head: smooth fields over the upright head, laid into the picture afterwards.
 
-Relief and complexion are sums of Gaussian spots at facial landmarks; the relief's slope, added to the
-normal of an ellipsoid, is lit by a key and an ambient light. The grid does not depend on the picture's size,
-so that neither does the light.
+The relief is a sum of Gaussian spots at facial landmarks; its slope, added to the normal of an ellipsoid, is lit
+by a key and an ambient light. The grid does not depend on the picture's size, so that neither does the light.
 """
 
 from __future__ import annotations
@@ -37,19 +36,17 @@ def light_on(params: FaceParams, view: View) -> tuple[np.ndarray, np.ndarray, np
         Lit skin, sRGB as BGR, float32 (GRID, GRID, 3); the light's brightness in sRGB's scale, float32
         (GRID, GRID); where a beard grows, float32 (GRID, GRID), 0 to 1.
     """
-    relief, red, beard = _spots(params, view)
+    relief, beard = _spots(params, view)
     normal, light = _normals(params, view, relief), towards(params)
     tint = params.warmth * np.array([-0.25, 0.0, 0.2])
     key = (params.key * (1.0 + tint)).astype(np.float32)
     ambient = (params.ambient * (1.0 - 0.3 * tint)).astype(np.float32)
     # Red wraps further round: it scatters deepest in skin.
     wrap = np.array([0.10, 0.16, 0.26], np.float32)
-    front = np.maximum((_along(normal, light)[..., None] + wrap) / (1.0 + wrap), 0.0)
-    incident = key * front + ambient
-    skin = np.array(params.skin, np.float32) ** 2.2
-    linear = skin * (1.0 - red[..., None] * np.array([0.8, 0.75, 0.35], np.float32)) * incident
+    incident = key * np.maximum((_along(normal, light)[..., None] + wrap) / (1.0 + wrap), 0.0) + ambient
     halfway = light + (0.0, 0.0, 1.0)
     shine = cv2.pow(np.maximum(_along(normal, halfway / np.sqrt(halfway @ halfway)), 0.0), 22)
+    linear = np.array(params.skin, np.float32) ** 2.2 * incident
     linear += np.float32(params.gloss * params.key) * shine[..., None]
     # A soft shoulder, so that bright skin does not clip.
     lit = cv2.pow(linear / (1.0 + 0.18 * linear * linear), 1 / 2.2)
@@ -62,30 +59,26 @@ def _along(normal: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 def _spots(params: FaceParams, view: View) -> np.ndarray:
-    """Relief (head units), redness and beard: float32 (3, GRID, GRID)."""
+    """Relief (head units) and beard: float32 (2, GRID, GRID)."""
     top, base, my, eye = params.eye_y, params.nose_base, params.mouth_y, params.eye_distance
-    length, smile, drop = base - top, max(params.smile, 0.0), 0.5 * params.mouth_open
-    # x, y, lift, width and height; relief, redness and beard
+    smile, drop = max(params.smile, 0.0), 0.5 * params.mouth_open
+    # x, y, lift, width and height; relief and beard
     rows = [
-        (0.0, top + 0.20 * length, 0.06, 0.055, 0.13, 0.055, 0.0, 0.0),
-        (0.0, top + 0.55 * length, 0.14, 0.065, 0.13, 0.080, 0.0, 0.0),
-        (0.0, base - 0.06, 0.22, 0.080, 0.070, 0.110, 0.15, 0.0),
-        (0.0, base + 0.05, 0.08, 0.11, 0.03, 0.0, 0.30, 0.0),
-        (0.0, my, 0.03, 0.20, 0.12, 0.050, 0.0, 0.0),
-        (0.0, (base + my) / 2 + 0.02, 0.05, 0.17, 0.055, 0.0, 0.0, 0.95),
-        (0.0, my + 0.17 + drop, 0.0, 0.13, 0.04, -0.030, 0.05, 0.0),
-        (0.0, 0.87 + drop, 0.03, 0.13, 0.09, 0.055, 0.0, 1.2),
+        (0.0, 0.65 * top + 0.35 * base, 0.10, 0.060, 0.16, 0.080, 0.0),  # nose
+        (0.0, base - 0.06, 0.22, 0.080, 0.070, 0.110, 0.0),
+        (0.0, my, 0.03, 0.20, 0.12, 0.050, 0.0),  # mouth, the upper lip's beard, chin
+        (0.0, 0.5 * (base + my) + 0.02, 0.05, 0.17, 0.055, 0.0, 0.95),
+        (0.0, my + 0.17 + drop, 0.0, 0.13, 0.04, -0.030, 0.0),
+        (0.0, 0.87 + drop, 0.03, 0.13, 0.09, 0.055, 1.2),
     ]
     for s in (-1.0, 1.0):
         rows += [
-            (s * 0.75 * params.nose_width, base - 0.05, 0.06, 0.045, 0.045, 0.045, 0.1, 0.0),
-            (s * 0.75 * eye, top - 0.06, 0.0, 0.12, 0.08, -0.060, 0.2, 0.0),
-            (s * eye, top - 0.01, 0.0, 0.10, 0.065, 0.045, 0.0, 0.0),
-            (s * eye, top + 0.10, 0.0, 0.13, 0.035, -0.012, 0.18, 0.0),
-            (s * 0.43, 0.13 - 0.04 * smile, 0.0, 0.16, 0.13, 0.045 + 0.035 * smile, 0.22, 0.0),
-            (s * 0.27, my - 0.14, 0.0, 0.035, 0.10, -0.012 - 0.02 * smile, 0.05, 0.0),
-            (s * 0.60, 0.50, 0.0, 0.10, 0.24, 0.0, 0.0, 1.3),
-            (s * 0.38, 0.80 + drop, 0.0, 0.17, 0.13, 0.0, 0.0, 1.3),
+            (s * 0.75 * params.nose_width, base - 0.05, 0.06, 0.045, 0.045, 0.045, 0.0),
+            (s * 0.75 * eye, top - 0.06, 0.0, 0.12, 0.08, -0.060, 0.0),  # socket, eyeball
+            (s * eye, top - 0.01, 0.0, 0.10, 0.065, 0.045, 0.0),
+            (s * 0.43, 0.13 - 0.04 * smile, 0.0, 0.16, 0.13, 0.045 + 0.035 * smile, 0.0),  # cheek, jaw
+            (s * 0.60, 0.50, 0.0, 0.10, 0.24, 0.0, 1.3),
+            (s * 0.38, 0.80 + drop, 0.0, 0.17, 0.13, 0.0, 1.3),
         ]
     table = np.array(rows)
     centres = view.turned(table[:, :2], table[:, 2])

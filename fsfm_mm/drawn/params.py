@@ -141,10 +141,10 @@ def sample_params(index: int, seed: int = 0) -> FaceParams:
     man, tone, grey, lipstick = rng.random() < 0.5, rng.random(), rng.random() < 0.12, rng.random() < 0.25
     values: dict[str, Any] = {name: distribution.draw(rng) for name, distribution in _RANGES.items()}
     hair = str(rng.choice(list(HAIR_VOLUMES), p=_HAIR_SHARES[man]))
-    steps = np.linspace(0, 1, len(_SKINS))
-    skin = (
-        np.array([np.interp(tone, steps, _SKINS[:, k]) for k in range(3)]) / 255 * rng.uniform(0.95, 1.05, 3)
-    )
+    place = tone * (len(_SKINS) - 1)
+    lighter = min(int(place), len(_SKINS) - 2)
+    skin = _SKINS[lighter] + (place - lighter) * (_SKINS[lighter + 1] - _SKINS[lighter])
+    skin = skin / 255 * rng.uniform(0.95, 1.05, 3)
     # Lips are skin with less green and blue.
     lips = skin * (0.74, 0.66, 0.90)
     if lipstick and not man:
@@ -168,13 +168,11 @@ def sample_params(index: int, seed: int = 0) -> FaceParams:
     )
 
 
-def varied(params: FaceParams, rng: np.random.Generator, **deviations: float) -> FaceParams:
+def varied(params: FaceParams, rng: np.random.Generator, deviations: dict[str, float]) -> FaceParams:
     """Shift parameters by normal deviates of the given standard deviations, within their ranges."""
-    moved: dict[str, Any] = {}
-    for name, std in deviations.items():
-        value = getattr(params, name) + std * rng.normal()
-        moved[name] = float(min(max(value, _RANGES[name].low), _RANGES[name].high))
-    return dataclasses.replace(params, **moved)
+    moved = {name: getattr(params, name) + std * rng.normal() for name, std in deviations.items()}
+    clipped = {name: min(max(v, _RANGES[name].low), _RANGES[name].high) for name, v in moved.items()}
+    return dataclasses.replace(params, **clipped)
 
 
 def _colour(bgr: np.ndarray) -> Colour:

@@ -131,7 +131,7 @@ def build_shapes(params: FaceParams) -> dict[str, np.ndarray]:
         (0.76 * jaw, 0.85),
         (0.82 * jaw, 1.1),
         (1.15 * jaw, 1.35),
-        (0.0, 1.9),
+        (0, 1.9),
     ]
     clothes = [(0.0, 1.42), (0.3, 1.32), (0.8 * jaw, 1.12), (jaw, 1.13), (1.15, 1.32), (2.4, 2.0), (0.0, 4.2)]
     shapes = {
@@ -166,10 +166,8 @@ def _eye_and_ear(view: View, params: FaceParams, sign: float) -> dict[str, np.nd
         'ear': view.curve(np.insert(ear, 2, -0.1, axis=1)),
     }
     if params.glasses > 0.0:
-        lens = _CIRCLE * (0.205, params.glasses) + (
-            sign * max(params.eye_distance, 0.25),
-            params.eye_y + 0.03,
-        )
+        centre = (sign * max(params.eye_distance, 0.25), params.eye_y + 0.03)
+        lens = centre + _CIRCLE * (0.205, params.glasses)
         shapes['lens'] = view.curve(np.insert(lens, 2, 0.6 - 0.3 * np.abs(lens[:, 0]), axis=1))
     return shapes
 
@@ -226,11 +224,8 @@ def _hair(view: View, params: FaceParams) -> dict[str, np.ndarray]:
     cap = view.curve(np.column_stack([np.concatenate([outer, np.column_stack([a * w, y])]), depth]))
     if params.hair == 'curly':
         rim = cap[: 8 * len(outer) - 7]
-        rim += (
-            (0.02 + 0.02 * params.wave)
-            * np.sin(np.arange(len(rim)) * 1.3)[:, None]
-            * (rim - cap.mean(axis=0))
-        )
+        lobes = (0.02 + 0.02 * params.wave) * np.sin(1.3 * np.arange(len(rim)))
+        rim += lobes[:, None] * (rim - cap.mean(axis=0))
     if params.hair != 'long':
         return {'cap': cap}
     wide, end, bow = w + 0.06 + volume, params.length, 0.06 * params.wave
