@@ -37,25 +37,20 @@ def light_on(params: FaceParams, view: View) -> tuple[np.ndarray, np.ndarray, np
         (GRID, GRID); where a beard grows, float32 (GRID, GRID), 0 to 1.
     """
     relief, beard = _spots(params, view)
-    normal, light = _normals(params, view, relief), towards(params)
-    tint = params.warmth * np.array([-0.25, 0.0, 0.2])
-    key = (params.key * (1.0 + tint)).astype(np.float32)
-    ambient = (params.ambient * (1.0 - 0.3 * tint)).astype(np.float32)
+    light = towards(params)
+    halfway = light + (0.0, 0.0, 1.0)
+    directions = np.stack([light, halfway / np.sqrt(halfway @ halfway)])
+    along, mirrored = cv2.split(cv2.transform(_normals(params, view, relief), directions.astype(np.float32)))
+    tint = params.warmth * np.array([-0.25, 0.0, 0.2], np.float32)
     # Red wraps further round: it scatters deepest in skin.
     wrap = np.array([0.10, 0.16, 0.26], np.float32)
-    incident = key * np.maximum((_along(normal, light)[..., None] + wrap) / (1.0 + wrap), 0.0) + ambient
-    halfway = light + (0.0, 0.0, 1.0)
-    shine = cv2.pow(np.maximum(_along(normal, halfway / np.sqrt(halfway @ halfway)), 0.0), 22)
+    incident = params.key * (1.0 + tint) * np.maximum((along[..., None] + wrap) / (1.0 + wrap), 0.0)
+    incident += params.ambient * (1.0 - 0.3 * tint)
     linear = np.array(params.skin, np.float32) ** 2.2 * incident
-    linear += np.float32(params.gloss * params.key) * shine[..., None]
+    linear += np.float32(params.gloss * params.key) * cv2.pow(np.maximum(mirrored, 0.0), 22)[..., None]
     # A soft shoulder, so that bright skin does not clip.
     lit = cv2.pow(linear / (1.0 + 0.18 * linear * linear), 1 / 2.2)
     return lit, np.ascontiguousarray(incident[..., 1]) ** np.float32(1 / 2.2), np.clip(beard, 0.0, 1.0)
-
-
-def _along(normal: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    x, y, z = direction.astype(np.float32)
-    return np.asarray(normal[0] * x + normal[1] * y + normal[2] * z)
 
 
 def _spots(params: FaceParams, view: View) -> np.ndarray:
@@ -92,7 +87,7 @@ def _spots(params: FaceParams, view: View) -> np.ndarray:
 
 
 def _normals(params: FaceParams, view: View, relief: np.ndarray) -> np.ndarray:
-    """Unit normals, float32 (3, GRID, GRID): right, down, to the camera (in turned, unrolled axes)."""
+    """Unit normals, float32 (GRID, GRID, 3): right, down, to the camera (in turned, unrolled axes)."""
     middle = view.turned(np.array([(0.0, -0.1)]), -0.35)[0].astype(np.float32)
     nx = (CELLS[None, :] - middle[0]) / np.float32(1.12 * params.face_width)
     ny = (CELLS[:, None] - middle[1]) / np.float32(1.32)
@@ -101,4 +96,4 @@ def _normals(params: FaceParams, view: View, relief: np.ndarray) -> np.ndarray:
     slope = np.float32(0.95 / 8.0 * GRID / (2 * REACH))
     nx = 0.85 * nx - slope * cv2.Sobel(relief, cv2.CV_32F, 1, 0)
     ny = 0.60 * ny - slope * cv2.Sobel(relief, cv2.CV_32F, 0, 1)
-    return np.stack([nx, ny, nz]) / np.sqrt(nx * nx + ny * ny + nz * nz)
+    return cv2.merge([nx, ny, nz]) / np.sqrt(nx * nx + ny * ny + nz * nz)[..., None]

@@ -95,9 +95,7 @@ def _spline(count: int, closed: bool) -> np.ndarray:
 
 def ribbon(line: np.ndarray, width: float) -> np.ndarray:
     """Outline (2n, 2) of a stroke of a full width along a line (n, 2)."""
-    tangent = np.empty_like(line)
-    tangent[1:-1] = line[2:] - line[:-2]
-    tangent[0], tangent[-1] = line[1] - line[0], line[-1] - line[-2]
+    tangent = np.gradient(line, axis=0)
     offset = tangent[:, ::-1] * (-0.5, 0.5) * width / (np.hypot(*tangent.T)[:, None] + 1e-9)
     return np.concatenate([line + offset, (line - offset)[::-1]])
 
