@@ -20,8 +20,6 @@ from fsfm_mm.drawn.params import FaceParams, sample_params
 from fsfm_mm.drawn.shapes import SIDES, View, build_shapes, ribbon
 from fsfm_mm.regions import BACKGROUND, HAIR, SKIN
 
-__all__ = ['FaceParams', 'draw_face', 'render', 'sample_params']
-
 NOSE, UPPER_LIP, INNER_MOUTH, LOWER_LIP = 6, 7, 8, 9
 #: Labels of brow and eye on the image's left ('-': the subject's right) and right.
 _BROW = {'-': 2, '+': 3}

@@ -72,11 +72,11 @@ class View:
             float32 (size, size) or (n, size, size).
         """
         cells = field.shape[0] / (2 * REACH)
-        to_head = np.linalg.inv(self.flat[:, :2] * size)
-        matrix = np.column_stack([to_head, REACH - to_head @ (self.flat[:, 2] * size - 0.5)]) * cells
-        matrix[:, 2] -= 0.5
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        placed = cv2.warpAffine(field, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        matrix = self.flat * size
+        # cv2 counts from the middles of cells and of pixels.
+        matrix[:, 2] += matrix[:, :2].sum(axis=1) * (0.5 / cells - REACH) - 0.5
+        matrix[:, :2] /= cells
+        placed = cv2.warpAffine(field, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
         return np.ascontiguousarray(np.moveaxis(placed, -1, 0) if placed.ndim == 3 else placed)
 
 

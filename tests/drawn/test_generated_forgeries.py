@@ -8,9 +8,10 @@ from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets import check_splits, entries_of
 from fsfm_mm.drawn import GeneratedForgeries
-from fsfm_mm.drawn.face_drawing import draw_face, sample_params
+from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.drawn.forgeries import DOMAINS, capture_image, draw_frame, frame_params
 from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES, SPOOFS, inner_face, soft_mask
+from fsfm_mm.drawn.params import sample_params
 
 SIZE = 96
 

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from fsfm_mm.drawn.face_drawing import render, sample_params
+from fsfm_mm.drawn.face_drawing import render
+from fsfm_mm.drawn.params import sample_params
 from fsfm_mm.drawn.shapes import build_shapes
 
 
