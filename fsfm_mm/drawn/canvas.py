@@ -77,10 +77,10 @@ class Canvas:
         # cv2 puts integer coordinates at pixel centres, the unit picture at pixel corners.
         vertices = np.rint(outline * (self.size * pixel) - 0.5 * (1 << _SHIFT)).astype(np.int32)
         if inside is None:
-            x, y, width, height = cv2.boundingRect(vertices)
             pad = 1 + int(2.5 * soft)
-            rows = self._span(y // pixel - pad, (y + height) // pixel + pad)
-            columns = self._span(x // pixel - pad, (x + width) // pixel + pad)
+            start = np.clip(vertices.min(axis=0) // pixel - pad, 0, self.size - 1)
+            stop = np.clip(vertices.max(axis=0) // pixel + pad + 1, start + 1, self.size)
+            columns, rows = (slice(*ends) for ends in np.stack([start, stop], axis=1).tolist())
         else:
             rows, columns = inside.rows, inside.columns
         height, width = rows.stop - rows.start, columns.stop - columns.start
@@ -92,11 +92,6 @@ class Canvas:
             alpha = cv2.GaussianBlur(alpha, (0, 0), soft)
         share = np.multiply(alpha, np.float32(1 / 255), dtype=np.float32)
         return Patch(rows, columns, share if inside is None else share * inside.alpha)
-
-    def _span(self, first: int, last: int) -> slice:
-        """Pixels from first to last, as far as they are in the picture: one at least."""
-        start = min(max(first, 0), self.size - 1)
-        return slice(start, max(min(last + 1, self.size), start + 1))
 
 
 @lru_cache(maxsize=4)

@@ -123,14 +123,8 @@ def build_shapes(params: FaceParams) -> dict[str, np.ndarray]:
     head += [(w, -0.06, 0.02), (0.96 * w, 0.24 + 0.2 * drop, 0.04), (jaw, 0.54 + 0.5 * drop, 0.12)]
     head += [(0.66 * jaw + 0.2 * chin, 0.8 + 0.8 * drop, 0.26), (0.5 * chin + 0.17 * jaw, 0.935 + drop, 0.36)]
     head += [(0.55 * chin, 0.985 + drop, 0.40), (0.0, 1.0 + drop, 0.42)]
-    neck = [
-        (0.0, 0.2),
-        (0.78 * jaw, 0.3),
-        (0.76 * jaw, 0.85),
-        (0.82 * jaw, 1.1),
-        (1.15 * jaw, 1.35),
-        (0, 1.9),
-    ]
+    neck = [(0.0, 0.2), (0.78 * jaw, 0.3), (0.76 * jaw, 0.85), (0.82 * jaw, 1.1)]
+    neck += [(1.15 * jaw, 1.35), (0.0, 1.9)]
     clothes = [(0.0, 1.42), (0.3, 1.32), (0.8 * jaw, 1.12), (jaw, 1.13), (1.15, 1.32), (2.4, 2.0), (0.0, 4.2)]
     shapes = {
         'head': view.silhouette(np.array(head)),
