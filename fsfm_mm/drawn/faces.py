@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -85,10 +85,8 @@ class GeneratedFaces(FaceDataset):
             raise IndexError(f'sample {idx} of a data set of {self.length}')
         return self.start + idx % self.length
 
-    def get_subset_(self, indices: Sequence[int] | int) -> None:
+    def get_subset_(self, indices: Sequence[int] | int) -> NoReturn:
         """Not supported: choose with ``start`` and ``length``."""
         raise ValueError('GeneratedFaces keeps no list of samples: choose a subset with start and length.')
 
-    def get_subset(self, indices: Sequence[int] | int) -> FaceDataset:
-        """Not supported: choose with ``start`` and ``length``."""
-        raise ValueError('GeneratedFaces keeps no list of samples: choose a subset with start and length.')
+    get_subset = get_subset_

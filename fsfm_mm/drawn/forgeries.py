@@ -13,34 +13,24 @@ import numpy as np
 
 from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.names import one_of
-from fsfm_mm.drawn.face_drawing import FaceParams, render, sample_params
-from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES
+from fsfm_mm.drawn.face_drawing import render
+from fsfm_mm.drawn.forging import DEEPFAKES, FORGERIES, saturated, to_bytes
+from fsfm_mm.drawn.params import FaceParams, sample_params, varied
 from fsfm_mm.registry import DATASETS
 
 
 @dataclass(frozen=True)
 class Capture:
-    """How a domain takes its pictures: its light, its camera and its compression.
+    """How a domain takes its pictures: its light, its camera and its compression."""
 
-    Args:
-        warmth: Shift of the light's colour, -1 (blue) to 1 (orange).
-        ambient: Factor of the ambient light: flat (above 1) or hard.
-        exposure: Gain.
-        contrast: Contrast about the middle grey.
-        saturation: Factor of the colours' strength.
-        blur: Standard deviation in pixels.
-        noise: Standard deviation in grey levels.
-        quality: JPEG quality.
-    """
-
-    warmth: float
-    ambient: float
-    exposure: float
-    contrast: float
-    saturation: float
-    blur: float
-    noise: float
-    quality: int
+    warmth: float  # shift of the light's colour, -1 (blue) to 1 (orange)
+    ambient: float  # factor of the ambient light: flat (above 1) or hard
+    exposure: float  # gain
+    contrast: float  # about the middle grey
+    saturation: float  # factor of the colours' strength
+    blur: float  # standard deviation in pixels
+    noise: float  # standard deviation in grey levels
+    quality: int  # of the JPEG
 
 
 #: The generated domains: a studio's camera, a telephone in warm light, and a cheap camera in cold light.
@@ -49,10 +39,9 @@ DOMAINS: dict[str, Capture] = {
     'b': Capture(0.6, 0.8, 1.05, 1.12, 1.1, 0.0, 2.5, 88),
     'c': Capture(-0.6, 1.3, 0.92, 0.92, 0.85, 0.4, 3.0, 72),
 }
-
-
-def _limit(value: float, low: float, high: float) -> float:
-    return float(min(max(value, low), high))
+#: Standard deviations of what changes from frame to frame.
+_MOVES = {'yaw': 4.0, 'pitch': 2.0, 'roll': 1.5, 'shift_x': 0.006, 'shift_y': 0.006}
+_MOVES |= {'smile': 0.12, 'gaze': 0.2, 'azimuth': 2.0, 'key': 0.02}
 
 
 def frame_params(person: FaceParams, capture: Capture, rng: np.random.Generator) -> FaceParams:
@@ -64,30 +53,14 @@ def frame_params(person: FaceParams, capture: Capture, rng: np.random.Generator)
         rng: Random generator of the frame.
 
     Returns:
-        The frame's parameters; identity, style and scene are the person's. Noise is left to :func:`capture_image`.
+        The frame's parameters; person and scene are the same. Noise is left to :func:`capture_image`.
     """
-    p, e, light = person.pose, person.expression, person.light
-    step = rng.normal(0.0, 1.0, 9)
-    pose = dataclasses.replace(
-        p,
-        yaw=_limit(p.yaw + 4.0 * step[0], -26, 26),
-        pitch=_limit(p.pitch + 2.0 * step[1], -14, 14),
-        roll=_limit(p.roll + 1.5 * step[2], -20, 20),
-        shift_x=_limit(p.shift_x + 0.006 * step[3], -0.05, 0.05),
-        shift_y=_limit(p.shift_y + 0.006 * step[4], -0.04, 0.04),
+    return dataclasses.replace(
+        varied(person, rng, _MOVES),
+        ambient=min(max(person.ambient * capture.ambient, 0.12), 0.5),
+        warmth=min(max(0.6 * person.warmth + capture.warmth, -1.0), 1.0),
+        noise=0.5,
     )
-    expression = dataclasses.replace(
-        e, smile=_limit(e.smile + 0.12 * step[5], -0.4, 1), gaze_x=_limit(e.gaze_x + 0.2 * step[6], -1, 1)
-    )
-    light = dataclasses.replace(
-        light,
-        azimuth=_limit(light.azimuth + 2.0 * step[7], -75, 75),
-        key=_limit(light.key * (1.0 + 0.02 * step[8]), 0.4, 1.2),
-        ambient=_limit(light.ambient * capture.ambient, 0.12, 0.5),
-        warmth=_limit(0.6 * light.warmth + capture.warmth, -1, 1),
-    )
-    camera = dataclasses.replace(person.camera, noise=0.5)
-    return dataclasses.replace(person, pose=pose, expression=expression, light=light, camera=camera)
 
 
 def capture_image(image: np.ndarray, capture: Capture, rng: np.random.Generator) -> np.ndarray:
@@ -101,15 +74,12 @@ def capture_image(image: np.ndarray, capture: Capture, rng: np.random.Generator)
     Returns:
         uint8 (H, W, 3), BGR.
     """
-    picture = image.astype(np.float32)
-    grey = picture.mean(axis=-1, keepdims=True)
-    picture = grey + np.float32(capture.saturation) * (picture - grey)
-    picture = 127.5 + np.float32(capture.contrast) * (picture * np.float32(capture.exposure) - 127.5)
+    picture = saturated(image, capture.saturation) * np.float32(capture.exposure)
+    picture = 127.5 + np.float32(capture.contrast) * (picture - 127.5)
     if capture.blur > 0:
-        picture = cv2.GaussianBlur(picture, (0, 0), capture.blur)
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), capture.blur))
     picture += np.float32(capture.noise) * rng.standard_normal(picture.shape, dtype=np.float32)
-    taken = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-    _, data = cv2.imencode('.jpg', taken, [cv2.IMWRITE_JPEG_QUALITY, capture.quality])
+    _, data = cv2.imencode('.jpg', to_bytes(picture), [cv2.IMWRITE_JPEG_QUALITY, capture.quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
 
 

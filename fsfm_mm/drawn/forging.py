@@ -56,6 +56,17 @@ def soft_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.GaussianBlur(bent, (0, 0), sigma)[..., None] * np.float32(rng.uniform(0.85, 1.0))
 
 
+def to_bytes(picture: np.ndarray) -> np.ndarray:
+    """Grey levels rounded and cut off: uint8 of the same shape."""
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def saturated(picture: np.ndarray, factor: float) -> np.ndarray:
+    """Colours of another strength, 0 (grey) upwards: float32 of the same shape (H, W, 3)."""
+    grey = picture.mean(axis=-1, keepdims=True, dtype=np.float32)
+    return grey + np.float32(factor) * (picture.astype(np.float32) - grey)
+
+
 def _bend(shape: tuple[int, ...], amount: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Maps of cv2.remap for a smooth random deformation of ``amount`` pixels."""
     height, width = shape[:2]
@@ -68,11 +79,7 @@ def _bend(shape: tuple[int, ...], amount: float, rng: np.random.Generator) -> tu
 def _blend(inner: np.ndarray, outer: np.ndarray, weight: np.ndarray) -> np.ndarray:
     mixed = outer.astype(np.float32)
     mixed += weight * (inner.astype(np.float32) - mixed)
-    return _to_bytes(mixed)
-
-
-def _to_bytes(image: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return to_bytes(mixed)
 
 
 def swap(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -81,7 +88,11 @@ def swap(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.
     Source: the idea of self-blended images (Shiohara and Yamasaki, CVPR 2022); the numbers are our own.
     """
     weight = soft_mask(inner_face(labels), rng)
-    return _blend(_recolour(_displace(image, rng), rng), image, weight)
+    warped = _displace(image, rng).astype(np.float32)
+    # brightness and contrast shift together, and each channel a little by itself
+    gain = rng.uniform(0.93, 1.07) * (1.0 + rng.uniform(-0.03, 0.03, 3))
+    offset = rng.uniform(5.0, 11.0) * rng.choice((-1.0, 1.0)) + rng.uniform(-3.5, 3.5, 3)
+    return _blend(warped * gain.astype(np.float32) + offset.astype(np.float32), image, weight)
 
 
 def _displace(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -94,16 +105,8 @@ def _displace(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     middle = size / 2
     x = (x - middle) / scale + middle + shift * np.cos(angle)
     y = (y - middle) / scale + middle + shift * np.sin(angle)
-    return cv2.remap(
-        image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
-
-
-def _recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shift the colours, float32: brightness and contrast together, and each channel by itself."""
-    gain = rng.uniform(0.93, 1.07) * (1.0 + rng.uniform(-0.03, 0.03, 3))
-    offset = rng.uniform(5.0, 11.0) * rng.choice((-1.0, 1.0)) + rng.uniform(-3.5, 3.5, 3)
-    return image.astype(np.float32) * gain.astype(np.float32) + offset.astype(np.float32)
+    maps = (x.astype(np.float32), y.astype(np.float32))
+    return cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def resynthesise(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -115,14 +118,11 @@ def resynthesise(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     smooth = cv2.bilateralFilter(large, 5, 25, 3).astype(np.float32)
     detail = smooth - cv2.GaussianBlur(smooth, (0, 0), 1.5)
     weight = soft_mask(inner_face(labels), rng)
-    made = smooth + np.float32(rng.uniform(0.3, 0.7)) * detail + _grid(image.shape, 2, rng.uniform(1.0, 2.2))
-    return _blend(made, image, weight)
-
-
-def _grid(shape: tuple[int, ...], period: int, strength: float) -> np.ndarray:
-    """Checkerboard of a transposed convolution, float32 (H, W, 1)."""
-    y, x = np.indices(shape[:2]) // period
-    return (np.float32(strength) * (1 - 2 * ((x + y) % 2)))[..., None].astype(np.float32)
+    sharper = smooth + np.float32(rng.uniform(0.3, 0.7)) * detail
+    y, x = np.indices((height, width)) // 2
+    # the checkerboard of a transposed convolution
+    grid = (np.float32(rng.uniform(1.0, 2.2)) * (1 - 2 * ((x + y) % 2)))[..., None].astype(np.float32)
+    return _blend(sharper + grid, image, weight)
 
 
 def moire(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -135,7 +135,7 @@ def moire(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np
     stripes = 0.6 * stripes.mean(-1, keepdims=True) + 0.4 * stripes
     screen = cv2.GaussianBlur(image, (0, 0), 0.5).astype(np.float32) * (0.9 + 0.1 * _screen_cast(rng))
     envelope = 0.55 + 0.45 * _smooth_noise(shape, 3, rng)[..., None]
-    return _to_bytes(screen + stripes * envelope)
+    return to_bytes(screen + stripes * envelope)
 
 
 def _interference(shape: tuple[int, ...], strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -169,7 +169,7 @@ def replay(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> n
     picture += _glare((height, width), rng)[..., None]
     if rng.random() < 0.7:
         picture = _with_bezel(picture, rng)
-    return _to_bytes(picture)
+    return to_bytes(picture)
 
 
 def _glare(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -200,7 +200,7 @@ def print_out(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -
     """A printed photograph: narrow gamut, dots of a halftone, texture of paper."""
     shape = image.shape[:2]
     grey = image.mean(axis=-1, keepdims=True, dtype=np.float32)
-    muted = grey + np.float32(rng.uniform(0.7, 0.9)) * (image.astype(np.float32) - grey)
+    muted = saturated(image, rng.uniform(0.7, 0.9))
     paper = np.array([rng.uniform(205, 228), rng.uniform(218, 236), rng.uniform(226, 242)], np.float32)
     black = rng.uniform(24, 42)
     inked = black + muted / 255.0 * (paper - black)
@@ -209,7 +209,7 @@ def print_out(image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -
     halftone = np.float32(strength) * np.sin(np.pi * np.clip(grey / 255.0, 0, 1)) * _dots(shape, rng)
     fibres = cv2.GaussianBlur(rng.normal(0, 1, shape).astype(np.float32), (0, 0), 0.8)[..., None]
     fold = 10.0 * (_smooth_noise(shape, 4, rng)[..., None] - 0.5)
-    return _to_bytes(inked + halftone + np.float32(rng.uniform(5, 9)) * fibres + fold)
+    return to_bytes(inked + halftone + np.float32(rng.uniform(5, 9)) * fibres + fold)
 
 
 def _dots(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from fsfm_mm.drawn.drawing.features import build_shapes
-from fsfm_mm.drawn.face_drawing import render, sample_params
+from fsfm_mm.drawn.face_drawing import render
+from fsfm_mm.drawn.params import sample_params
+from fsfm_mm.drawn.shapes import build_shapes
 
 
 def drawn_crop(index, size=224):

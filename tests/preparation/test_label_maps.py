@@ -25,7 +25,7 @@ def draw_in(names):
 
     The subject's left is the picture's right; ears, a hat, a necklace and clothes are added by hand.
     """
-    _, lapa, points = drawn_crop(5)
+    _, lapa, points = drawn_crop(3)
     lapa = lapa.copy()
     middle = points[:2, 0].mean()
     on_left = np.broadcast_to(np.arange(lapa.shape[1]) < middle, lapa.shape)
