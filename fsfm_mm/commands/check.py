@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fsfm_mm.commands.arguments import CommandParser
+from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.stopping import StoppedError
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> int:
     try:
         report = run(args)
     except (ValueError, OSError, StoppedError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'{short_name(prog)}: {error}', file=sys.stderr)
         return 2
     for written in filter(None, (args.html, args.json)):
         print(f'written: {written}')

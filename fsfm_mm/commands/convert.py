@@ -13,7 +13,7 @@ from typing import Any
 
 from fsfm_mm.checkpoints.name_maps import SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
-from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files
+from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
 
 EPILOG = """\
 examples:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             {**facts, **dict(args.card)},
         )
     except (ValueError, TypeError, OSError) as error:
-        sys.exit(f'error: {error}')
+        sys.exit(f'{short_name(prog)}: {error}')
     print(report.summary())
     known = {
         key: value for key, value in card.to_dict().items() if value and key not in ('config', 'versions')

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsfm_mm.commands.arguments import CommandParser
+from fsfm_mm.commands.arguments import CommandParser, short_name
 
 if TYPE_CHECKING:
     from fsfm_mm.datasets.transforms import PatchMask
@@ -136,5 +136,5 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> int:
     try:
         run(parse_args(argv, prog))
     except (ValueError, ImportError) as error:
-        sys.exit(f'error: {error}')
+        sys.exit(f'{short_name(prog)}: {error}')
     return 0

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fsfm_mm.commands.arguments import CommandParser
+from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.files.stopping import StoppedError
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> int:
         paths = find_images(args.data_root, args.limit)
         stats = compute_statistics(paths, args.size, args.interpolation, args.workers)
     except (ValueError, StoppedError) as error:
-        sys.exit(f'error: {error}')
+        sys.exit(f'{short_name(prog)}: {error}')
     out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
     write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')
     for sentence in stats['broken_files']:

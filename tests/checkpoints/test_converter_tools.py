@@ -80,7 +80,7 @@ def failing(main, arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main([str(argument) for argument in arguments])
     message = str(caught.value)
-    assert message.startswith('error: ') and '\n' not in message
+    assert message.startswith('fsfm-mm c') and '\n' not in message
     return message
 
 

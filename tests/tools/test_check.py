@@ -64,7 +64,7 @@ def test_report_and_page_are_written(tool, data, tmp_path, capsys):
 def test_the_report_is_told_where_it_cannot_be_written(tool, data, tmp_path, capsys):
     assert run(tool, data, '--html', tmp_path) == 2
     captured = capsys.readouterr()
-    assert '0 errors, 0 warnings' in captured.out and captured.err.startswith('error: ')
+    assert '0 errors, 0 warnings' in captured.out and captured.err.startswith('fsfm-mm check: ')
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_wrong_use_is_one_sentence(tool, tmp_path, monkeypatch, capsys, argument
     monkeypatch.chdir(tmp_path)
     assert run(tool, *arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith('error: ') and message in error and error.count('\n') == 1
+    assert error.startswith('fsfm-mm check: ') and message in error and error.count('\n') == 1
 
 
 def test_command_line(data):

@@ -80,15 +80,15 @@ def test_limit_is_spread_evenly(tool, tmp_path):
 
 
 def test_errors_name_the_path(tool, tmp_path):
-    with pytest.raises(SystemExit, match=r'error: .*nowhere: no such folder'):
+    with pytest.raises(SystemExit, match=r'fsfm-mm stats: .*nowhere: no such folder'):
         tool.main([str(tmp_path / 'nowhere')])
     (tmp_path / 'images').mkdir()
-    with pytest.raises(SystemExit, match=r'error: .*images: no images \(\.jpg'):
+    with pytest.raises(SystemExit, match=r'fsfm-mm stats: .*images: no images \(\.jpg'):
         tool.main([str(tmp_path)])
     (tmp_path / 'images' / 'a.png').write_bytes(b'x')
-    with pytest.raises(SystemExit, match=r'error: None of 1 images is readable; the first: .*a\.png'):
+    with pytest.raises(SystemExit, match=r'fsfm-mm stats: None of 1 images is readable; the first: .*a\.png'):
         tool.main([str(tmp_path), '--workers', '0'])
-    with pytest.raises(SystemExit, match='error: --limit must be positive, but is 0'):
+    with pytest.raises(SystemExit, match='fsfm-mm stats: --limit must be positive, but is 0'):
         tool.main([str(tmp_path), '--limit', '0'])
     assert not (tmp_path / 'mean_std.json').exists()
 

@@ -146,7 +146,7 @@ def test_the_mask_of_a_shipped_config(tool, tmp_path):
 )
 def test_wrong_use_is_one_sentence(tool, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=f'error: .*{re.escape(message)}'):
+    with pytest.raises(SystemExit, match=f'fsfm-mm masks: .*{re.escape(message)}'):
         tool.main([*arguments, '--draws', '1'])
     assert list(tmp_path.iterdir()) == []
 
@@ -154,7 +154,7 @@ def test_wrong_use_is_one_sentence(tool, tmp_path, monkeypatch, arguments, messa
 @pytest.mark.parametrize('folder, part', [('set', 'archive'), ('set/archive', 'archive')])
 def test_archives_are_refused_in_one_sentence(tool, tmp_path, folder, part):
     (tmp_path / 'set' / part).mkdir(parents=True)
-    message = rf'error: .*{folder}: .*the faces lie in {part}/: pass a folder with images/ and parsing_maps/'
+    message = rf'fsfm-mm masks: .*{folder}: .*the faces lie in {part}/: pass a folder with images/ and parsing_maps/'
     with pytest.raises(SystemExit, match=message):
         tool.main([str(tmp_path / folder), '--out', str(tmp_path / 'out')])
     assert not (tmp_path / 'out').exists()
