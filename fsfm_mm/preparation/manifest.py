@@ -46,9 +46,9 @@ class FaceRecord:
         square: The square that was cut out: left, top, right, bottom, whole pixels.
         landmarks: Five points [x, y] in pixels of the picture, see ``Face``; None where the detector gives none.
         labels: Share of the crop's pixels with each label, by name of the label; None without a map.
-        file: Path of the image relative to the output, or its key inside a packed file or shard.
+        file: Path of the image relative to the output, or its key in the archive.
         map: Path of the map relative to the output; None where it has none.
-        sha256: SHA-256 of the written image's bytes (packed raw: of its pixels).
+        sha256: SHA-256 of the written image's bytes (raw: of its pixels).
     """
 
     source: str

@@ -35,9 +35,9 @@ def make(root, count=11, size=SIZE, images=True):
     return root
 
 
-def run(*arguments, check=None):
+def run(*arguments, check=None, env=None):
     command = [sys.executable, str(ROOT / 'tools/data/pack.py'), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert check is None or done.returncode == check, done.stderr
     return done
 
@@ -154,6 +154,50 @@ def test_a_killed_run_goes_on(tmp_path):
     assert kills and seen == sorted(seen)
     run(tmp_path / 'data', out, *options, check=0)
     assert files(out) == files(tmp_path / 'whole')
+
+
+#: In every process: OpenCV dies of pictures that say so.
+DEADLY = """
+import os
+import cv2
+decode = cv2.imdecode
+def imdecode(data, flags):
+    if b'deadly' in data.tobytes():
+        os.kill(os.getpid(), 9)
+    return decode(data, flags)
+cv2.imdecode = imdecode
+"""
+
+
+@pytest.mark.slow
+def test_a_picture_that_kills_its_process_is_named(tmp_path):
+    data = make(tmp_path / 'data', count=20)
+    with (data / 'images/b/f07.png').open('ab') as file:  # behind the end of the picture
+        file.write(b'deadly')
+    (tmp_path / 'site').mkdir()
+    (tmp_path / 'site' / 'sitecustomize.py').write_text(DEADLY)
+    path = os.pathsep.join([str(tmp_path / 'site'), *filter(None, [os.environ.get('PYTHONPATH')])])
+    for workers in (1, 2):
+        done = run(
+            *(
+                data,
+                tmp_path / f'{workers}',
+                '--chunk-size',
+                4,
+                '--image-format',
+                'raw',
+                '--workers',
+                workers,
+            ),
+            env={**os.environ, 'PYTHONPATH': path},
+        )
+        assert done.returncode == 2 and 'Traceback' not in done.stderr
+        assert 'b/f07.png' in done.stdout + done.stderr and 'died (SIGKILL' in done.stdout + done.stderr
+    assert files(tmp_path / '1') == files(tmp_path / '2')
+    packed = ArchivedFaces(str(tmp_path / '1'), pipeline=[])
+    assert len(packed) == 19
+    (lost,) = [record for record in manifest(tmp_path / '1') if record.status != 'ok']
+    assert (lost.source, lost.status, lost.file) == ('b/f07.png', 'crashed', None)
 
 
 def session_of(leader):
