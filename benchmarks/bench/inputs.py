@@ -17,13 +17,10 @@ from torch.utils.data import DataLoader
 
 from bench.timing import Row, measure
 from fsfm_mm.datasets import FaceDataset
-from fsfm_mm.datasets.transforms import BuildPatchLabels, PatchMask
+from fsfm_mm.datasets.transforms import BuildPatchLabels, PatchMask, mask_types
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.ops.region_tables import num_masked
 from fsfm_mm.registry import DATASETS, FUNCTIONS, TRANSFORMS
-
-#: The strategies of the paper; a config's own is added to them.
-STRATEGIES = ('RandomMask', 'FaskingMask', 'FRPMask', 'CRFRRMask', 'CRFRPMask')
 
 
 def square_size(cfg: Config) -> tuple[int, int]:
@@ -82,7 +79,7 @@ def mask_rows(
     Returns:
         Rows of N images each; the ratio is the speed over 'one by one' of the same strategy.
     """
-    masks = {name: TRANSFORMS.build(dict(type=name, mask_ratio=own.mask_ratio)) for name in STRATEGIES}
+    masks = {kind.__name__: kind(own.mask_ratio) for kind in mask_types().values()}
     masks.setdefault(type(own).__name__, own)
     build = BuildPatchLabels(patch_size)
     tables = np.stack([build(dict(parsing_map=m))['patch_labels'] for m in maps])

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fsfm_mm.datasets.transforms import mask_types
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.registry import TRANSFORMS
 
@@ -53,7 +54,7 @@ def show(tool, out, *arguments):
 
 def test_all_strategies_of_drawn_faces(tool, tmp_path, capsys):
     table = show(tool, tmp_path, '--generated', 2)
-    assert list(table) == ['Random', 'Fasking-I', 'FRP', 'CRFR-R', 'CRFR-P']
+    assert list(table) == list(mask_types())
     assert {row['all'] for row in table.values()} == {'75.0'}  # 147 of 196
     out = capsys.readouterr().out
     assert all(f'\n{name} ' in out for name in table) and out.endswith(f'{tmp_path / "masks.html"}\n')
