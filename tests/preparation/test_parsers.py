@@ -16,7 +16,7 @@ from fsfm_mm.registry import FACE_PARSERS
 FACE = np.array([[30.0, 40], [70, 40], [50, 60], [34, 78], [66, 78]])
 
 
-@pytest.mark.parametrize('name', ['FaRLParser', 'SegmenterParser', 'TemplateParser'])
+@pytest.mark.parametrize('name', parsers.__all__)
 def test_registered_under_its_name(name):
     parser = FACE_PARSERS.get(name)
     assert parser is getattr(parsers, name)
