@@ -21,7 +21,11 @@ def test_registered_under_its_name(name):
     parser = FACE_PARSERS.get(name)
     assert parser is getattr(parsers, name)
     assert issubclass(parser, FaceParser)
-    assert parser.approximate is (name == 'TemplateParser')
+
+
+def test_only_the_templates_maps_are_rough_of_ours():
+    ours = (parsers.FaRLParser, parsers.SegmenterParser, parsers.StoredMaps, parsers.TemplateParser)
+    assert [parser.approximate for parser in ours] == [False, False, False, True]
 
 
 def test_names_tell_the_model():
