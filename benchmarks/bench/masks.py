@@ -9,13 +9,10 @@ import numpy as np
 from bench.inputs import Bench
 from bench.results import Line, comparison_of_times, row
 from bench.timing import label
-from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, PatchMask
+from fsfm_mm.datasets.transforms import BuildPatchLabels, CRFRPMask, PatchMask, mask_types
 from fsfm_mm.ops.region_tables import num_masked, patch_labels
-from fsfm_mm.registry import TRANSFORMS
 from plain import plain_masks
 
-#: The strategies of the paper; a config's own is added to them.
-STRATEGIES = ('RandomMask', 'FaskingMask', 'FRPMask', 'CRFRRMask', 'CRFRPMask')
 SINGLE = 'one by one, from tables'
 MASK_TARGET = 100.0
 
@@ -27,7 +24,7 @@ def mask_rows(bench: Bench) -> list[Line]:
         Rows of ``mask_batch`` images; the ratio is the speed over 'one by one' of the same strategy.
     """
     own, build = bench.mask, BuildPatchLabels(bench.patch_size)
-    masks = {name: TRANSFORMS.build(dict(type=name, mask_ratio=own.mask_ratio)) for name in STRATEGIES}
+    masks = {kind.__name__: kind(own.mask_ratio) for kind in mask_types().values()}
     masks.setdefault(type(own).__name__, own)
 
     def built() -> list[dict]:

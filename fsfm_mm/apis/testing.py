@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,29 +16,13 @@ from tqdm import tqdm
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import check_model
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
-from fsfm_mm.evaluation import (
-    ScoreTable,
-    auc,
-    average_precision,
-    bootstrap_interval,
-    eer,
-    select_threshold,
-    tpr_at_fpr,
-)
-from fsfm_mm.evaluation.functional import Metric
+from fsfm_mm.evaluation import ScoreTable, bootstrap_interval, select_threshold
 from fsfm_mm.evaluation.metrics import ScoreMetric
+from fsfm_mm.evaluation.summaries import INTERVAL_METRICS
 from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
-
-#: Metrics that get a confidence interval: last part of their name to their function.
-INTERVAL_METRICS: dict[str, Metric] = {
-    'AUC': auc,
-    'EER': eer,
-    'AP': average_precision,
-    'TPR@FPR=1%': functools.partial(tpr_at_fpr, max_fpr=0.01),
-}
 
 
 def load_classifier(
@@ -148,7 +131,7 @@ def source_threshold(table: ScoreTable, level: str) -> float:
 def intervals(
     metrics: Mapping[str, float], table: ScoreTable, levels: Sequence[str], num_resamples: int
 ) -> dict[str, tuple[float, float]]:
-    """Bootstrap confidence intervals (95%, over videos) of the metrics in :data:`INTERVAL_METRICS`.
+    """Bootstrap confidence intervals (95%, over videos) of the metrics that have one.
 
     Args:
         metrics: Metrics of the set, as its evaluator named them.

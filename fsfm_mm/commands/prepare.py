@@ -23,6 +23,7 @@ from fsfm_mm.commands.preparing import (
     exit_code,
     frame_choice,
     guarded,
+    presets,
     share_of,
     tell_outcome,
     with_weights,
@@ -33,6 +34,7 @@ from fsfm_mm.preparation.run import STATISTICS_FILE, Outcome, prepare
 from fsfm_mm.preparation.settings import WRITERS, Settings
 from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.writers.folders import CHROMA
+from fsfm_mm.registry import FACE_PARSERS
 
 EPILOG = f"""\
 examples:
@@ -45,11 +47,7 @@ examples:
 
 {EXIT_CODES}More in docs/preparation.md.
 """
-PARSERS: dict[str, dict[str, Any]] = {
-    'farl': dict(type='FaRLParser', model='lapa/448'),
-    'farl-celebm': dict(type='FaRLParser', model='celebm/448'),
-    'template': dict(type='TemplateParser'),
-}
+PARSERS = presets(FACE_PARSERS)
 #: Of what :data:`CONFIG` sets.
 SIZE, PATCH_SIZE = 224, 16
 #: Sources from which on shards hold 1024 each: fewer are cut so that every worker has some.
@@ -72,8 +70,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
     what.add_argument(
         '--parser',
         metavar='NAME|FILE',
-        help='who labels the pixels: farl, farl-celebm, template (no weights, rough), none, or a .py or .json file '
-        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...) [farl]",
+        help=f'who labels the pixels: {", ".join(PARSERS)}, none, or a .py or .json file '
+        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); template needs no weights "
+        'and is rough [farl]',
     )
     what.add_argument('--parser-weights', metavar='FILE', help='weights of the parser [fetched once]')
     what.add_argument(
@@ -140,7 +139,7 @@ def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, 
         if part is not None and 'type' not in part:
             raise ValueError(f"the {name}'s config must be a dict with a type, found {part!r}.")
     detector = detector_of(args, detector)
-    parser = with_weights('parser', parser, args.parser_weights)
+    parser = with_weights('parser', FACE_PARSERS, parser, args.parser_weights)
     if detector['type'] == 'NoDetector' and parser is not None and parser['type'] == 'TemplateParser':
         raise ValueError('--parser template needs the landmarks of a detector: leave out --detector none.')
     imports = config.get('custom_imports', {}).get('imports', ())

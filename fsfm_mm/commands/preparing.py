@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from mmengine.registry import Registry
 
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
@@ -17,11 +20,8 @@ from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
 from fsfm_mm.preparation.settings import Execution
 from fsfm_mm.preparation.sources.items import FrameChoice
+from fsfm_mm.registry import FACE_DETECTORS
 
-#: Names of the detectors on the command line, and their types.
-DETECTORS = {'yunet': 'YuNet', 'retinaface': 'FacerRetinaFace', 'dlib': 'DlibFrontal', 'none': 'NoDetector'}
-#: Detectors and parsers that take no weights.
-WITHOUT_WEIGHTS = ('NoDetector', 'TemplateParser', 'DlibFrontal')
 GOES_ON = 'The same command goes on where it stopped.'
 EXIT_CODES = """\
 Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1 stopped or wrong arguments;
@@ -29,6 +29,15 @@ Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1
 frame of a video gave no face);
 130 Ctrl-C; 143 terminated. Shares that end before others, and ranks of torchrun or srun, say 0 instead of 2.
 """
+
+
+def presets(registry: Registry) -> dict[str, dict[str, Any]]:
+    """The detectors or parsers that have a name on the command line: name -> config."""
+    return {
+        name: dict(type=kind.__name__, **arguments)
+        for kind in registry.module_dict.values()
+        for name, arguments in vars(kind).get('presets', {}).items()
+    }
 
 
 #: Exit code for wrong arguments: argparse's own 2 says here that some files failed.
@@ -58,7 +67,9 @@ def add_face_options(group: Any, margin: float, size: int | None, min_face: int,
         faces: Whether there is ``--faces``.
     """
     group.add_argument(
-        '--detector', choices=DETECTORS, help='who finds the faces; none: pictures are faces already [yunet]'
+        '--detector',
+        choices=presets(FACE_DETECTORS),
+        help='who finds the faces; none: pictures are faces already [yunet]',
     )
     group.add_argument('--detector-weights', metavar='FILE', help='weights of the detector [fetched once]')
     if faces:
@@ -128,11 +139,11 @@ def detector_of(args: argparse.Namespace, default: dict[str, Any]) -> dict[str, 
     Raises:
         ValueError: Weights for one that has none.
     """
-    detector = dict(type=DETECTORS[args.detector]) if args.detector else dict(default)
-    return with_weights('detector', detector, args.detector_weights)
+    detector = presets(FACE_DETECTORS)[args.detector] if args.detector else dict(default)
+    return with_weights('detector', FACE_DETECTORS, detector, args.detector_weights)
 
 
-def with_weights(option: str, component: dict | None, weights: str | None) -> Any:
+def with_weights(option: str, registry: Registry, component: dict | None, weights: str | None) -> Any:
     """A component's config with the weights of ``--{option}-weights``.
 
     Raises:
@@ -140,7 +151,9 @@ def with_weights(option: str, component: dict | None, weights: str | None) -> An
     """
     if weights is None:
         return component
-    if component is None or component['type'] in WITHOUT_WEIGHTS:
+    # one of own code, which is not imported yet, is taken at its word
+    kind = None if component is None else registry.module_dict.get(component['type'])
+    if component is None or (kind is not None and 'weights' not in inspect.signature(kind).parameters):
         raise ValueError(f'--{option}-weights: this {option} has no weights.')
     return {**component, 'weights': weights}
 

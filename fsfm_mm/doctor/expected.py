@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ class Expected:
     """
 
     name: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str | None:
@@ -54,9 +54,13 @@ class Expected:
 
 def expected_sets() -> dict[str, Expected]:
     """Every name that can be asked for, such as 'ffpp-c23' or 'celebdf-v2'."""
-    sets = {name.replace('_', '-'): Expected(name) for name in PUBLISHED_SETS if name != 'ffpp'}
-    for compression in ('raw', 'c23', 'c40'):
-        sets[f'ffpp-{compression}'] = Expected('ffpp', {'compression': compression})
+    sets: dict[str, Expected] = {}
+    for name, row in PUBLISHED_SETS.items():
+        shown = name.replace('_', '-')
+        for variant, options in row.variants.items():
+            sets[f'{shown}-{variant}'] = Expected(name, options)
+        if not row.variants:
+            sets[shown] = Expected(name)
     return dict(sorted(sets.items()))
 
 

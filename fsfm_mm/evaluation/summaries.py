@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.logging import print_log
@@ -33,26 +34,46 @@ def warn_once(message: str) -> None:
     print_log(message, 'current', logging.WARNING)
 
 
-#: Name, function of (scores, labels, threshold), and the labels that it needs.
-Rule = tuple[str, Metric, set[int]]
-_AUC: Rule = ('AUC', lambda s, y, _: auc(s, y), {0, 1})
-_FORGERY_RANKING: list[Rule] = [
-    _AUC,
-    ('EER', lambda s, y, _: eer(s, y), {0, 1}),
-    ('AP', lambda s, y, _: average_precision(s, y), {0, 1}),
+class Rule(NamedTuple):
+    """A metric of a report.
+
+    Attributes:
+        name: Its column.
+        metric: Function of (scores, labels, threshold).
+        needs: The labels without which it is undefined.
+        interval: Function of (scores, labels, weights) for its confidence interval; None for no interval.
+    """
+
+    name: str
+    metric: Metric
+    needs: set[int]
+    interval: Metric | None = None
+
+
+def _ranking(name: str, metric: Metric) -> Rule:
+    """A metric of both classes that no threshold touches; it gets an interval."""
+    return Rule(name, lambda scores, labels, _: metric(scores, labels), {0, 1}, metric)
+
+
+_FORGERY_RANKING = [_ranking('AUC', auc), _ranking('EER', eer), _ranking('AP', average_precision)]
+_FORGERY_ERRORS = [
+    Rule('ACC', accuracy, set()),
+    Rule('BACC', balanced_accuracy, {0, 1}),
+    Rule('FPR-on-reals', fpr_on_reals, {1}),
 ]
-_FORGERY_ERRORS: list[Rule] = [
-    ('ACC', accuracy, set()),
-    ('BACC', balanced_accuracy, {0, 1}),
-    ('FPR-on-reals', fpr_on_reals, {1}),
+_SPOOF_RANKING = [
+    _ranking('AUC', auc),
+    Rule('HTER@target-EER', lambda s, y, _: hter_at_target_eer(s, y).hter, {0, 1}),
+    Rule('threshold@target-EER', lambda s, y, _: hter_at_target_eer(s, y).threshold, {0, 1}),
+    _ranking('TPR@FPR=1%', tpr_at_fpr),
 ]
-_SPOOF_RANKING: list[Rule] = [
-    _AUC,
-    ('HTER@target-EER', lambda s, y, _: hter_at_target_eer(s, y).hter, {0, 1}),
-    ('threshold@target-EER', lambda s, y, _: hter_at_target_eer(s, y).threshold, {0, 1}),
-    ('TPR@FPR=1%', lambda s, y, _: tpr_at_fpr(s, y), {0, 1}),
-]
-_SPOOF_ERRORS: list[Rule] = [('APCER', apcer, {0}), ('BPCER', bpcer, {1})]
+_SPOOF_ERRORS = [Rule('APCER', apcer, {0}), Rule('BPCER', bpcer, {1})]
+#: Metrics that get a confidence interval: name -> function of (scores, labels, weights).
+INTERVAL_METRICS = {
+    rule.name: rule.interval
+    for rule in (*_FORGERY_RANKING, *_FORGERY_ERRORS, *_SPOOF_RANKING, *_SPOOF_ERRORS)
+    if rule.interval
+}
 
 
 def _apply(
@@ -67,9 +88,11 @@ def _apply(
     scores, labels = check_scores(scores, labels)
     present = set(labels.tolist())
     values = {
-        k + suffix: float(rule(scores, labels, threshold)) for k, rule, needs in rules if needs <= present
+        rule.name + suffix: float(rule.metric(scores, labels, threshold))
+        for rule in rules
+        if rule.needs <= present
     }
-    missing = [key + suffix for key, _, needs in rules if not needs <= present]
+    missing = [rule.name + suffix for rule in rules if not rule.needs <= present]
     if missing:
         only = 'real' if present == {1} else 'fake'
         warn_once(
@@ -126,9 +149,9 @@ def antispoof_metrics(
         threshold; absent where a class is missing.
     """
     values = _apply(
-        [*_SPOOF_RANKING, *_SPOOF_ERRORS, ('ACER', acer, {0, 1})], scores, labels, threshold, name
+        [*_SPOOF_RANKING, *_SPOOF_ERRORS, Rule('ACER', acer, {0, 1})], scores, labels, threshold, name
     )
     if source_threshold is not None:
-        frozen: list[Rule] = [('HTER', hter, {0, 1}), *_SPOOF_ERRORS]
+        frozen = [Rule('HTER', hter, {0, 1}), *_SPOOF_ERRORS]
         values |= _apply(frozen, scores, labels, source_threshold, name, '@source')
     return values

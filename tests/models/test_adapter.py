@@ -10,7 +10,7 @@ from golden_classifiers import build, load, samples
 from mmpretrain.registry import MODELS
 from timm.loss import SoftTargetCrossEntropy
 
-from fsfm_mm.models.losses import real_anchor_contrastive
+from fsfm_mm.models.losses.real_anchor import real_anchor_contrastive
 
 CLOSE = dict(rtol=1e-5, atol=1e-5)
 TIGHT = dict(rtol=1e-10, atol=1e-12)

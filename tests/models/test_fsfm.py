@@ -9,9 +9,10 @@ from golden import build_tiny_fsfm, fsfm_config, load_pretrain_golden
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from fsfm_mm.models import losses
 from fsfm_mm.ops.patches import patchify
 
-SIMILARITIES = ['SimSiamLoss', 'BYOLLoss', 'InfoNCELoss', 'MoCoV3SimilarityLoss', 'SimCLRLoss']
+SIMILARITIES = [name for name in losses.__all__ if hasattr(getattr(losses, name), 'function')]
 #: mean and deviation that are neither 0 nor 1
 STATS = dict(type='FaceDataPreprocessor', mean=[0.5, 0.4, 0.3], std=[0.25, 0.2, 0.1])
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
+from fsfm_mm.models import losses
 from fsfm_mm.models.losses.reconstruction import patch_errors, patch_targets, weighted_mean
 
 TEMPERATURE = 0.1
@@ -58,6 +59,14 @@ def pair(dtype=torch.float64, n=5, d=7):
 
 def build(name, **options):
     return MODELS.build(dict(type=name, **options))
+
+
+def test_every_similarity_loss_has_its_loop():
+    kinds = {name: getattr(losses, name) for name in losses.__all__}
+    assert {name for name, kind in kinds.items() if issubclass(kind, losses.SimilarityLoss)} == {
+        'SimilarityLoss',
+        *LOSSES,
+    }
 
 
 @pytest.mark.parametrize('name', LOSSES)

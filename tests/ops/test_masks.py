@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 from mask_oracles import check_contract, face_like, table
 
+from fsfm_mm.datasets.transforms import mask_types
 from fsfm_mm.ops import masks, region_tables
 from fsfm_mm.regions import FACIAL_REGIONS
 
-STRATEGIES = [
-    masks.random_masks,
-    masks.fasking_masks,
-    masks.frp_masks,
-    masks.crfr_r_masks,
-    masks.crfr_p_masks,
-]
+STRATEGIES = [kind.strategy for kind in mask_types().values()]
 CRFR = [masks.crfr_r_masks, masks.crfr_p_masks]
 GRIDS = [(14, 14), (16, 16), (7, 7), (3, 5), (1, 4), (2, 1)]
 PART_ORDERS = list(permutations(oracle.FASKING_PARTS))

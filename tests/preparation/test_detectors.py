@@ -14,7 +14,7 @@ from fsfm_mm.preparation.detectors.faces import crop_square
 from fsfm_mm.preparation.detectors.scaling import shrunk
 from fsfm_mm.registry import FACE_DETECTORS
 
-NAMES = ('DlibFrontal', 'FacerRetinaFace', 'NoDetector', 'YuNet')
+NAMES = detectors.__all__
 
 
 @pytest.fixture(scope='module')

@@ -16,12 +16,16 @@ from fsfm_mm.registry import FACE_PARSERS
 FACE = np.array([[30.0, 40], [70, 40], [50, 60], [34, 78], [66, 78]])
 
 
-@pytest.mark.parametrize('name', ['FaRLParser', 'SegmenterParser', 'TemplateParser'])
+@pytest.mark.parametrize('name', parsers.__all__)
 def test_registered_under_its_name(name):
     parser = FACE_PARSERS.get(name)
     assert parser is getattr(parsers, name)
     assert issubclass(parser, FaceParser)
-    assert parser.approximate is (name == 'TemplateParser')
+
+
+def test_only_the_templates_maps_are_rough_of_ours():
+    ours = (parsers.FaRLParser, parsers.SegmenterParser, parsers.StoredMaps, parsers.TemplateParser)
+    assert [parser.approximate for parser in ours] == [False, False, False, True]
 
 
 def test_names_tell_the_model():

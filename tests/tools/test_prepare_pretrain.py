@@ -186,6 +186,7 @@ def test_no_face_at_all(tool, tmp_path, fake, capsys):
     [
         (['--parser', 'nobody'], 'nobody is neither a file nor one of farl, farl-celebm, template, none'),
         (['--parser', 'none', '--parser-weights', 'x'], '--parser-weights: this parser has no weights'),
+        (['--parser', 'template', '--parser-weights', 'x'], '--parser-weights: this parser has no weights'),
         (['--detector', 'none', '--detector-weights', 'x'], '--detector-weights: this detector has no'),
         (['--shard', '1'], '--shard and --num-shards belong together'),
         (['--shard', '2', '--num-shards', '2'], 'found shard 2 of 2'),

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fsfm_mm.datasets.transforms import mask_types
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.registry import TRANSFORMS
 
@@ -53,14 +54,15 @@ def show(tool, out, *arguments):
 
 def test_all_strategies_of_drawn_faces(tool, tmp_path, capsys):
     table = show(tool, tmp_path, '--generated', 2)
-    assert list(table) == ['Random', 'Fasking-I', 'FRP', 'CRFR-R', 'CRFR-P']
+    assert list(table) == list(mask_types())
     assert {row['all'] for row in table.values()} == {'75.0'}  # 147 of 196
     out = capsys.readouterr().out
     assert all(f'\n{name} ' in out for name in table) and out.endswith(f'{tmp_path / "masks.html"}\n')
     sheet = cv2.imread(str(tmp_path / 'masks.png'))
-    assert sheet.shape[1] > 7 * 160
+    columns = 2 + len(table)  # the picture and its labels first
+    assert sheet.shape[1] > columns * 160
     html = (tmp_path / 'masks.html').read_text()
-    assert html.count('<img ') == 2 * 7 and '<h2>generated/000001</h2>' in html
+    assert html.count('<img ') == 2 * columns and '<h2>generated/000001</h2>' in html
 
 
 def test_the_same_seed_draws_the_same_and_another_other_masks(tool, tmp_path):

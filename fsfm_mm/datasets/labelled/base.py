@@ -61,7 +61,11 @@ class LabelledDataset(FaceDataset):
         self._metainfo.update(ours)
 
     def list_entries(self) -> list[dict]:
-        """List the samples: ``img_path``, ``class_name``, ``video_id``, ``domain`` each."""
+        """List the samples: ``img_path``, ``class_name``, ``video_id``, ``domain`` each.
+
+        It is called once, after ``__init__``. A subclass keeps its arguments in attributes before it calls this class's
+        ``__init__``, but not as ``ann_file``, ``data_root`` or ``data_prefix``: mmengine sets these itself.
+        """
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:

@@ -24,8 +24,7 @@ class NamedForgerySet(LabelledDataset):
     frames of one video are those that were extracted; the number of *videos* is compared with the published one.
 
     Args:
-        name: 'ffpp', 'dfd', 'celebdf_v1', 'celebdf_v2', 'celebdf_pp', 'dfdc', 'dfdc_preview', 'wilddeepfake' or
-            'diff'.
+        name: One of :data:`~fsfm_mm.datasets.labelled.published_sets.PUBLISHED_SETS`, such as 'celebdf_v2'.
         data_root: Folder of the set.
         split: 'train', 'val' or 'test', as far as the set has it.
         options: Options of the set's rule: ``compression`` and ``manipulations`` (ffpp), ``compression``

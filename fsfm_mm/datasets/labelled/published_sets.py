@@ -34,6 +34,8 @@ class PublishedSet:
         crops: Whether its pictures are face crops already.
         below: Number of leading folders of a path that the name of a result leaves out; None for all of them.
         real_factor: Function of the options -> frames of a real video for each of a fake one.
+        variants: What data are compared with is named NAME-VARIANT, each with the options of the rule; empty for
+            NAME alone.
     """
 
     rule: Callable[..., list[Video]]
@@ -47,6 +49,7 @@ class PublishedSet:
     crops: bool = False
     below: int | None = None
     real_factor: Callable[[Mapping[str, Any]], int] = lambda options: 1
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def _ffpp_folder(path: str, name: str) -> str:
@@ -100,6 +103,7 @@ PUBLISHED_SETS: dict[str, PublishedSet] = {
         # as many frames of a real video as of its manipulations together keep the classes even: 128 for four times
         # 32 in the published recipe
         real_factor=_ffpp_real_factor,
+        variants={compression: {'compression': compression} for compression in ('raw', 'c23', 'c40')},
     ),
     'dfd': PublishedSet(
         rules.dfd,

@@ -1,6 +1,6 @@
 """The 3C losses (two reconstructions and the similarity losses), and the adapter's contrastive loss."""
 
-from fsfm_mm.models.losses.real_anchor import RealAnchorContrastiveLoss, real_anchor_contrastive
+from fsfm_mm.models.losses.real_anchor import RealAnchorContrastiveLoss
 from fsfm_mm.models.losses.reconstruction import MaskedReconstructionLoss, RegionReconstructionLoss
 from fsfm_mm.models.losses.similarity import (
     BYOLLoss,
@@ -21,5 +21,4 @@ __all__ = [
     'SimCLRLoss',
     'SimSiamLoss',
     'SimilarityLoss',
-    'real_anchor_contrastive',
 ]

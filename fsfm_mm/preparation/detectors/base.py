@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class FaceDetector(abc.ABC):
 
     #: Short name for messages and the manifest.
     name: str
+    #: Names on the command line, each with the arguments that it stands for; none: chosen in configs only.
+    presets: Mapping[str, Mapping[str, Any]] = {}
     #: Whether the pictures are crops of faces: their boxes are to be cut out as they are, without a margin.
     crops_already: bool = False
     #: Whether pictures are taken whole and with their pixels as they are stored, as training reads them.

@@ -30,6 +30,7 @@ class DlibFrontal(FaceDetector):
     """
 
     name = 'dlib'
+    presets = {'dlib': {}}
 
     def __init__(self, upsample: int = 1, min_score: float = 0.5) -> None:
         if upsample < 0:

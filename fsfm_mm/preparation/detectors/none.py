@@ -22,6 +22,7 @@ class NoDetector(FaceDetector):
     """
 
     name = 'none'
+    presets = {'none': {}}
     crops_already = True
 
     def __init__(self, as_stored: bool = False, only_size: int | None = None) -> None:

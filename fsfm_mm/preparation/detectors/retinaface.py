@@ -40,6 +40,8 @@ class FacerRetinaFace(FaceDetector):
         ValueError: For an unknown model or an argument out of its range.
     """
 
+    presets = {'retinaface': {}}
+
     def __init__(
         self,
         model: str = 'mobilenet',

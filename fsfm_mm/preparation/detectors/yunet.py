@@ -45,6 +45,7 @@ class YuNet(FaceDetector):
     """
 
     name = 'yunet'
+    presets = {'yunet': {}}
 
     def __init__(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,8 @@ class FaceParser(abc.ABC):
 
     #: Short name for messages and the manifest.
     name: str
+    #: Names on the command line, each with the arguments that it stands for; none: chosen in configs only.
+    presets: Mapping[str, Mapping[str, Any]] = {}
     #: Whether the maps are only roughly right; the manifest and the summary say so.
     approximate: bool = False
 

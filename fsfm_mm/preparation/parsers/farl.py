@@ -37,6 +37,8 @@ class FaRLParser(FaceParser):
         ValueError: For an unknown model or a batch size below 1.
     """
 
+    presets = {'farl': {'model': 'lapa/448'}, 'farl-celebm': {'model': 'celebm/448'}}
+
     def __init__(
         self,
         model: str = 'lapa/448',

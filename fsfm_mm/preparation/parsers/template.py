@@ -191,6 +191,7 @@ class TemplateParser(FaceParser):
     """
 
     name = 'template'
+    presets = {'template': {}}
     approximate = True
 
     def __init__(self, colours: bool = True, default_landmarks: bool = False) -> None:
