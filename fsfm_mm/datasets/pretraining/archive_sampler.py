@@ -122,7 +122,7 @@ class ShardSampler(Sampler[int]):
         indices = np.empty(len(self), np.int64)
         for worker in range(self.workers):
             mine = workers == worker
-            end = begin + np.count_nonzero(mine)
+            end = begin + int(mine.sum())
             borders = ends[(ends > begin) & (ends < end)][self.window - 1 :: self.window]
             windows = np.split(line[begin:end], borders - begin)
             if self.shuffle:
