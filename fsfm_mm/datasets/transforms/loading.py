@@ -44,9 +44,6 @@ class LoadFace(FaceTransform):
             )
         return results
 
-    def __repr__(self) -> str:
-        return 'LoadFace()'
-
 
 def _size(array: np.ndarray) -> str:
     return f'{array.shape[1]}x{array.shape[0]}'

@@ -34,6 +34,3 @@ class PackFaces(FaceTransform):
             if key in results:
                 packed[key] = results[key]
         return packed
-
-    def __repr__(self) -> str:
-        return 'PackFaces()'
