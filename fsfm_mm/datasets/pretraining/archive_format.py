@@ -258,15 +258,10 @@ class Archive:
         Compares the bytes of name, length and kind; parsing a header takes longer than reading a face.
         """
         name = member_name(self.key(row), ending)
-        field = name.encode('ascii', 'replace')[
-            :100
-        ]  # a long or foreign name stands in full in a block before
-        kind = header[156:157]
-        if (header[:100], header[124:136], kind) == (
-            field.ljust(100, b'\0'),
-            b'%011o\0' % size,
-            tarfile.REGTYPE,
-        ):
+        # a long or foreign name stands in full in a block before
+        field = name.encode('ascii', 'replace')[:100].ljust(100, b'\0')
+        found = header[:100], header[124:136], header[156:157]
+        if found == (field, b'%011o\0' % size, tarfile.REGTYPE):
             return
         try:
             info = tarfile.TarInfo.frombuf(bytes(header), 'utf-8', 'surrogateescape')

@@ -80,24 +80,23 @@ class ArchiveWriter(FaceWriter):
         """
         folder = Path(out) / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        rows = np.zeros(len(faces), ROW)
-        tables: list[np.ndarray] = []
+        tables = [self._table(face) for face in faces]
+        grids = {table.shape for table in tables}
+        grid = grids.pop() if len(grids) == 1 else (0, 0)
+        rows = np.zeros(len(faces), [*ROW.descr, ('labels', '<u2', grid)])
+        if grid != (0, 0):
+            rows['labels'] = tables
         with (
             replacing(folder / chunk_name(chunk)) as part,
             tarfile.open(part, 'w', format=tarfile.PAX_FORMAT, encoding='utf-8') as tar,
         ):
             for row, face in zip(rows, faces):
                 self._add(tar, row, face)
-                tables.append(self._table(face))
-                _check_maps(rows[0], row, face.key)
-        grids = {table.shape for table in tables}
-        grid = grids.pop() if len(grids) == 1 else (0, 0)
-        content = np.zeros(len(faces), [*ROW.descr, ('labels', '<u2', grid)])
-        for name in ROW.names or ():
-            content[name] = rows[name]
-        if grid != (0, 0):
-            content['labels'] = tables
-        _save(folder / chunk_name(chunk, '.npy'), content)
+                if (row['map_bytes'] > 0) != (rows[0]['map_bytes'] > 0):
+                    raise ValueError(
+                        f'{face.key} and the first face of its chunk: only one of the two has a map.'
+                    )
+        _save(folder / chunk_name(chunk, '.npy'), rows)
 
     def finish(self, out: Path, num_chunks: int, records: Sequence[FaceRecord]) -> None:
         """Write index, label table, keys and, last of all, ``archive.json``.
@@ -111,8 +110,8 @@ class ArchiveWriter(FaceWriter):
         chunks = [np.load(folder / chunk_name(c, '.npy'), allow_pickle=False) for c in range(num_chunks)]
         filled = [rows for rows in chunks if len(rows)]
         index = np.zeros(sum(map(len, chunks)), ROW)
-        for name in ROW.names or ():
-            index[name] = np.concatenate([rows[name] for rows in filled]) if filled else 0
+        if filled:
+            index[:] = np.concatenate([rows[list(ROW.names or ())] for rows in filled])
         index['shard'] = np.repeat(np.arange(num_chunks), [len(rows) for rows in chunks])
         keys = [line_of(str(record.file)) for record in records if record.status == 'ok']
         sizes = np.unique(np.stack([index['height'], index['width']], axis=1), axis=0)
@@ -167,11 +166,6 @@ class ArchiveWriter(FaceWriter):
         if face.labels is None or patch is None or any(side % patch for side in face.labels.shape):
             return np.zeros((0, 0), np.uint16)
         return patch_labels(face.labels, patch)
-
-
-def _check_maps(first: Any, row: Any, key: str) -> None:
-    if (first['map_bytes'] > 0) != (row['map_bytes'] > 0):
-        raise ValueError(f'{key} and the first face of its chunk: only one of the two has a map.')
 
 
 def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int]:
