@@ -5,14 +5,13 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
-from fsfm_mm.datasets.base import MAX_BROKEN_RUN, FaceDataset
+from fsfm_mm.datasets.base import MAX_BROKEN_RUN, FaceDataset, roots_of
 from fsfm_mm.datasets.pretraining.archive_format import ENCODINGS, MAP_ENDING, Archive, local_folder
 from fsfm_mm.datasets.pretraining.columns import run_columns, take_columns
 from fsfm_mm.files.pictures import BrokenSampleError, decode_image, decode_parsing_map
@@ -75,10 +74,7 @@ class ArchivedFaces(FaceDataset):
         pipeline: Sequence[dict | Callable] = (dict(type='PackFaces'),),
         **kwargs: Any,
     ) -> None:
-        roots = [data_root] if isinstance(data_root, str | os.PathLike) else list(data_root)
-        if not roots:
-            raise ValueError('data_root must name at least one archive, but is empty.')
-        self.data_roots = [os.fspath(root) for root in roots]
+        self.data_roots = roots_of(data_root, 'archive')
         self.need_maps, self.read_maps = need_maps, read_maps
         self._options: dict[str, Any] = dict(
             cache_dir=cache_dir, cache_gib=cache_gib, storage_options=storage_options
