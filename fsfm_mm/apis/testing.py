@@ -28,8 +28,8 @@ from fsfm_mm.evaluation import (
 )
 from fsfm_mm.evaluation.functional import Metric
 from fsfm_mm.evaluation.metrics import ScoreMetric
+from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
-from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
 

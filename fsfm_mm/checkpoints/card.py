@@ -15,7 +15,7 @@ import mmpretrain
 import timm
 import torch
 
-from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
+from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.version import __version__
 
 #: Means and deviations (0..1) that differ by less are the same: configs round them, on a scale of 0..255.

@@ -16,8 +16,8 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing
+from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.files.pictures import decode_npy, map_npy
-from fsfm_mm.files.regular import stat_of_file
 
 #: Files kept open by one reader: below the usual limit of 1024 a process, with several readers.
 MAX_OPEN = 128

@@ -22,9 +22,8 @@ import cv2
 import numpy as np
 
 from fsfm_mm.datasets.transforms.geometry import RandomFaceFlip, ResizeFace, flip_patch_labels, refuse_key
-from fsfm_mm.datasets.transforms.loading import LoadFace
+from fsfm_mm.datasets.transforms.loading import LoadFace, PackFaces
 from fsfm_mm.datasets.transforms.masking import PatchMask
-from fsfm_mm.datasets.transforms.packing import PackFaces
 from fsfm_mm.datasets.transforms.patch_labels import BuildPatchLabels
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.ops.resizing import resize_image
