@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from fsfm_mm.datasets.pretraining.archive_store import ShardStore, check_sum, open_store
+from fsfm_mm.datasets.pretraining.archive_store import RemoteStore, ShardStore, check_sum
 from fsfm_mm.files.pictures import BrokenSampleError
 
 FOLDER, HEADER, INDEX, LABELS, KEYS = 'archive', 'archive.json', 'index.npy', 'labels.npy', 'keys.txt'
@@ -160,7 +160,7 @@ class Archive:
 
     Args:
         root: Local folder with ``archive.json``, or the same as an address (``s3://...``).
-        options: See :func:`~fsfm_mm.datasets.pretraining.archive_store.open_store`.
+        options: Of an address, see :class:`~fsfm_mm.datasets.pretraining.archive_store.RemoteStore`.
 
     Attributes:
         header: What it is.
@@ -172,7 +172,7 @@ class Archive:
 
     def __init__(self, root: str, options: dict[str, Any] | None = None) -> None:
         self.root, self.options = root, options or {}
-        self.store: ShardStore = open_store(root, HEADER, **self.options)
+        self.store = RemoteStore(root, HEADER, **self.options) if '://' in root else ShardStore(root)
         self.header = parse_header(self.store.read_file(HEADER), f'{root}/{HEADER}')
         count, sums = self.header.faces, self.header.crc32
         self.index = self.store.open_array(INDEX, ROW, (count,), sums[INDEX])

@@ -136,20 +136,40 @@ def _checked_array(array: np.ndarray, where: str, dtype: np.dtype, shape: tuple[
 
 
 class RemoteStore(ShardStore):
-    """Shards at an address that fsspec knows (``s3://``, ``gs://``, ``https://``), read by ranges.
+    """Shards at an address that fsspec knows (``s3://``, ``gs://``, ``https://``), read by ranges or fetched whole.
+
+    The folder of fetched shards is shared by all processes of a machine. A shard is fetched by one of them while
+    the others wait. Before the folder grows over its limit, the shards that were fetched first are removed.
 
     Args:
         url: Address of the folder.
+        header: File beside the shards that is another one for other shards.
         storage_options: Arguments of the file system, e.g. ``dict(anon=True)`` for public S3 buckets.
+        cache_dir: Local folder to fetch shards into; each address gets one of its own in it. None reads by ranges.
+        cache_gib: Its limit in GiB for this address: room for ``window`` shards of each worker process at least.
 
     Raises:
         ValueError: The kind of address is unknown, or its package (s3fs, gcsfs, aiohttp) is not installed.
     """
 
-    def __init__(self, url: str, storage_options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        url: str,
+        header: str,
+        storage_options: dict[str, Any] | None = None,
+        cache_dir: str | None = None,
+        cache_gib: float = 50.0,
+    ) -> None:
         super().__init__(url.rstrip('/'))
-        self.storage_options = storage_options
+        self.storage_options = storage_options or {}
         self._at('')
+        self._cached: ShardStore | None = None
+        if cache_dir is not None:
+            # another version of the same archive has another header, and another folder
+            digest = hashlib.sha256(self.root.encode() + b'\0' + self.read_file(header)).hexdigest()
+            # few open files, since a removed shard keeps its room on the disk while it is open
+            self._cached = ShardStore(f'{cache_dir}/{digest[:16]}', max_open=8)
+            self._limit = int(cache_gib * _GIB)
 
     def _at(self, name: str) -> tuple[Any, str]:
         """File system and path of a file; fsspec keeps one for each process, whose connections are its own."""
@@ -161,11 +181,20 @@ class RemoteStore(ShardStore):
             raise ValueError(f'{self.root}: cannot be opened by fsspec ({error}).') from error
 
     def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
-        """Fill buffers from a shard, with one request."""
-        fs, path = self._at(name)
-        wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
-        data = io.BytesIO(fs.cat_file(path, start=offset, end=offset + wanted))
-        return sum(map(data.readinto, buffers))
+        """Fill buffers from a shard: with one request, or from the cache."""
+        if self._cached is None:
+            fs, path = self._at(name)
+            wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
+            data = io.BytesIO(fs.cat_file(path, start=offset, end=offset + wanted))
+            return sum(map(data.readinto, buffers))
+        cached = Path(self._cached.root, name)
+        for _ in range(3):
+            self._fetch(cached, size)
+            try:
+                return self._cached.read_into(name, size, offset, buffers)
+            except FileNotFoundError:  # removed by another process meanwhile
+                continue
+        raise OSError(f'{cached} was removed three times before it could be read: cache_gib is too small')
 
     def check_size(self, name: str, size: int) -> None:
         """Ask for nothing: that would be a request for each shard."""
@@ -184,93 +213,25 @@ class RemoteStore(ShardStore):
         check_sum(data, crc32, where)
         return _checked_array(decode_npy(data, where), where, dtype, shape)
 
-
-class CachedStore(RemoteStore):
-    """Shards at an address, fetched whole into a local folder that all processes of a machine share.
-
-    A shard is fetched by one process while the others wait. Before the folder grows over its limit, the shards
-    that were fetched first are removed.
-
-    Args:
-        url: See :class:`RemoteStore`.
-        header: File beside the shards that is another one for other shards.
-        storage_options: See :class:`RemoteStore`.
-        cache_dir: The folder; each address gets one of its own in it.
-        cache_gib: Limit in GiB for this address: room for ``window`` shards of each worker process at least.
-
-    Raises:
-        ValueError: See :class:`RemoteStore`.
-    """
-
-    def __init__(
-        self, url: str, header: str, storage_options: dict[str, Any], cache_dir: str, cache_gib: float
-    ) -> None:
-        super().__init__(url, storage_options)
-        # another version of the same archive has another header, and another folder
-        digest = hashlib.sha256(self.root.encode() + b'\0' + self.read_file(header)).hexdigest()
-        self.cache = Path(cache_dir) / digest[:16]
-        self.limit = int(cache_gib * _GIB)
-        # few, since a removed shard keeps its room on the disk while it is open
-        self._cached = ShardStore(str(self.cache), max_open=8)
-
-    def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
-        """Fill buffers from a shard, which is fetched before where needed."""
-        for _ in range(3):
-            self._fetch(name, size)
-            try:
-                return self._cached.read_into(name, size, offset, buffers)
-            except FileNotFoundError:  # removed by another process meanwhile
-                continue
-        raise OSError(
-            f'{self.cache}/{name} was removed three times before it could be read: cache_gib is too small'
-        )
-
-    def _fetch(self, name: str, size: int) -> None:
-        path = self.cache / name
+    def _fetch(self, path: Path, size: int) -> None:
         if path.exists():
             return
-        self.cache.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{path}.lock'):
             if path.exists():
                 return
-            self._make_room(size)
-            fs, address = self._at(name)
+            self._make_room(path.parent, size)
+            fs, address = self._at(path.name)
             with replacing(path, sync=False) as part:
                 fs.get_file(address, str(part))
                 if part.stat().st_size != size:
                     raise OSError(f'{part.stat().st_size} of {size} bytes arrived')
 
-    def _make_room(self, needed: int) -> None:
-        found = [(path, path.stat()) for path in self.cache.glob('*.tar')]
+    def _make_room(self, folder: Path, needed: int) -> None:
+        found = [(path, path.stat()) for path in folder.glob('*.tar')]
         total = needed + sum(about.st_size for _, about in found)
         for path, about in sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0])):
-            if total <= self.limit:
+            if total <= self._limit:
                 break
             path.unlink(missing_ok=True)
             total -= about.st_size
-
-
-def open_store(
-    root: str,
-    header: str,
-    storage_options: dict[str, Any] | None = None,
-    cache_dir: str | None = None,
-    cache_gib: float = 50.0,
-) -> ShardStore:
-    """Open the place of some shards.
-
-    Args:
-        root: Local folder, or an address with ``://``.
-        header: See :class:`CachedStore`.
-        storage_options: See :class:`RemoteStore`.
-        cache_dir: Local folder for whole shards, see :class:`CachedStore`; None reads by ranges.
-        cache_gib: Its limit.
-
-    Raises:
-        ValueError: See :class:`RemoteStore`.
-    """
-    if '://' not in root:
-        return ShardStore(root)
-    if cache_dir is None:
-        return RemoteStore(root, storage_options or {})
-    return CachedStore(root, header, storage_options or {}, cache_dir, cache_gib)

@@ -52,10 +52,6 @@ class SampleColumns(Sequence):
         return SampleColumns(values) if isinstance(index, slice) else values
 
 
-def _load(transform: LoadFace, columns: Columns) -> Columns:
-    return columns  # pixels are there
-
-
 def _resize(transform: ResizeFace, columns: Columns) -> Columns:
     planes = columns['planes']
     if planes.shape[2:] != transform.size:
@@ -98,7 +94,7 @@ def _pack(transform: PackFaces, columns: Columns) -> Columns:
 
 #: Type of a transform, not of those derived from it, which may do anything -> the same on columns.
 _STEPS: dict[type, Callable[[Any, Columns], Columns]] = {
-    LoadFace: _load,
+    LoadFace: lambda _, columns: columns,  # pixels are there
     ResizeFace: _resize,
     RandomFaceFlip: _flip,
     BuildPatchLabels: _build,
