@@ -64,12 +64,8 @@ class ArchiveWriter(FaceWriter):
         check_jpeg(quality, chroma)
         if patch_size is not None and patch_size < 1:
             raise ValueError(f'patch_size must be 1 or more, found {patch_size}.')
-        self.image_format, self.quality, self.chroma, self.patch_size = (
-            image_format,
-            quality,
-            chroma,
-            patch_size,
-        )
+        self.image_format, self.patch_size = image_format, patch_size
+        self.quality, self.chroma = quality, chroma
 
     def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
         """Write one shard, and its rows of the index and of the label table.
@@ -146,12 +142,12 @@ class ArchiveWriter(FaceWriter):
         record.file, record.sha256 = face.key, hashlib.sha256(image).hexdigest()
         record.map = None if face.labels is None else member_name(line, MAP_ENDING)
         row['height'], row['width'] = face.image.shape[:2]
-        row['image'], row['image_bytes'] = _add_file(tar, member_name(line, ending), image)
-        row['image_crc32'] = zlib.crc32(image)
+        place = _add_file(tar, member_name(line, ending), image)
+        row['image'], row['image_bytes'], row['image_crc32'] = place
         if face.labels is not None:
             labels = encode_map(face.labels, 'png')
-            row['map'], row['map_bytes'] = _add_file(tar, member_name(line, MAP_ENDING), labels)
-            row['map_crc32'] = zlib.crc32(labels)
+            place = _add_file(tar, member_name(line, MAP_ENDING), labels)
+            row['map'], row['map_bytes'], row['map_crc32'] = place
         about = record.to_json().encode('utf-8', 'backslashreplace')
         _add_file(tar, member_name(line, '.json'), about)
 
@@ -168,13 +164,13 @@ class ArchiveWriter(FaceWriter):
         return patch_labels(face.labels, patch)
 
 
-def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int]:
-    """Add a file; returns where its content begins in the tar, and its length."""
+def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int, int]:
+    """Add a file; returns where its content begins in the tar, its length and its checksum."""
     info = tarfile.TarInfo(name)  # its defaults: no time, owner 0, mode 644
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))
     blocks = -(-len(data) // tarfile.BLOCKSIZE)
-    return tar.offset - blocks * tarfile.BLOCKSIZE, len(data)
+    return tar.offset - blocks * tarfile.BLOCKSIZE, len(data), zlib.crc32(data)
 
 
 def _save(path: Path, array: np.ndarray) -> None:
