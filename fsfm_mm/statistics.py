@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fsfm_mm.files.listing import printable
+from fsfm_mm.files.listing import printable, stat_of_file
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
-from fsfm_mm.files.regular import stat_of_file
 from fsfm_mm.ops.resizing import resize_image
 
 #: Name -> (mean, std). 'ffpp_o' are the original videos of FaceForensics++ (c23).

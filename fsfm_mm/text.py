@@ -1,9 +1,11 @@
-"""Text for people: tables with even columns for a terminal, Markdown tables, and the first of many names."""
+"""Text for people: tables with even columns for a terminal, Markdown tables, CSV, and the first of many names."""
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def text_table(
@@ -87,3 +89,10 @@ def _signs(rows: Sequence[Sequence[str]], align: str) -> list[str]:
         raise ValueError(f"align must be signs '<' and '>', found {align!r}")
     width = lengths[0] if lengths else 0
     return [*align, *align[-1:] * width][:width]
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows of cells as CSV with line ends of one character."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows(rows)
+    return text.getvalue()

@@ -19,8 +19,8 @@ from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.evaluation import ScoreTable, bootstrap_interval, select_threshold
 from fsfm_mm.evaluation.metrics import ScoreMetric
 from fsfm_mm.evaluation.summaries import INTERVAL_METRICS
+from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
-from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import mmengine
@@ -15,11 +15,23 @@ import mmpretrain
 import timm
 import torch
 
-from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
+from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.version import __version__
 
 #: Means and deviations (0..1) that differ by less are the same: configs round them, on a scale of 0..255.
 STATS_TOLERANCE = 1e-3
+#: Fields in which a card can contradict its user.
+COMPARED = (
+    'classes',
+    'positive_class',
+    'mean',
+    'std',
+    'input_size',
+    'patch_size',
+    'crop_margin',
+    'detector',
+    'aggregation',
+)
 REACTIONS = ('warn', 'error', 'return')
 
 
@@ -160,52 +172,31 @@ class ModelCard:
     def check_against(
         self,
         *,
-        classes: Sequence[str] | None = None,
-        positive_class: str | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        input_size: int | Sequence[int] | None = None,
-        patch_size: int | None = None,
-        crop_margin: float | None = None,
-        detector: str | None = None,
-        aggregation: str | None = None,
         reaction: str = 'warn',
         where: str = 'here',
+        **facts: Any,
     ) -> list[str]:
         """Compare the card with what a caller is about to use; None on either side is no contradiction.
 
         Args:
-            classes: Class names in the caller's order.
-            positive_class: Class whose probability the caller takes as the score.
-            mean: Pixel mean, RGB, 0..1.
-            std: Pixel standard deviation, RGB, 0..1.
-            input_size: Side of the input in pixels, or (height, width).
-            patch_size: Side of a patch in pixels.
-            crop_margin: See the class.
-            detector: See the class.
-            aggregation: See the class.
             reaction: 'warn' warns of each contradiction, 'error' raises, 'return' only returns them.
             where: What contradicts, for the sentences, e.g. 'the test set'.
+            **facts: What the caller uses, by the names of :data:`COMPARED` and as the class describes them.
 
         Returns:
             One sentence per contradiction.
 
         Raises:
+            TypeError: For a fact that is not compared.
             ValueError: For another ``reaction``; with 'error' when there is a contradiction.
         """
         if reaction not in REACTIONS:
             raise ValueError(f'reaction must be one of {REACTIONS}, found {reaction!r}')
-        size = _size(input_size)
-        pairs: dict[str, tuple[Any, Any]] = {
-            'classes': (self.classes, None if classes is None else tuple(classes)),
-            'positive_class': (self.positive_class, positive_class),
-            'mean': (self.mean, None if mean is None else tuple(mean)),
-            'std': (self.std, None if std is None else tuple(std)),
-            'input_size': (_size(self.input_size), size),
-            'patch_size': (self.patch_size, patch_size),
-            'crop_margin': (self.crop_margin, crop_margin),
-            'detector': (self.detector, detector),
-            'aggregation': (self.aggregation, aggregation),
+        unknown = sorted(set(facts) - set(COMPARED))
+        if unknown:
+            raise TypeError(f'a card is compared by {", ".join(COMPARED)}, found {", ".join(unknown)}')
+        pairs = {
+            name: (_plain(name, getattr(self, name)), _plain(name, facts.get(name))) for name in COMPARED
         }
         found = [
             f"the checkpoint's card says {name} {_show(card)}, but {where} it is {_show(theirs)}."
@@ -236,10 +227,11 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and value == value
 
 
-def _size(size: int | Sequence[int] | None) -> tuple[int, ...] | None:
-    if size is None:
-        return None
-    return (size, size) if isinstance(size, int) else tuple(size)
+def _plain(name: str, value: Any) -> Any:
+    """A fact as it is compared: tuples for lists, two sides for one."""
+    if name == 'input_size' and isinstance(value, int):
+        return value, value
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -13,11 +13,10 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from fsfm_mm.checkpoints.card import ModelCard, read_card
-from fsfm_mm.checkpoints.convert import convert, state_dict_of
-from fsfm_mm.checkpoints.convert_file import card_of
+from fsfm_mm.checkpoints.convert import card_of, convert, state_dict_of
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
+from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
-from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
 from fsfm_mm.statistics import resolve_stats
 from fsfm_mm.text import few
 
@@ -71,7 +70,7 @@ def load_pretrained_backbone(
         backbone: E.g. ``classifier.backbone``; changed in place, or not at all on an error.
         path: A checkpoint file, or a name of the zoo, which is then fetched and converted.
         source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
-        trust: See :func:`~fsfm_mm.files.checkpoint_reading.load_checkpoint_file`.
+        trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
 
     Returns:
         The card of the checkpoint, or None where it has none.

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             [args.target_file] if args.src in zoo_names() else [args.src, args.target_file], CANNOT_READ
         )
 
-        from fsfm_mm.checkpoints.convert_file import convert_file
+        from fsfm_mm.checkpoints.convert import convert_file
         from fsfm_mm.checkpoints.pretrained import locate
 
         path, source, facts = locate(args.src, args.source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -19,6 +20,14 @@ from fsfm_mm.registry import TRANSFORMS
 MAX_BROKEN_RUN = 32
 
 T = TypeVar('T')
+
+
+def roots_of(data_root: str | os.PathLike | Sequence[str | os.PathLike], what: str = 'folder') -> list[str]:
+    """The roots of a data set that has one or several, as texts; raises ValueError where there are none."""
+    roots = [data_root] if isinstance(data_root, str | os.PathLike) else list(data_root)
+    if not roots:
+        raise ValueError(f'data_root must name at least one {what}, but is empty.')
+    return [os.fspath(root) for root in roots]
 
 
 class FaceDataset(BaseDataset):

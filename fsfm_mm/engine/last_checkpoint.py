@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from fsfm_mm.engine.saving import pointed_to
-from fsfm_mm.files.checkpoint_reading import check_whole
+from fsfm_mm.files.checkpoint_files import check_whole
 
 #: Files of a work directory that hold no optimiser state, or that of a run that went wrong.
 NOT_TO_RESUME = ('best_', 'nonfinite_')

@@ -29,11 +29,11 @@ class ExactEpochLoop(EpochBasedTrainLoop):
         if self._iter > 0:
             self._decide_current_val_interval()
             if self._iter == self._epoch * len(self.dataloader):
-                self._validate_if_due(unless_done=True)
+                _validate_if_due(self, self._epoch, self._max_epochs, resumed=True)
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
             self._decide_current_val_interval()
-            self._validate_if_due()
+            _validate_if_due(self, self._epoch, self._max_epochs)
         self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -48,13 +48,6 @@ class ExactEpochLoop(EpochBasedTrainLoop):
                 self.run_iter(idx, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
-
-    def _validate_if_due(self, unless_done: bool = False) -> None:
-        due = self._epoch >= self.val_begin and (
-            self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
-        )
-        if due and self.runner.val_loop is not None and not (unless_done and _is_validated(self)):
-            self.runner.val_loop.run()
 
 
 @LOOPS.register_module()
@@ -72,27 +65,24 @@ class ExactIterLoop(IterBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         if self._iter > 0:
             self._decide_current_val_interval()
-            self._validate_if_due(unless_done=True)
+            _validate_if_due(self, self._iter, self._max_iters, resumed=True)
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
             self._decide_current_val_interval()
-            self._validate_if_due()
+            _validate_if_due(self, self._iter, self._max_iters)
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def _validate_if_due(self, unless_done: bool = False) -> None:
-        due = self._iter >= self.val_begin and (
-            self._iter % self.val_interval == 0 or self._iter == self._max_iters
-        )
-        if due and self.runner.val_loop is not None and not (unless_done and _is_validated(self)):
-            self.runner.val_loop.run()
 
-
-def _is_validated(loop: Any) -> bool:
-    """Whether the state that a run goes on from was saved after its validation."""
-    return loop.runner.message_hub.get_info(VALIDATED) == loop._iter
+def _validate_if_due(loop: Any, done: int, end: int, resumed: bool = False) -> None:
+    """Validate after ``done`` of ``end`` epochs or iterations, if due; not again where a run is ``resumed``."""
+    due = done >= loop.val_begin and (done % loop.val_interval == 0 or done == end)
+    if resumed and loop.runner.message_hub.get_info(VALIDATED) == loop._iter:
+        return
+    if due and loop.runner.val_loop is not None:
+        loop.runner.val_loop.run()
 
 
 class _Endless:

@@ -37,7 +37,7 @@ from mmengine.runner import CheckpointLoader
 from torch.utils.data import DataLoader
 
 from fsfm_mm.files import replacing
-from fsfm_mm.files.checkpoint_reading import load_checkpoint_file
+from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.stopping import StoppedError
 
 # --- mmengine reads checkpoints -----------------------------------------------------------------------------------

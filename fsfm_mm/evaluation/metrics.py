@@ -23,7 +23,8 @@ LEVELS = ('frame', 'video')
 class ScoreMetric(BaseMetric):
     """Collects every sample's score once, whatever number of processes computed them.
 
-    After ``evaluate`` the main process has all scores in ``table``. Metrics that need a class which the set
+    After ``evaluate`` the main process has all scores in ``table``; ``levels`` are those that a subclass evaluates:
+    ``frame``, ``video``. Metrics that need a class which the set
     lacks are absent from the result, with one warning. Failures are raised on every process.
 
     Args:
@@ -39,6 +40,7 @@ class ScoreMetric(BaseMetric):
         collect_dir: Folder of the files for ``cpu``.
     """
 
+    levels: tuple[str, ...]
     default_prefix = ''  # no prefix is meant, and MMEngine warns of None
 
     def __init__(
@@ -142,11 +144,6 @@ class ScoreMetric(BaseMetric):
         """What the samples are, for warnings."""
         return f'{type(self).__name__}{f" {self.prefix}" if self.prefix else ""}: {unit}s'
 
-    @property
-    @abstractmethod
-    def levels(self) -> tuple[str, ...]:
-        """Levels that are evaluated: ``frame``, ``video``."""
-
     @abstractmethod
     def summarise(self, table: ScoreTable) -> dict[str, float]:
         """Named metrics of a table of scores."""
@@ -166,20 +163,15 @@ class ForgeryMetric(ScoreMetric):
 
     def __init__(self, level: str | Sequence[str] = LEVELS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.level = (level,) if isinstance(level, str) else tuple(level)
-        if not self.level or not set(self.level) <= set(LEVELS):
+        self.levels = (level,) if isinstance(level, str) else tuple(level)
+        if not self.levels or not set(self.levels) <= set(LEVELS):
             raise ValueError(f'level must be one or both of {LEVELS}, found {level!r}')
-
-    @property
-    def levels(self) -> tuple[str, ...]:
-        """As configured."""
-        return self.level
 
     def summarise(self, table: ScoreTable) -> dict[str, float]:
         """Metrics of each level, named ``level/metric``."""
-        frozen_level = 'video' if 'video' in self.level else 'frame'
+        frozen_level = 'video' if 'video' in self.levels else 'frame'
         values: dict[str, float] = {}
-        for level in self.level:
+        for level in self.levels:
             scores = table if level == 'frame' else table.videos()
             frozen = self.source_threshold if level == frozen_level else None
             found = forgery_metrics(
@@ -204,18 +196,14 @@ class AntiSpoofMetric(ScoreMetric):
         super().__init__(**kwargs)
         if level not in LEVELS:
             raise ValueError(f'level must be one of {LEVELS}, found {level!r}')
-        self.level = level
-
-    @property
-    def levels(self) -> tuple[str, ...]:
-        """As configured."""
-        return (self.level,)
+        self.levels = (level,)
 
     def summarise(self, table: ScoreTable) -> dict[str, float]:
         """Metrics of the one level, without its name."""
-        scores = table.videos() if self.level == 'video' else table
+        (level,) = self.levels
+        scores = table.videos() if level == 'video' else table
         return antispoof_metrics(
-            scores.scores, scores.labels, self.threshold, self.source_threshold, self.describe(self.level)
+            scores.scores, scores.labels, self.threshold, self.source_threshold, self.describe(level)
         )
 
 

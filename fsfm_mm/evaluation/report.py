@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsfm_mm.files import write_atomically
-from fsfm_mm.text import markdown_table, text_table
+from fsfm_mm.text import csv_text, markdown_table, text_table
 
 #: Marks columns that used the test set's own labels to choose something.
 MARK = '*'
@@ -120,12 +118,8 @@ class ScoreReport:
     def to_csv(self) -> str:
         """Exact values, an empty cell where missing; ``<metric>_low`` and ``_high`` where intervals are known."""
         known = {c for c in self.columns if any(self.interval(name, c) for name in self.rows)}
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator='\n')
-        writer.writerow(
-            ['test_set']
-            + [h for c in self.columns for h in ([c, f'{c}_low', f'{c}_high'] if c in known else [c])]
-        )
+        header = [h for c in self.columns for h in ([c, f'{c}_low', f'{c}_high'] if c in known else [c])]
+        rows = [['test_set', *header]]
         for name in self.rows:
             row: list[str] = [name]
             for column in self.columns:
@@ -134,8 +128,8 @@ class ScoreReport:
                 if column in known:
                     ends = self.interval(name, column)
                     row += ['', ''] if ends is None else [repr(float(end)) for end in ends]
-            writer.writerow(row)
-        return text.getvalue()
+            rows.append(row)
+        return csv_text(rows)
 
     def to_json(self) -> str:
         """Exact values, null where missing, with intervals, marked columns and notes."""

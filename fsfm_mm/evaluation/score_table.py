@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from fsfm_mm.evaluation.functional import check_scores
 from fsfm_mm.files import write_atomically
+from fsfm_mm.text import csv_text
 
 
 class VideoScores(NamedTuple):
@@ -160,7 +160,7 @@ class ScoreTable:
     def write_samples(self, path: str | Path) -> None:
         """Write one line a sample: index, file, domain, video, class, label, score (exact)."""
         rows = [(*row[:6], repr(row.score), repr(row.true_class_probability)) for row in self.samples]
-        _write_csv(path, SampleScore._fields, rows)
+        write_atomically(path, csv_text([SampleScore._fields, *rows]))
 
     def write_videos(self, path: str | Path) -> None:
         """Write one line a video: id, label, frames, score (exact).
@@ -175,7 +175,7 @@ class ScoreTable:
             videos.num_frames.tolist(),
             map(repr, videos.scores.tolist()),
         )
-        _write_csv(path, ('video', 'label', 'num_frames', 'score'), list(rows))
+        write_atomically(path, csv_text([('video', 'label', 'num_frames', 'score'), *rows]))
 
     @classmethod
     def read(cls, path: str | Path) -> ScoreTable:
@@ -201,11 +201,3 @@ def _parse(line: list[str], where: str) -> SampleScore:
         )
     except ValueError as error:
         raise ValueError(f'{where}: expected {len(SampleScore._fields)} values, found {line}') from error
-
-
-def _write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue())

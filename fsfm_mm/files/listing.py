@@ -1,9 +1,10 @@
-"""Finding files below a folder: one pass, sorted, quick for millions of them; and saying their names."""
+"""Finding files below a folder, saying their names, and the guard against what is no file."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable
 
 #: Extensions of image files, lower case; names are compared without regard to case.
@@ -96,3 +97,20 @@ def _escaped(match: re.Match[str]) -> str:
     if '\udc80' <= character <= '\udcff':  # what Python makes of such a byte
         return f'\\x{ord(character) - 0xDC00:02x}'
     return character if character == '\\' else character.encode('unicode_escape').decode()
+
+
+def stat_of_file(path: str | os.PathLike, error: type[ValueError] = ValueError) -> os.stat_result:
+    """What the system knows of a file, its size for one.
+
+    Args:
+        path: The file; a link is followed.
+        error: What is raised where it is something else.
+
+    Raises:
+        OSError: It is not there, or may not be asked for.
+        ValueError: It is a folder, a named pipe, a device ...
+    """
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise error(f'{printable(path)}: is not a file.')
+    return about

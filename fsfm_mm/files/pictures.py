@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fsfm_mm.files.listing import printable
-from fsfm_mm.files.regular import stat_of_file
+from fsfm_mm.files.listing import printable, stat_of_file
 from fsfm_mm.regions import NUM_LABELS
 
 #: Pixels exactly as stored: parsing maps belong to the stored pixels, so an EXIF rotation is not applied.
@@ -33,7 +32,7 @@ class BrokenSampleError(ValueError):
 
 
 def refuse_special(path: str | os.PathLike) -> None:
-    """Refuse a sample that is no file, see :func:`fsfm_mm.files.regular.stat_of_file`.
+    """Refuse a sample that is no file, see :func:`fsfm_mm.files.listing.stat_of_file`.
 
     Raises:
         BrokenSampleError: It is not there, or something else, such as a folder.

@@ -134,6 +134,8 @@ def test_no_contradiction():
         assert card().check_against() == []
     with pytest.raises(ValueError, match='reaction must be one of'):
         card().check_against(reaction='shout')
+    with pytest.raises(TypeError, match=r'a card is compared by classes, .*, found epochs'):
+        card().check_against(epochs=3)
 
 
 def preprocessor(**kwargs):

@@ -94,7 +94,7 @@ def test_the_strongest_level_of_every_operation():
     """At level 10 posterize keeps 0 bits, which Pillow 13 refuses."""
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     augment = build(size=32, auto_augment='rand-m10-mstd0-inc1-n1')
-    (policy,) = [step for step in augment.augment.transforms if hasattr(step, 'ops')]
+    (policy,) = [step for step in augment._augment.transforms if hasattr(step, 'ops')]
     picture = Image.fromarray(image)
     for operation in policy.ops:
         operation.prob = 1.0

@@ -12,10 +12,10 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
-from fsfm_mm.files import checkpoint_writing as saving
+from fsfm_mm.files import checkpoint_files as saving
 from fsfm_mm.files import writing
-from fsfm_mm.files.checkpoint_reading import check_whole, load_checkpoint_file, pickled_globals
-from fsfm_mm.files.checkpoint_writing import save_checkpoint_file as save
+from fsfm_mm.files.checkpoint_files import check_whole, load_checkpoint_file, pickled_globals
+from fsfm_mm.files.checkpoint_files import save_checkpoint_file as save
 
 ZIP, LEGACY = True, False
 TENSORS = {'a': torch.arange(6.0).reshape(2, 3), 'b.weight': torch.tensor([1, -2])}

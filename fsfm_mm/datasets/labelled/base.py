@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dataset import BaseDataset
@@ -127,15 +127,12 @@ def natural_key(name: str) -> list:
     return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'([0-9]+)', name)]
 
 
-def spread_frames(
-    entries: Sequence[dict], count: int, order: Callable[[str], Any] = natural_key
-) -> list[dict]:
+def spread_frames(entries: Sequence[dict], count: int) -> list[dict]:
     """Keep at most ``count`` frames of each video, spread from the first to the last.
 
     Args:
         entries: Samples with ``img_path``, ``domain``, ``class_name`` and ``video_id``.
         count: Most frames of a video, 1 or more.
-        order: Sort key of a frame's path within its video.
 
     Returns:
         The frames number ``linspace(0, n - 1, count)``, rounded down, of each video of n frames, in the order
@@ -146,7 +143,7 @@ def spread_frames(
         videos[entry['domain'], entry['class_name'], entry['video_id']].append(index)
     kept: set[int] = set()
     for frames in videos.values():
-        frames.sort(key=lambda index: order(entries[index]['img_path']))
+        frames.sort(key=lambda index: natural_key(entries[index]['img_path']))
         if len(frames) > count:
             # integers: a floating-point linspace may round a whole number down to the frame before it
             frames = [frames[i * (len(frames) - 1) // max(count - 1, 1)] for i in range(count)]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from fsfm_mm.datasets.base import roots_of
 from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.names import class_of_folder, one_of, quoted, video_of
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, by_stem, list_files
@@ -45,10 +46,7 @@ class LabelledFaces(LabelledDataset):
         ignore: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        roots = [data_root] if isinstance(data_root, (str, os.PathLike)) else list(data_root)
-        self.data_roots = [os.fspath(root) for root in roots]
-        if not self.data_roots:
-            raise ValueError('data_root must name at least one folder, but is empty.')
+        self.data_roots = roots_of(data_root)
         self.domains = _domains(self.data_roots, domain)
         one_of('video_by', video_by, ('name', 'folder'))
         self.split, self.video_by, self.ignore = split, video_by, tuple(ignore)

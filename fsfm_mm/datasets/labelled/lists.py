@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import print_log
@@ -116,16 +116,13 @@ def split_line(line: str, place: str) -> tuple[str, str]:
     return path, label
 
 
-def without_missing(
-    entries: list[dict], missing: str, source: str, exists: Callable[[str], bool] = os.path.isfile
-) -> list[dict]:
+def without_missing(entries: list[dict], missing: str, source: str) -> list[dict]:
     """Apply a policy to listed files that are not there.
 
     Args:
         entries: Samples with their ``img_path``.
         missing: 'error' or 'skip'.
         source: Where they are listed, for messages.
-        exists: Whether a path is there.
 
     Returns:
         The samples whose files are there.
@@ -133,7 +130,7 @@ def without_missing(
     Raises:
         ValueError: Files are missing and ``missing`` is 'error', or all are.
     """
-    gone = [entry['img_path'] for entry in entries if not exists(entry['img_path'])]
+    gone = [entry['img_path'] for entry in entries if not os.path.isfile(entry['img_path'])]
     if not gone:
         return entries
     what = f'{source}: {len(gone)} of {len(entries)} listed files are missing: {quoted(gone)}'

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fsfm_mm.files.regular import stat_of_file
+from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.text import few
 
 #: Of forgery and spoofing sets; the position is the label.

@@ -53,14 +53,18 @@ def _plain(video: str) -> str:
     return '/'.join(part for part in video.split('/') if part not in _FRAME_FOLDERS)
 
 
-def find_originals(root: str, folder: str) -> dict[str, tuple[str, ...]]:
-    """Find the video files below a folder, as :func:`find_videos` finds extracted ones; errors likewise."""
+def _paths(root: str, folder: str, extensions: tuple[str, ...], expected: str) -> list[str]:
+    """Files below a folder of a set, relative to ``root``; raises ValueError where the folder is missing."""
     base = os.path.join(root, folder)
     if not os.path.isdir(base):
-        raise ValueError(f'{base}: no such folder; expected the videos of the set there.')
-    paths = [f'{folder}/{file}' if folder else file for file in list_files(base, VIDEO_EXTENSIONS)]
+        raise ValueError(f'{base}: no such folder; expected {expected}.')
+    return [f'{folder}/{file}' if folder else file for file in list_files(base, extensions)]
+
+
+def find_originals(root: str, folder: str) -> dict[str, tuple[str, ...]]:
+    """Find the video files below a folder, as :func:`find_videos` finds extracted ones; errors likewise."""
     found: dict[str, tuple[str, ...]] = {}
-    for path in paths:
+    for path in _paths(root, folder, VIDEO_EXTENSIONS, 'the videos of the set there'):
         name = _plain(os.path.splitext(path)[0])
         if name in found:
             raise ValueError(f'{root}: {found[name][0]} and {path} are one video by name: remove one.')
@@ -81,15 +85,10 @@ def find_videos(root: str, folder: str) -> dict[str, tuple[str, ...]]:
     Raises:
         ValueError: The folder is missing.
     """
-    base = os.path.join(root, folder)
-    if not os.path.isdir(base):
-        raise ValueError(
-            f'{base}: no such folder; expected the frames extracted from the videos of that folder.'
-        )
     videos: dict[str, list[str]] = {}
-    for file in list_files(base, IMAGE_EXTENSIONS):
-        path = f'{folder}/{file}' if folder else file
-        by = 'name' if '_frame_' in os.path.basename(file) else 'folder'
+    expected = 'the frames extracted from the videos of that folder'
+    for path in _paths(root, folder, IMAGE_EXTENSIONS, expected):
+        by = 'name' if '_frame_' in os.path.basename(path) else 'folder'
         videos.setdefault(_plain(video_of(path, by)), []).append(path)
     return {name: tuple(frames) for name, frames in videos.items()}
 
@@ -227,13 +226,7 @@ def wilddeepfake(root: str, split: str) -> list[Video]:
     one_of('split', split, ('train', 'test'))
     videos: dict[tuple[str, str], list[str]] = {}
     for name in CLASSES:
-        folder = f'{name}_{split}'
-        if not os.path.isdir(os.path.join(root, folder)):
-            raise ValueError(
-                f'{os.path.join(root, folder)}: no such folder; expected the videos of WildDeepfake.'
-            )
-        for file in list_files(os.path.join(root, folder), IMAGE_EXTENSIONS):
-            path = f'{folder}/{file}'
+        for path in _paths(root, f'{name}_{split}', IMAGE_EXTENSIONS, 'the videos of WildDeepfake'):
             videos.setdefault((name, video_of(path, 'folder')), []).append(path)
     return [Video(video, name, tuple(frames)) for (name, video), frames in videos.items()]
 
@@ -247,10 +240,8 @@ def diff(root: str, split: str, subsets: str | Iterable[str] = DIFF_SUBSETS) -> 
     if not chosen:
         raise ValueError(f'subsets must name some of {quoted(DIFF_SUBSETS)}, but is empty.')
     folders = {f'DiFF_real/{split}': 'real'} | {f'{split}/{name}': 'fake' for name in chosen}
-    images = []
-    for folder, class_name in folders.items():
-        base = os.path.join(root, folder)
-        if not os.path.isdir(base):
-            raise ValueError(f'{base}: no such folder; expected images of DiFF there.')
-        images += [(f'{folder}/{file}', class_name) for file in list_files(base, IMAGE_EXTENSIONS)]
-    return [Video(os.path.splitext(path)[0], class_name, (path,)) for path, class_name in images]
+    return [
+        Video(os.path.splitext(path)[0], class_name, (path,))
+        for folder, class_name in folders.items()
+        for path in _paths(root, folder, IMAGE_EXTENSIONS, 'images of DiFF there')
+    ]

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from fsfm_mm.datasets.pretraining.archive_store import ShardStore, check_sum, open_store
+from fsfm_mm.datasets.pretraining.archive_store import RemoteStore, ShardStore, check_sum
 from fsfm_mm.files.pictures import BrokenSampleError
 
 FOLDER, HEADER, INDEX, LABELS, KEYS = 'archive', 'archive.json', 'index.npy', 'labels.npy', 'keys.txt'
@@ -160,7 +160,7 @@ class Archive:
 
     Args:
         root: Local folder with ``archive.json``, or the same as an address (``s3://...``).
-        options: See :func:`~fsfm_mm.datasets.pretraining.archive_store.open_store`.
+        options: Of an address, see :class:`~fsfm_mm.datasets.pretraining.archive_store.RemoteStore`.
 
     Attributes:
         header: What it is.
@@ -172,7 +172,7 @@ class Archive:
 
     def __init__(self, root: str, options: dict[str, Any] | None = None) -> None:
         self.root, self.options = root, options or {}
-        self.store: ShardStore = open_store(root, HEADER, **self.options)
+        self.store = RemoteStore(root, HEADER, **self.options) if '://' in root else ShardStore(root)
         self.header = parse_header(self.store.read_file(HEADER), f'{root}/{HEADER}')
         count, sums = self.header.faces, self.header.crc32
         self.index = self.store.open_array(INDEX, ROW, (count,), sums[INDEX])
@@ -258,15 +258,10 @@ class Archive:
         Compares the bytes of name, length and kind; parsing a header takes longer than reading a face.
         """
         name = member_name(self.key(row), ending)
-        field = name.encode('ascii', 'replace')[
-            :100
-        ]  # a long or foreign name stands in full in a block before
-        kind = header[156:157]
-        if (header[:100], header[124:136], kind) == (
-            field.ljust(100, b'\0'),
-            b'%011o\0' % size,
-            tarfile.REGTYPE,
-        ):
+        # a long or foreign name stands in full in a block before
+        field = name.encode('ascii', 'replace')[:100].ljust(100, b'\0')
+        found = header[:100], header[124:136], header[156:157]
+        if found == (field, b'%011o\0' % size, tarfile.REGTYPE):
             return
         try:
             info = tarfile.TarInfo.frombuf(bytes(header), 'utf-8', 'surrogateescape')

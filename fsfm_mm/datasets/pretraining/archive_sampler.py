@@ -63,8 +63,9 @@ class ShardSampler(Sampler[int]):
                 raise ValueError(f'{name} must be {low} or more, but is {value}.')
         self.rank, self.world_size = get_dist_info()
         numbers = dataset.shard_numbers()
-        self._samples = np.argsort(numbers, kind='stable')  # shard by shard
-        self._counts = np.unique(numbers, return_counts=True)[1]
+        samples, counts = np.argsort(numbers, kind='stable'), np.unique(numbers, return_counts=True)[1]
+        self._shards = np.split(samples, np.cumsum(counts)[:-1])
+        self._total = len(samples)
         self.batch_size, self.workers, self.window = batch_size, max(num_workers, 1), window
         self.seed = sync_random_seed() if seed is None else seed
         self.shuffle, self.infinite, self.round_up = shuffle, infinite, round_up
@@ -73,12 +74,9 @@ class ShardSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Yield indices, of one epoch or of all; from where :meth:`skip` has put it."""
         start, self._skipped = self._skipped, 0
-        if not self.infinite:
-            yield from self._epoch(self.epoch, 0, start)
-            return
-        turn, start = divmod(start, len(self))
-        for turn in itertools.count(turn):  # noqa: B020 - goes on from there
-            yield from self._epoch(self.epoch + turn, turn * len(self), start)
+        first, start = divmod(start, len(self)) if self.infinite else (0, start)
+        for turn in itertools.count(first) if self.infinite else (first,):
+            yield from map(int, self._epoch(turn)[start:])
             start = 0
 
     def __len__(self) -> int:
@@ -93,7 +91,7 @@ class ShardSampler(Sampler[int]):
         """Let the next iteration begin after ``num_samples`` indices of this process (mmengine's contract).
 
         Args:
-            num_samples: Counted from the start of the epoch, or of the endless stream; 0 or more. Costs nothing.
+            num_samples: Counted from the start of the epoch, or of the endless stream; 0 or more.
 
         Raises:
             ValueError: The number is negative.
@@ -104,68 +102,35 @@ class ShardSampler(Sampler[int]):
 
     def _share(self) -> tuple[int, int]:
         """This rank's stretch of the line: first place and the one after its last, which wraps around."""
-        total = len(self._samples)
+        total = self._total
         if self.round_up:
             share = -(-total // self.world_size)
             return self.rank * share, (self.rank + 1) * share
         return self.rank * total // self.world_size, (self.rank + 1) * total // self.world_size
 
-    def _epoch(self, epoch: int, before: int, start: int) -> Iterator[int]:
-        """Indices of an epoch from ``start`` on; ``before`` indices came in earlier epochs of the stream."""
-        line = self._line(epoch)
-        runs = self._runs(before)  # worker and number of samples, batch by batch
-        begin, _ = self._share()
-        totals = np.bincount(runs[:, 0], runs[:, 1], self.workers).astype(np.int64)
-        ends = begin + np.cumsum(totals)
-        done = np.clip(start - (np.cumsum(runs[:, 1]) - runs[:, 1]), 0, runs[:, 1])  # of each batch
-        taken = np.bincount(runs[:, 0], done, self.workers).astype(np.int64)
-        streams = [
-            self._stream(line, epoch, worker, int(ends[worker] - totals[worker]), int(totals[worker]), int(t))
-            for worker, t in enumerate(taken)
-        ]
-        for (worker, length), passed in zip(runs.tolist(), done.tolist()):
-            yield from itertools.islice(streams[worker], length - passed)
-
-    def _line(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Shards in the order of an epoch, and the place in the line where each ends."""
-        order = np.arange(len(self._counts))
+    def _epoch(self, turn: int) -> np.ndarray:
+        """Indices of this process, int64, in the epoch after ``turn`` epochs of the stream."""
+        epoch, (begin, last) = self.epoch + turn, self._share()
+        order = np.arange(len(self._shards))
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(order)
-        return order, np.cumsum(self._counts[order])
-
-    def _runs(self, before: int) -> np.ndarray:
-        """Worker and number of samples of each batch of an epoch, int64 (B, 2): ends count from the stream's start."""
-        first, last = before // self.batch_size, (before + len(self) - 1) // self.batch_size
-        batches = np.arange(first, last + 1)
-        edges = np.clip(np.append(batches, last + 1) * self.batch_size, before, before + len(self))
-        return np.stack([batches % self.workers, np.diff(edges)], axis=1)
-
-    def _stream(
-        self, line: tuple[np.ndarray, np.ndarray], epoch: int, worker: int, begin: int, count: int, taken: int
-    ) -> Iterator[int]:
-        """Indices of a worker's stretch of the line, ``count`` places from ``begin``, after the first ``taken``."""
-        total, edges = len(self._samples), self._window_edges(line[1], begin, count)
-        for number, (low, high) in enumerate(itertools.pairwise(edges)):
-            if high - begin <= taken:
-                continue
-            places = np.arange(low, high) % total
+        # the last stretch goes on at the start of the line
+        shards = [self._shards[number] for number in order] * -(-last // self._total)
+        line, ends = np.concatenate(shards), np.cumsum([len(shard) for shard in shards])
+        # batches count from the start of the stream, not of the epoch
+        workers = (turn * len(self) + np.arange(len(self))) // self.batch_size % self.workers
+        indices = np.empty(len(self), np.int64)
+        for worker in range(self.workers):
+            mine = workers == worker
+            end = begin + int(mine.sum())
+            borders = ends[(ends > begin) & (ends < end)][self.window - 1 :: self.window]
+            windows = np.split(line[begin:end], borders - begin)
             if self.shuffle:
-                key = [self.seed, epoch, self.rank, worker, number]
-                places = np.random.default_rng(key).permutation(places)
-            yield from self._at(line, places[max(taken - (low - begin), 0) :]).tolist()
-
-    def _window_edges(self, ends: np.ndarray, begin: int, count: int) -> list[int]:
-        """Places at which the windows of a stretch begin, and its end: after every ``window`` shards."""
-        total = int(ends[-1])
-        turns = range(begin // total, (begin + count) // total + 1)
-        borders = np.concatenate([ends + turn * total for turn in turns])
-        inside = borders[(borders > begin) & (borders < begin + count)]
-        return [begin, *inside[self.window - 1 :: self.window].tolist(), begin + count]
-
-    def _at(self, line: tuple[np.ndarray, np.ndarray], places: np.ndarray) -> np.ndarray:
-        """Indices of the samples at some places of the line."""
-        order, ends = line
-        turn = np.searchsorted(ends, places, side='right')
-        shard = order[turn]
-        starts = np.cumsum(self._counts) - self._counts
-        return self._samples[starts[shard] + places - (ends - self._counts[order])[turn]]
+                key = [self.seed, epoch, self.rank, worker]
+                windows = [
+                    np.random.default_rng([*key, number]).permutation(window)
+                    for number, window in enumerate(windows)
+                ]
+            indices[mine] = np.concatenate(windows)
+            begin = end
+        return indices

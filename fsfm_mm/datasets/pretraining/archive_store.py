@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import os
+import weakref
 import zlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing
+from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.files.pictures import decode_npy, map_npy
-from fsfm_mm.files.regular import stat_of_file
 
 #: Files kept open by one reader: below the usual limit of 1024 a process, with several readers.
 MAX_OPEN = 128
@@ -24,49 +26,13 @@ SMALL = 1 << 26
 _GIB = 1 << 30
 
 
-class OpenFiles:
-    """Reads pieces of files by position and keeps the files open that were used last.
+class _OpenFile:
+    """A file to read pieces of by position; closed when nobody holds it any more."""
 
-    Reads with ``preadv``: as fast as a memory map for pieces of some kilobytes (both copy from the page cache),
-    but a file that gets shorter while it is in use is a short read here, where a map kills the process. Safe
-    across fork, since no read moves a file's position; a pickled copy starts with no open file.
-
-    Args:
-        limit: Files to keep open at most.
-    """
-
-    def __init__(self, limit: int = MAX_OPEN) -> None:
-        self.limit = limit
-        self._handles: OrderedDict[str, int] = OrderedDict()
-
-    def read_into(self, path: str, offset: int, buffers: Sequence[Any]) -> int:
-        """Fill buffers of bytes, one after the other, from ``offset`` on; returns the number of bytes read.
-
-        Raises:
-            OSError: The file cannot be opened or read.
-        """
-        return os.preadv(self._handle(path), buffers, offset)
-
-    def close(self) -> None:
-        """Close all files; they are opened again where needed."""
-        while self._handles:
-            os.close(self._handles.popitem()[1])
-
-    def _handle(self, path: str) -> int:
-        handle = self._handles.pop(path, None)
-        if handle is None:
-            if len(self._handles) >= self.limit:
-                os.close(self._handles.popitem(last=False)[1])
-            # a pipe of that name would wait for ever
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        self._handles[path] = handle  # last used
-        return handle
-
-    def __del__(self) -> None:
-        self.close()
-
-    def __reduce__(self) -> tuple:
-        return OpenFiles, (self.limit,)
+    def __init__(self, path: str) -> None:
+        # a pipe of that name would wait for ever
+        self.handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        weakref.finalize(self, os.close, self.handle)
 
 
 def crc32_of(path: str | Path) -> int:
@@ -87,15 +53,20 @@ def check_sum(data: bytes, crc32: int, where: str) -> None:
 
 
 class ShardStore:
-    """A local folder of shards.
+    """A local folder of shards; keeps the files open that were used last.
+
+    Reads with ``preadv``: as fast as a memory map for pieces of some kilobytes (both copy from the page cache),
+    but a file that gets shorter while it is in use is a short read here, where a map kills the process. Safe
+    across fork, since no read moves a file's position.
 
     Args:
         root: The folder.
+        max_open: Files to keep open at most.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, max_open: int = MAX_OPEN) -> None:
         self.root = root
-        self._files = OpenFiles()
+        self._opened = functools.lru_cache(max_open)(_OpenFile)
 
     def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
         """Fill buffers from a shard; returns the number of bytes read, fewer where the shard ends.
@@ -109,7 +80,7 @@ class ShardStore:
         Raises:
             OSError: It cannot be read.
         """
-        return self._files.read_into(f'{self.root}/{name}', offset, buffers)
+        return os.preadv(self._opened(f'{self.root}/{name}').handle, buffers, offset)
 
     def check_size(self, name: str, size: int) -> None:
         """Raise a ValueError unless a shard is a file of this size; shards elsewhere are not asked for."""
@@ -165,54 +136,74 @@ def _checked_array(array: np.ndarray, where: str, dtype: np.dtype, shape: tuple[
 
 
 class RemoteStore(ShardStore):
-    """Shards at an address that fsspec knows (``s3://``, ``gs://``, ``https://``), read by ranges.
+    """Shards at an address that fsspec knows (``s3://``, ``gs://``, ``https://``), read by ranges or fetched whole.
+
+    The folder of fetched shards is shared by all processes of a machine. A shard is fetched by one of them while
+    the others wait. Before the folder grows over its limit, the shards that were fetched first are removed.
 
     Args:
         url: Address of the folder.
+        header: File beside the shards that is another one for other shards.
         storage_options: Arguments of the file system, e.g. ``dict(anon=True)`` for public S3 buckets.
+        cache_dir: Local folder to fetch shards into; each address gets one of its own in it. None reads by ranges.
+        cache_gib: Its limit in GiB for this address: room for ``window`` shards of each worker process at least.
 
     Raises:
         ValueError: The kind of address is unknown, or its package (s3fs, gcsfs, aiohttp) is not installed.
     """
 
-    def __init__(self, url: str, storage_options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        url: str,
+        header: str,
+        storage_options: dict[str, Any] | None = None,
+        cache_dir: str | None = None,
+        cache_gib: float = 50.0,
+    ) -> None:
         super().__init__(url.rstrip('/'))
-        self.storage_options = storage_options
-        self._opened: tuple[int, Any, str] | None = None
-        self._fs()
+        self.storage_options = storage_options or {}
+        self._at('')
+        self._cached: ShardStore | None = None
+        if cache_dir is not None:
+            # another version of the same archive has another header, and another folder
+            digest = hashlib.sha256(self.root.encode() + b'\0' + self.read_file(header)).hexdigest()
+            # few open files, since a removed shard keeps its room on the disk while it is open
+            self._cached = ShardStore(f'{cache_dir}/{digest[:16]}', max_open=8)
+            self._limit = int(cache_gib * _GIB)
 
-    def _fs(self) -> tuple[Any, str]:
-        """File system and path; opened anew in a forked worker, whose connections are its own."""
-        if self._opened is None or self._opened[0] != os.getpid():
-            import fsspec
+    def _at(self, name: str) -> tuple[Any, str]:
+        """File system and path of a file; fsspec keeps one for each process, whose connections are its own."""
+        import fsspec
 
-            try:
-                fs, path = fsspec.core.url_to_fs(self.root, **self.storage_options)
-            except (ImportError, ValueError) as error:
-                raise ValueError(f'{self.root}: cannot be opened by fsspec ({error}).') from error
-            self._opened = os.getpid(), fs, path
-        return self._opened[1], self._opened[2]
+        try:
+            return fsspec.core.url_to_fs(f'{self.root}/{name}', **self.storage_options)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f'{self.root}: cannot be opened by fsspec ({error}).') from error
 
     def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
-        """Fill buffers from a shard, with one request."""
-        fs, path = self._fs()
-        views = [memoryview(buffer).cast('B') for buffer in buffers]
-        data = fs.cat_file(f'{path}/{name}', start=offset, end=offset + sum(map(len, views)))
-        done = 0
-        for view in views:
-            piece = data[done : done + len(view)]
-            view[: len(piece)] = piece
-            done += len(piece)
-        return done
+        """Fill buffers from a shard: with one request, or from the cache."""
+        if self._cached is None:
+            fs, path = self._at(name)
+            wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
+            data = io.BytesIO(fs.cat_file(path, start=offset, end=offset + wanted))
+            return sum(map(data.readinto, buffers))
+        cached = Path(self._cached.root, name)
+        for _ in range(3):
+            self._fetch(cached, size)
+            try:
+                return self._cached.read_into(name, size, offset, buffers)
+            except FileNotFoundError:  # removed by another process meanwhile
+                continue
+        raise OSError(f'{cached} was removed three times before it could be read: cache_gib is too small')
 
     def check_size(self, name: str, size: int) -> None:
         """Ask for nothing: that would be a request for each shard."""
 
     def read_file(self, name: str) -> bytes:
         """A whole file beside the shards; raises ValueError where it cannot be had."""
-        fs, path = self._fs()
+        fs, path = self._at(name)
         try:
-            return fs.cat_file(f'{path}/{name}')
+            return fs.cat_file(path)
         except OSError as error:
             raise ValueError(f'{self.root}/{name}: cannot be fetched ({error}).') from error
 
@@ -222,93 +213,25 @@ class RemoteStore(ShardStore):
         check_sum(data, crc32, where)
         return _checked_array(decode_npy(data, where), where, dtype, shape)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_opened': None}
-
-
-class CachedStore(RemoteStore):
-    """Shards at an address, fetched whole into a local folder that all processes of a machine share.
-
-    A shard is fetched by one process while the others wait. Before the folder grows over its limit, the shards
-    that were fetched first are removed.
-
-    Args:
-        url: See :class:`RemoteStore`.
-        header: File beside the shards that is another one for other shards.
-        storage_options: See :class:`RemoteStore`.
-        cache_dir: The folder; each address gets one of its own in it.
-        cache_gib: Limit in GiB for this address: room for ``window`` shards of each worker process at least.
-
-    Raises:
-        ValueError: See :class:`RemoteStore`.
-    """
-
-    def __init__(
-        self, url: str, header: str, storage_options: dict[str, Any], cache_dir: str, cache_gib: float
-    ) -> None:
-        super().__init__(url, storage_options)
-        # another version of the same archive has another header, and another folder
-        digest = hashlib.sha256(self.root.encode() + b'\0' + self.read_file(header)).hexdigest()
-        self.cache = Path(cache_dir) / digest[:16]
-        self.limit = int(cache_gib * _GIB)
-        self._files = OpenFiles(limit=8)  # a removed shard keeps its room on the disk while it is open
-
-    def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
-        """Fill buffers from a shard, which is fetched before where needed."""
-        path = self.cache / name
-        for _ in range(3):
-            self._fetch(path, size)
-            try:
-                return self._files.read_into(str(path), offset, buffers)
-            except FileNotFoundError:  # removed by another process meanwhile
-                continue
-        raise OSError(f'{path} was removed three times before it could be read: cache_gib is too small')
-
     def _fetch(self, path: Path, size: int) -> None:
         if path.exists():
             return
-        self.cache.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{path}.lock'):
             if path.exists():
                 return
-            self._make_room(size)
-            fs, root = self._fs()
+            self._make_room(path.parent, size)
+            fs, address = self._at(path.name)
             with replacing(path, sync=False) as part:
-                fs.get_file(f'{root}/{path.name}', str(part))
+                fs.get_file(address, str(part))
                 if part.stat().st_size != size:
                     raise OSError(f'{part.stat().st_size} of {size} bytes arrived')
 
-    def _make_room(self, needed: int) -> None:
-        found = [(path, path.stat()) for path in self.cache.glob('*.tar')]
+    def _make_room(self, folder: Path, needed: int) -> None:
+        found = [(path, path.stat()) for path in folder.glob('*.tar')]
         total = needed + sum(about.st_size for _, about in found)
         for path, about in sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0])):
-            if total <= self.limit:
+            if total <= self._limit:
                 break
             path.unlink(missing_ok=True)
             total -= about.st_size
-
-
-def open_store(
-    root: str,
-    header: str,
-    storage_options: dict[str, Any] | None = None,
-    cache_dir: str | None = None,
-    cache_gib: float = 50.0,
-) -> ShardStore:
-    """Open the place of some shards.
-
-    Args:
-        root: Local folder, or an address with ``://``.
-        header: See :class:`CachedStore`.
-        storage_options: See :class:`RemoteStore`.
-        cache_dir: Local folder for whole shards, see :class:`CachedStore`; None reads by ranges.
-        cache_gib: Its limit.
-
-    Raises:
-        ValueError: See :class:`RemoteStore`.
-    """
-    if '://' not in root:
-        return ShardStore(root)
-    if cache_dir is None:
-        return RemoteStore(root, storage_options or {})
-    return CachedStore(root, header, storage_options or {}, cache_dir, cache_gib)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
-from fsfm_mm.datasets.base import MAX_BROKEN_RUN, FaceDataset
+from fsfm_mm.datasets.base import MAX_BROKEN_RUN, FaceDataset, roots_of
 from fsfm_mm.datasets.pretraining.archive_format import ENCODINGS, MAP_ENDING, Archive, local_folder
 from fsfm_mm.datasets.pretraining.columns import run_columns, take_columns
 from fsfm_mm.files.pictures import BrokenSampleError, decode_image, decode_parsing_map
@@ -75,10 +74,7 @@ class ArchivedFaces(FaceDataset):
         pipeline: Sequence[dict | Callable] = (dict(type='PackFaces'),),
         **kwargs: Any,
     ) -> None:
-        roots = [data_root] if isinstance(data_root, str | os.PathLike) else list(data_root)
-        if not roots:
-            raise ValueError('data_root must name at least one archive, but is empty.')
-        self.data_roots = [os.fspath(root) for root in roots]
+        self.data_roots = roots_of(data_root, 'archive')
         self.need_maps, self.read_maps = need_maps, read_maps
         self._options: dict[str, Any] = dict(
             cache_dir=cache_dir, cache_gib=cache_gib, storage_options=storage_options
@@ -151,7 +147,13 @@ class ArchivedFaces(FaceDataset):
         image_file, map_file = archive.read(row, by_map)
         image = _decoded(archive, row, image_file)
         if self._by_table:
-            return {'img': image, 'patch_labels': _label_sets(archive, row).copy(), **about}
+            sets = archive.labels[row].copy()
+            if sets.max() >= _SETS:
+                raise BrokenSampleError(
+                    f'{about["img_path"]}: its label sets reach {sets.max()}, but {NUM_LABELS} labels make sets '
+                    f'below {_SETS}.'
+                )
+            return {'img': image, 'patch_labels': sets, **about}
         if map_file is None:
             labels: np.ndarray = np.zeros(image.shape[:2], np.uint8)
         else:
@@ -194,17 +196,11 @@ class ArchivedFaces(FaceDataset):
     def _candidates(self, idx: int) -> Iterable[int]:
         """Sample ``idx``, the one after it, and the first one of each following shard, at most 32 together."""
         yield idx
-        others = self._others(idx % len(self))
-        yield from itertools.islice(others, MAX_BROKEN_RUN - 1)
-
-    def _others(self, idx: int) -> Iterator[int]:
-        numbers = self.shard_numbers()
-        firsts = np.flatnonzero(np.diff(numbers, prepend=-1))
-        following = np.roll(firsts, -int(np.searchsorted(firsts, idx, side='right')))
-        after = (idx + 1) % len(self)
-        if after != idx and after not in following:
-            yield after
-        yield from (int(first) for first in following if first != idx)
+        idx %= len(self)
+        firsts = np.flatnonzero(np.diff(self.shard_numbers(), prepend=-1))
+        following = np.roll(firsts, -int(np.searchsorted(firsts, idx, side='right'))).tolist()
+        candidates = dict.fromkeys([idx, (idx + 1) % len(self), *following])
+        yield from itertools.islice(candidates, 1, MAX_BROKEN_RUN)
 
 
 def _decoded(archive: Archive, row: int, data: bytes) -> np.ndarray:
@@ -222,14 +218,3 @@ def _decoded(archive: Archive, row: int, data: bytes) -> np.ndarray:
             f'{archive.path(row)}: is {image.shape[1]}x{image.shape[0]} pixels, but the index says {width}x{height}.'
         )
     return image
-
-
-def _label_sets(archive: Archive, row: int) -> np.ndarray:
-    """Label sets of a face, a view (h, w)."""
-    labels = archive.labels[row]
-    if labels.max() >= _SETS:
-        raise BrokenSampleError(
-            f'{archive.path(row)}: its label sets reach {labels.max()}, but {NUM_LABELS} labels make sets below '
-            f'{_SETS}.'
-        )
-    return labels

@@ -22,9 +22,8 @@ import cv2
 import numpy as np
 
 from fsfm_mm.datasets.transforms.geometry import RandomFaceFlip, ResizeFace, flip_patch_labels, refuse_key
-from fsfm_mm.datasets.transforms.loading import LoadFace
+from fsfm_mm.datasets.transforms.loading import LoadFace, PackFaces
 from fsfm_mm.datasets.transforms.masking import PatchMask
-from fsfm_mm.datasets.transforms.packing import PackFaces
 from fsfm_mm.datasets.transforms.patch_labels import BuildPatchLabels
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.ops.resizing import resize_image
@@ -51,10 +50,6 @@ class SampleColumns(Sequence):
         """Return sample ``index`` as a dictionary of views, or the samples of a slice."""
         values = {key: array[index] for key, array in self.arrays.items()}
         return SampleColumns(values) if isinstance(index, slice) else values
-
-
-def _load(transform: LoadFace, columns: Columns) -> Columns:
-    return columns  # pixels are there
 
 
 def _resize(transform: ResizeFace, columns: Columns) -> Columns:
@@ -99,7 +94,7 @@ def _pack(transform: PackFaces, columns: Columns) -> Columns:
 
 #: Type of a transform, not of those derived from it, which may do anything -> the same on columns.
 _STEPS: dict[type, Callable[[Any, Columns], Columns]] = {
-    LoadFace: _load,
+    LoadFace: lambda _, columns: columns,  # pixels are there
     ResizeFace: _resize,
     RandomFaceFlip: _flip,
     BuildPatchLabels: _build,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from fsfm_mm.datasets.base import FaceDataset
+from fsfm_mm.datasets.base import FaceDataset, roots_of
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, by_stem, list_files
 from fsfm_mm.files.pictures import BrokenSampleError, map_npy
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
@@ -109,10 +109,7 @@ class FaceParsingDataset(FaceDataset):
             raise ValueError(f"missing_maps must be 'error' or 'skip', but is {missing_maps!r}.")
         if label_table is not None and not need_maps:
             raise ValueError('label_table gives the labels of the maps, which need_maps=False leaves out.')
-        roots = [data_root] if isinstance(data_root, str) else list(data_root)
-        if not roots:
-            raise ValueError('data_root must name at least one folder, but is empty.')
-        self.data_roots = [os.fspath(root) for root in roots]
+        self.data_roots = roots_of(data_root)
         self.img_dir, self.map_dir = img_dir, map_dir
         self.label_table, self.need_maps, self.missing_maps = label_table, need_maps, missing_maps
         self._table: LabelTable | None = None

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         'geometry': ['RandomFaceCrop', 'RandomFaceFlip', 'ResizeFace'],
-        'loading': ['LoadFace'],
+        'loading': ['LoadFace', 'PackFaces'],
         'masking': [
             'CRFRPMask',
             'CRFRRMask',
@@ -18,7 +18,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             'RandomMask',
             'mask_types',
         ],
-        'packing': ['PackFaces'],
         'patch_labels': ['BuildPatchLabels'],
         'timm_augment': ['TimmTrainAugment'],
     },

@@ -23,3 +23,7 @@ class FaceTransform(ABC):
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Return :meth:`transform` of a sample."""
         return self.transform(results)
+
+    def __repr__(self) -> str:
+        values = (f'{name}={value!r}' for name, value in vars(self).items() if not name.startswith('_'))
+        return f'{type(self).__name__}({", ".join(values)})'

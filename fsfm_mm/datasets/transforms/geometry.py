@@ -100,9 +100,6 @@ class ResizeFace(FaceTransform):
             results['parsing_map'] = resize_labels(results['parsing_map'], self.size)
         return results
 
-    def __repr__(self) -> str:
-        return f'ResizeFace(size={self.size}, interpolation={self.interpolation!r})'
-
 
 @TRANSFORMS.register_module()
 class RandomFaceCrop(FaceTransform):
@@ -150,12 +147,6 @@ class RandomFaceCrop(FaceTransform):
             results['parsing_map'] = np.ascontiguousarray(resize_labels(labels, self.size))
         return results
 
-    def __repr__(self) -> str:
-        return (
-            f'RandomFaceCrop(size={self.size}, scale={self.scale}, ratio={self.ratio}, '
-            f'interpolation={self.interpolation!r})'
-        )
-
 
 @TRANSFORMS.register_module()
 class RandomFaceFlip(FaceTransform):
@@ -184,6 +175,3 @@ class RandomFaceFlip(FaceTransform):
         if 'patch_labels' in results:
             results['patch_labels'] = flip_patch_labels(results['patch_labels'])
         return results
-
-    def __repr__(self) -> str:
-        return f'RandomFaceFlip(prob={self.prob})'

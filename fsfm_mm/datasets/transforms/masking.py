@@ -136,9 +136,6 @@ class PatchMask(FaceTransform):
         if (region_mask > mask).any():
             raise ValueError(f'{name}.strategy must return a region_mask that is a subset of its mask.')
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(mask_ratio={self.mask_ratio})'
-
 
 def mask_types() -> dict[str, type[PatchMask]]:
     """The registered strategies that have a title of their own, in the order of their registration.

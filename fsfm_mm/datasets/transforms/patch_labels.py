@@ -62,9 +62,6 @@ class BuildPatchLabels(FaceTransform):
             raise ValueError(f'{_where(results)}{error}') from error
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(patch_size={self.patch_size})'
-
 
 def _where(results: dict[str, Any]) -> str:
     """Name the sample at the start of an error message, as far as it is known."""

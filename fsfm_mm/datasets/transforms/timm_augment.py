@@ -53,7 +53,7 @@ class TimmTrainAugment(FaceTransform):
         self.size = size
         self.auto_augment = auto_augment
         mean, std = resolve_stats(stats)
-        self.augment = create_transform(
+        self._augment = create_transform(
             size,
             is_training=True,
             scale=(scale[0], scale[1]),
@@ -67,7 +67,7 @@ class TimmTrainAugment(FaceTransform):
             re_prob=0.0,
             normalize=False,  # ends with uint8 pixels: the model normalises, on its device
         )
-        for step in self.augment.transforms:
+        for step in self._augment.transforms:
             for operation in getattr(step, 'ops', ()):
                 if operation.aug_fn is timm_auto_augment.posterize:
                     operation.aug_fn = _posterize
@@ -82,10 +82,7 @@ class TimmTrainAugment(FaceTransform):
         if misfits:
             raise ValueError(f"TimmTrainAugment moves pixels and cannot move the sample's {misfits}.")
         picture = Image.fromarray(np.ascontiguousarray(results['img'][..., ::-1]))
-        rgb = self.augment(picture).numpy().transpose(1, 2, 0)
+        rgb = self._augment(picture).numpy().transpose(1, 2, 0)
         results['img'] = np.ascontiguousarray(rgb[..., ::-1])
         results['img_shape'] = results['img'].shape[:2]
         return results
-
-    def __repr__(self) -> str:
-        return f'TimmTrainAugment(size={self.size}, auto_augment={self.auto_augment!r})'

@@ -64,12 +64,8 @@ class ArchiveWriter(FaceWriter):
         check_jpeg(quality, chroma)
         if patch_size is not None and patch_size < 1:
             raise ValueError(f'patch_size must be 1 or more, found {patch_size}.')
-        self.image_format, self.quality, self.chroma, self.patch_size = (
-            image_format,
-            quality,
-            chroma,
-            patch_size,
-        )
+        self.image_format, self.patch_size = image_format, patch_size
+        self.quality, self.chroma = quality, chroma
 
     def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
         """Write one shard, and its rows of the index and of the label table.
@@ -80,24 +76,23 @@ class ArchiveWriter(FaceWriter):
         """
         folder = Path(out) / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        rows = np.zeros(len(faces), ROW)
-        tables: list[np.ndarray] = []
+        tables = [self._table(face) for face in faces]
+        grids = {table.shape for table in tables}
+        grid = grids.pop() if len(grids) == 1 else (0, 0)
+        rows = np.zeros(len(faces), [*ROW.descr, ('labels', '<u2', grid)])
+        if grid != (0, 0):
+            rows['labels'] = tables
         with (
             replacing(folder / chunk_name(chunk)) as part,
             tarfile.open(part, 'w', format=tarfile.PAX_FORMAT, encoding='utf-8') as tar,
         ):
             for row, face in zip(rows, faces):
                 self._add(tar, row, face)
-                tables.append(self._table(face))
-                _check_maps(rows[0], row, face.key)
-        grids = {table.shape for table in tables}
-        grid = grids.pop() if len(grids) == 1 else (0, 0)
-        content = np.zeros(len(faces), [*ROW.descr, ('labels', '<u2', grid)])
-        for name in ROW.names or ():
-            content[name] = rows[name]
-        if grid != (0, 0):
-            content['labels'] = tables
-        _save(folder / chunk_name(chunk, '.npy'), content)
+                if (row['map_bytes'] > 0) != (rows[0]['map_bytes'] > 0):
+                    raise ValueError(
+                        f'{face.key} and the first face of its chunk: only one of the two has a map.'
+                    )
+        _save(folder / chunk_name(chunk, '.npy'), rows)
 
     def finish(self, out: Path, num_chunks: int, records: Sequence[FaceRecord]) -> None:
         """Write index, label table, keys and, last of all, ``archive.json``.
@@ -111,8 +106,8 @@ class ArchiveWriter(FaceWriter):
         chunks = [np.load(folder / chunk_name(c, '.npy'), allow_pickle=False) for c in range(num_chunks)]
         filled = [rows for rows in chunks if len(rows)]
         index = np.zeros(sum(map(len, chunks)), ROW)
-        for name in ROW.names or ():
-            index[name] = np.concatenate([rows[name] for rows in filled]) if filled else 0
+        if filled:
+            index[:] = np.concatenate([rows[list(ROW.names or ())] for rows in filled])
         index['shard'] = np.repeat(np.arange(num_chunks), [len(rows) for rows in chunks])
         keys = [line_of(str(record.file)) for record in records if record.status == 'ok']
         sizes = np.unique(np.stack([index['height'], index['width']], axis=1), axis=0)
@@ -147,12 +142,12 @@ class ArchiveWriter(FaceWriter):
         record.file, record.sha256 = face.key, hashlib.sha256(image).hexdigest()
         record.map = None if face.labels is None else member_name(line, MAP_ENDING)
         row['height'], row['width'] = face.image.shape[:2]
-        row['image'], row['image_bytes'] = _add_file(tar, member_name(line, ending), image)
-        row['image_crc32'] = zlib.crc32(image)
+        place = _add_file(tar, member_name(line, ending), image)
+        row['image'], row['image_bytes'], row['image_crc32'] = place
         if face.labels is not None:
             labels = encode_map(face.labels, 'png')
-            row['map'], row['map_bytes'] = _add_file(tar, member_name(line, MAP_ENDING), labels)
-            row['map_crc32'] = zlib.crc32(labels)
+            place = _add_file(tar, member_name(line, MAP_ENDING), labels)
+            row['map'], row['map_bytes'], row['map_crc32'] = place
         about = record.to_json().encode('utf-8', 'backslashreplace')
         _add_file(tar, member_name(line, '.json'), about)
 
@@ -169,18 +164,13 @@ class ArchiveWriter(FaceWriter):
         return patch_labels(face.labels, patch)
 
 
-def _check_maps(first: Any, row: Any, key: str) -> None:
-    if (first['map_bytes'] > 0) != (row['map_bytes'] > 0):
-        raise ValueError(f'{key} and the first face of its chunk: only one of the two has a map.')
-
-
-def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int]:
-    """Add a file; returns where its content begins in the tar, and its length."""
+def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int, int]:
+    """Add a file; returns where its content begins in the tar, its length and its checksum."""
     info = tarfile.TarInfo(name)  # its defaults: no time, owner 0, mode 644
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))
     blocks = -(-len(data) // tarfile.BLOCKSIZE)
-    return tar.offset - blocks * tarfile.BLOCKSIZE, len(data)
+    return tar.offset - blocks * tarfile.BLOCKSIZE, len(data), zlib.crc32(data)
 
 
 def _save(path: Path, array: np.ndarray) -> None:

@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import pickle
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets import ArchivedFaces, BrokenSampleError, FaceParsingDataset, dense_collate
 from fsfm_mm.datasets.pretraining import archive_store
-from fsfm_mm.datasets.pretraining.archive_store import OpenFiles, crc32_of
+from fsfm_mm.datasets.pretraining.archive_store import ShardStore, crc32_of
 from fsfm_mm.datasets.pretraining.columns import SampleColumns
 from fsfm_mm.datasets.seeding import SeededBatch
 from fsfm_mm.datasets.transforms import (
@@ -494,14 +493,13 @@ def test_a_seeded_batch_seeds_the_masks(tmp_path):
 def test_open_files_are_bounded(tmp_path):
     for i in range(5):
         (tmp_path / f'{i}').write_bytes(bytes([i] * 10))
-    files = OpenFiles(limit=2)
+    store = ShardStore(str(tmp_path), max_open=2)
     before = len(os.listdir('/proc/self/fd'))
     for i in (0, 1, 2, 1, 3, 4, 1):
         read = bytearray(3)
-        assert files.read_into(str(tmp_path / f'{i}'), 2, [read]) == 3 and read == bytes([i] * 3)
+        assert store.read_into(f'{i}', 10, 2, [read]) == 3 and read == bytes([i] * 3)
         assert len(os.listdir('/proc/self/fd')) <= before + 2
     target = np.zeros(4, np.uint8)
-    assert files.read_into(str(tmp_path / '4'), 8, [target]) == 2 and target.tolist() == [4, 4, 0, 0]
-    files.close()
+    assert store.read_into('4', 10, 8, [target]) == 2 and target.tolist() == [4, 4, 0, 0]
+    del store
     assert len(os.listdir('/proc/self/fd')) == before
-    assert pickle.load(io.BytesIO(pickle.dumps(files))).limit == 2
