@@ -28,9 +28,8 @@ from fsfm_mm.commands.preparing import (
     with_weights,
 )
 from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
 from fsfm_mm.preparation.run import STATISTICS_FILE, Outcome, prepare
-from fsfm_mm.preparation.settings import WRITERS, Settings
+from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings
 from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.writers.folders import CHROMA
 

@@ -25,9 +25,8 @@ from fsfm_mm.commands.preparing import (
 from fsfm_mm.datasets.labelled.names import SPLITS
 from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATIONS
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
-from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
 from fsfm_mm.preparation.run import Outcome, prepare
-from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.settings import CROP_MARGIN, Settings
 from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
 
 EPILOG = f"""\

@@ -12,10 +12,9 @@ from typing import Any
 
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.preparation.detectors.faces import CHOICES
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
-from fsfm_mm.preparation.settings import Execution
+from fsfm_mm.preparation.settings import CHOICES, Execution
 from fsfm_mm.preparation.sources.items import FrameChoice
 
 #: Names of the detectors on the command line, and their types.

@@ -14,12 +14,15 @@ import cv2
 import numpy as np
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import CHOICES, CROP_MARGIN
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
 from fsfm_mm.version import __version__
 
+#: Crops are this times the longer side of the face box (FSFM appendix; FaceForensics++).
+CROP_MARGIN = 1.3
+#: Whom to cut out.
+CHOICES = ('largest', 'best', 'all')
 #: Writers by the ``type`` in their config: module and class.
 WRITERS = {
     'folders': ('fsfm_mm.preparation.writers.folders', 'FoldersWriter'),

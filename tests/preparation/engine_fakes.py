@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.settings import Execution, Settings
 from fsfm_mm.preparation.sources.items import FrameChoice, Item

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 import fsfm_mm.preparation.parsers as parsers
-from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.parsers.base import FaceParser, usable_points
 from fsfm_mm.preparation.parsers.neural import as_planes, pick_device
-from fsfm_mm.preparation.parsers.points import usable_points
 from fsfm_mm.registry import FACE_PARSERS
 
 FACE = np.array([[30.0, 40], [70, 40], [50, 60], [34, 78], [66, 78]])

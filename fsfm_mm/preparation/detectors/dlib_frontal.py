@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
-from fsfm_mm.preparation.detectors.scaling import check_score
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector, check_score
 from fsfm_mm.registry import FACE_DETECTORS
 
 

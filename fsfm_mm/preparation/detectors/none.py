@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.registry import FACE_DETECTORS
 
 

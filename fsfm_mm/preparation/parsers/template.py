@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.parsers.base import FaceParser, usable_points
 from fsfm_mm.preparation.parsers.colours import fill, refine
-from fsfm_mm.preparation.parsers.points import usable_points
 from fsfm_mm.regions import BACKGROUND, HAIR, LABEL_NAMES, SKIN
 from fsfm_mm.registry import FACE_PARSERS
 
@@ -119,7 +118,7 @@ def similarity(points: np.ndarray) -> np.ndarray:
     """Turn, scale and shift that lay the mean face over five landmarks with the least squares.
 
     Args:
-        points: float64 (5, 2), usable (see :func:`fsfm_mm.preparation.parsers.points.usable_points`).
+        points: float64 (5, 2), usable (see :func:`fsfm_mm.preparation.parsers.base.usable_points`).
 
     Returns:
         float64 (2, 3), for column vectors (x, y, 1).
