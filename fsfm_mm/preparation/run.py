@@ -8,7 +8,8 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing, write_atomically
-from fsfm_mm.files.parallel import ENGINES
-from fsfm_mm.preparation.chunks import Workshop, cannot_write
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.parallel import Begin, Pool
+from fsfm_mm.preparation.chunks import Workshop, cannot_write, chunk_worker
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,
     FaceRecord,
@@ -32,7 +34,6 @@ from fsfm_mm.preparation.progress import Progress, Tally
 from fsfm_mm.preparation.settings import Execution, Settings
 from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import Item
-from fsfm_mm.preparation.workers import Job
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.statistics import statistics
 
@@ -112,24 +113,24 @@ def prepare(
         ConnectionError: Weights cannot be fetched.
         StoppedError: The disk refuses, sources or memory are gone, or workers cannot run. What was done is kept.
     """
-    if engine not in ENGINES:
-        raise ValueError(f'the engine must be one of {", ".join(ENGINES)}, found {engine!r}.')
     out, execution, share = Path(out), execution or Execution(), share or Share()
     plan = make_plan(items, settings, about or {})
     # on the CPU and dropped again: it only tells wrong settings and missing weights before any work
     shop = Workshop.build(settings, out, Execution(device='cpu', imports=execution.imports))
     approximate = shop.parser is not None and shop.parser.approximate
-    execution = replace(execution, workers=execution.num_workers(shop.takes_device()))
+    workers, gpu = execution.num_workers(shop.takes_device()), execution.device != 'cpu'
+    pool = Pool(workers, execution.timeout, shop.imports(), engine, gpu)
     check_place(out, plan)
     repeated = is_complete(out)
     mine = plan.chunks[share.index :: share.count]
-    missing = [] if repeated else _missing(out, mine)
+    done = parts_done(out)
+    missing = [] if repeated else [chunk for chunk in mine if chunk.number not in done]
     if missing:  # before the folder is taken: other settings are still possible when weights lack
         shop.prepare()
     try:
         if not repeated:
             begin(out, plan)
-            _work(mine, missing, Job(settings, execution, out.absolute(), shop.imports()), engine)
+            _work(pool, partial(chunk_worker, settings, execution, out.absolute()), mine, missing)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
         complete = finish(out, plan, shop.writer, approximate)
     except OSError as error:
@@ -141,21 +142,22 @@ def prepare(
     return Outcome(complete, repeated, approximate, tally)
 
 
-def _missing(out: Path, mine: Sequence[Chunk]) -> list[Chunk]:
-    done = parts_done(out)
-    return [chunk for chunk in mine if chunk.number not in done]
-
-
-def _work(mine: Sequence[Chunk], missing: Sequence[Chunk], job: Job, engine: str) -> None:
+def _work(
+    pool: Pool, worker: Begin[Chunk, Counter[str]], mine: Sequence[Chunk], missing: Sequence[Chunk]
+) -> None:
     if not missing:
         return
     total = sum(chunk.weight for chunk in mine)
     progress = Progress(total, total - sum(chunk.weight for chunk in missing))
     try:
-        for chunk, statuses in job.work(missing, progress, engine):
+        for chunk, statuses in pool.work(worker, missing, _name, progress):
             progress.done(chunk, statuses)
     finally:
         progress.close()
+
+
+def _name(chunk: Chunk, position: int) -> str:
+    return printable(chunk.items[position].path)
 
 
 def _tally(out: Path, chunks: Iterable[Chunk]) -> Tally:

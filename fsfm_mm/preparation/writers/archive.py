@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class ArchiveWriter(FaceWriter):
             patch_size,
         )
 
-    def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
+    def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write one shard, and its rows of the index and of the label table.
 
         Raises:
@@ -80,21 +80,21 @@ class ArchiveWriter(FaceWriter):
         """
         folder = Path(out) / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        rows = np.zeros(len(faces), ROW)
+        rows: list[Any] = []
         tables: list[np.ndarray] = []
         with (
             replacing(folder / chunk_name(chunk)) as part,
             tarfile.open(part, 'w', format=tarfile.PAX_FORMAT, encoding='utf-8') as tar,
         ):
-            for row, face in zip(rows, faces):
-                self._add(tar, row, face)
+            for face in faces:
+                rows.append(self._add(tar, face))
                 tables.append(self._table(face))
-                _check_maps(rows[0], row, face.key)
+                _check_maps(rows[0], rows[-1], face.key)
         grids = {table.shape for table in tables}
         grid = grids.pop() if len(grids) == 1 else (0, 0)
-        content = np.zeros(len(faces), [*ROW.descr, ('labels', '<u2', grid)])
+        content = np.zeros(len(rows), [*ROW.descr, ('labels', '<u2', grid)])
         for name in ROW.names or ():
-            content[name] = rows[name]
+            content[name] = [row[name] for row in rows]
         if grid != (0, 0):
             content['labels'] = tables
         _save(folder / chunk_name(chunk, '.npy'), content)
@@ -140,8 +140,9 @@ class ArchiveWriter(FaceWriter):
         )
         write_atomically(folder / HEADER, header.to_json(), sync=True)
 
-    def _add(self, tar: tarfile.TarFile, row: Any, face: PreparedFace) -> None:
-        """Add a face's files, complete its record, and note in ``row`` what lies where."""
+    def _add(self, tar: tarfile.TarFile, face: PreparedFace) -> Any:
+        """Add a face's files and complete its record; returns its row of the index: what lies where."""
+        row = np.zeros(1, ROW)[0]
         line, record = line_of(face.key), face.record
         image, ending = self._encode(face.image), ENCODINGS[self.image_format]
         record.file, record.sha256 = face.key, hashlib.sha256(image).hexdigest()
@@ -155,6 +156,7 @@ class ArchiveWriter(FaceWriter):
             row['map_crc32'] = zlib.crc32(labels)
         about = record.to_json().encode('utf-8', 'backslashreplace')
         _add_file(tar, member_name(line, '.json'), about)
+        return row
 
     def _encode(self, image: np.ndarray) -> bytes:
         if self.image_format == 'raw':

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class FaceWriter(abc.ABC):
     name: str
 
     @abc.abstractmethod
-    def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
+    def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write the faces of one chunk (there may be none) below ``out`` and complete their records.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -67,7 +67,7 @@ class FoldersWriter(FaceWriter):
         self.quality, self.chroma, self.map_format = quality, chroma, map_format
         self.image_folder, self.map_folder = image_folder, map_folder
 
-    def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
+    def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write one image, and one map where there are labels, for each face.
 
         A face whose name the file system does not take (too long, most often) gets the status 'unwritable'.
