@@ -21,7 +21,7 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import read_lines
-from fsfm_mm.preparation.manifest import MANIFEST_FILE, ManifestRecords
+from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.run import Outcome, prepare
 from fsfm_mm.preparation.settings import Settings
 from fsfm_mm.preparation.sources.forgeries import Listing
@@ -130,7 +130,7 @@ def lists(args: argparse.Namespace) -> dict[str, int]:
             name: len(read_lines(str(Path(args.out) / 'txt' / name)))
             for name in copy_lists(args.out, args.lists, args.domain)
         }
-    records = ManifestRecords(domain_folder(args) / MANIFEST_FILE)
+    records = manifest_records(domain_folder(args) / MANIFEST_FILE)
     return write_lists(args.out, args.domain, args.protocol, (record.file for record in records))
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -96,40 +95,11 @@ class FaceRecord:
         return record
 
 
-class ManifestRecords(Sequence[FaceRecord]):
-    """The records of a manifest, read from the file as they are asked for: millions need no memory.
-
-    Args:
-        path: The manifest.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with open(path, 'rb') as file:
-            lengths = [len(line) for line in file]
-        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    def __iter__(self) -> Iterator[FaceRecord]:
-        with open(self._path, encoding='utf-8', newline='\n') as file:
-            for number, line in enumerate(file, 1):
-                yield FaceRecord.from_json(line, f'{self._path}:{number}')
-
-    @overload
-    def __getitem__(self, index: int) -> FaceRecord: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[FaceRecord]: ...
-
-    def __getitem__(self, index: int | slice) -> FaceRecord | list[FaceRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        with open(self._path, 'rb') as file:
-            file.seek(int(self._starts[index]))
-            return FaceRecord.from_json(file.readline().decode(), f'{self._path}:{index + 1}')
+def manifest_records(path: Path) -> Iterator[FaceRecord]:
+    """The records of a manifest, one at a time: millions need no memory; raises as :meth:`FaceRecord.from_json`."""
+    with open(path, encoding='utf-8', newline='\n') as file:
+        for number, line in enumerate(file, 1):
+            yield FaceRecord.from_json(line, f'{path}:{number}')
 
 
 _FOLDER = 'chunks'
@@ -173,22 +143,14 @@ def encoded(text: str) -> bytes:
     return text.encode('utf-8', 'backslashreplace')
 
 
-def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[str]]:
-    """Read the head of a part and its lines of the manifest, without line ends."""
-    head, *lines = part_path(out, number).read_text(encoding='utf-8').split('\n')
-    return json.loads(head), lines[:-1]
+def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[tuple[str, FaceRecord]]]:
+    """Read the head of a part, and each of its lines of the manifest (without its end) with what it says."""
+    path = part_path(out, number)
+    head, *lines = path.read_text(encoding='utf-8').split('\n')
+    return json.loads(head), [(line, FaceRecord.from_json(line, str(path))) for line in lines[:-1]]
 
 
 def parts_done(out: Path) -> set[int]:
     """Numbers of the chunks that are done."""
-    folder = out / WORK_FOLDER / _FOLDER
-    if not folder.is_dir():
-        return set()
-    return set(_numbers(os.listdir(folder)))
-
-
-def _numbers(names: list[str]) -> Iterator[int]:
-    for name in names:
-        stem, ending = os.path.splitext(name)
-        if ending == '.jsonl' and stem.isdigit():
-            yield int(stem)
+    parts = (out / WORK_FOLDER / _FOLDER).glob('*.jsonl')
+    return {int(part.stem) for part in parts if part.stem.isdigit()}

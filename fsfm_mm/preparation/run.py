@@ -22,10 +22,8 @@ from fsfm_mm.files.parallel import Begin, Pool
 from fsfm_mm.preparation.chunks import Workshop, cannot_write, chunk_worker
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,
-    FaceRecord,
-    ManifestRecords,
     encoded,
-    part_path,
+    manifest_records,
     parts_done,
     read_part,
 )
@@ -136,9 +134,9 @@ def prepare(
     except OSError as error:
         raise cannot_write(error, out) from error
     if complete:
-        total = _tally_of_manifest(out)
-        total.seconds = tally.seconds
-        tally = total
+        tally = Tally(seconds=tally.seconds)
+        for record in manifest_records(out / MANIFEST_FILE):
+            tally.add(record)
     return Outcome(complete, repeated, approximate, tally)
 
 
@@ -169,21 +167,8 @@ def _tally(out: Path, chunks: Iterable[Chunk]) -> Tally:
         except FileNotFoundError:
             continue
         tally.seconds.update(head['seconds'])
-        tally.sources += len(chunk.items)
-        where = str(part_path(out, chunk.number))
-        for line in lines:
-            record = FaceRecord.from_json(line, where)
-            tally.add(record.status, record.source, record.message)
-    return tally
-
-
-def _tally_of_manifest(out: Path) -> Tally:
-    tally = Tally()
-    sources: set[tuple[int, str]] = set()
-    for record in ManifestRecords(out / MANIFEST_FILE):
-        sources.add((record.root, record.source))
-        tally.add(record.status, record.source, record.message)
-    tally.sources = len(sources)
+        for _, record in lines:
+            tally.add(record)
     return tally
 
 
@@ -229,10 +214,10 @@ def _join(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> None:
         for chunk in plan.chunks:
             head, lines = read_part(out, chunk.number)
             counts += np.array(head['counts'], np.int64)
-            for line in lines:
-                statuses[FaceRecord.from_json(line, str(part_path(out, chunk.number))).status] += 1
+            for line, record in lines:
+                statuses[record.status] += 1
                 manifest.write(encoded(line + '\n'))
-    writer.finish(out, len(plan.chunks), ManifestRecords(out / MANIFEST_FILE))
+    writer.finish(out, len(plan.chunks), manifest_records(out / MANIFEST_FILE))
     if statuses['ok'] and plan.about['size']:  # of crops as the model will see them
         content = statistics(counts, statuses['ok'], plan.about['size'], 'bicubic', [])
         write_atomically(out / STATISTICS_FILE, json.dumps(content, indent=2) + '\n', sync=True)

@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class ArchiveWriter(FaceWriter):
             content['labels'] = tables
         _save(folder / chunk_name(chunk, '.npy'), content)
 
-    def finish(self, out: Path, num_chunks: int, records: Sequence[FaceRecord]) -> None:
+    def finish(self, out: Path, num_chunks: int, records: Iterable[FaceRecord]) -> None:
         """Write index, label table, keys and, last of all, ``archive.json``.
 
         Raises:

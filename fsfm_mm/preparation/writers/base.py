@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class FaceWriter(abc.ABC):
             OSError: The disk refuses.
         """
 
-    def finish(self, out: Path, num_chunks: int, records: Sequence[FaceRecord]) -> None:  # noqa: B027
+    def finish(self, out: Path, num_chunks: int, records: Iterable[FaceRecord]) -> None:  # noqa: B027
         """Write what belongs to the whole: tables and indices. Called when all chunks are there; repeatable.
 
         Args:

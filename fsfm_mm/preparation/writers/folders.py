@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import posixpath
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -90,16 +91,12 @@ class FoldersWriter(FaceWriter):
 
     def _write(self, out: Path, face: PreparedFace) -> None:
         image = encode_image(face.image, self.ending, self.quality, self.chroma)
-        face.record.file = _joined(self.image_folder, face.key + self.ending)
+        face.record.file = posixpath.join(self.image_folder, face.key + self.ending)
         face.record.sha256 = hashlib.sha256(image).hexdigest()
         if face.labels is not None:  # first: nobody then finds an image without its map
-            face.record.map = _joined(self.map_folder, f'{face.key}.{self.map_format}')
+            face.record.map = posixpath.join(self.map_folder, f'{face.key}.{self.map_format}')
             write_atomically(out / face.record.map, encode_map(face.labels, self.map_format))
         write_atomically(out / face.record.file, image)
-
-
-def _joined(folder: str, name: str) -> str:
-    return f'{folder}/{name}' if folder else name
 
 
 def check_jpeg(quality: int, chroma: str) -> None:
