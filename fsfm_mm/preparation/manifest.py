@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.sources.finding import WORK_FOLDER
+from fsfm_mm.preparation.sources.finding import SUMMARY_FILE, WORK_FOLDER
 
 MANIFEST_FILE = 'manifest.jsonl'
 #: What can become of a source, a frame or a face; all but 'ok' leave no file behind.
@@ -154,3 +155,23 @@ def parts_done(out: Path) -> set[int]:
     """Numbers of the chunks that are done."""
     parts = (out / WORK_FOLDER / _FOLDER).glob('*.jsonl')
     return {int(part.stem) for part in parts if part.stem.isdigit()}
+
+
+def approximate_maps(root: str | os.PathLike) -> bool:
+    """What the preparation of a data set says of its maps; False where they come from elsewhere.
+
+    Raises:
+        ValueError: Its file holds something else.
+    """
+    summary = Path(root, SUMMARY_FILE)
+    if not summary.is_file():
+        return False
+    try:
+        about = json.loads(summary.read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f'{summary}: no JSON ({error}): prepare the set again, or delete the file.'
+        ) from error
+    if not isinstance(about, dict):
+        raise ValueError(f'{summary}: expected a JSON object: prepare the set again, or delete the file.')
+    return bool(about.get('approximate_maps'))

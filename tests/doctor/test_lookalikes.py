@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from checked_sets import drawn
 
-from fsfm_mm.doctor.lookalikes import describe, find_lookalikes, near_pairs
+from fsfm_mm.doctor.lookalikes import find_lookalikes, near_pairs
+from fsfm_mm.doctor.scanning import describe
 
 
 @pytest.mark.parametrize('skewed', [False, True])
