@@ -3,4 +3,4 @@
 ``fsfm_mm.preparation.run.prepare`` does the whole; ``fsfm-mm prepare`` is its command.
 """
 
-from fsfm_mm.preparation import detectors  # noqa: F401  (registers them)
+from fsfm_mm.preparation import detectors, parsers  # noqa: F401  (registers them)

@@ -19,7 +19,7 @@ from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import FIRST, Attempt
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, crashed
+from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, nothing
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.manifest import FAILURES, Part, write_part
 from fsfm_mm.preparation.parsers.base import FaceParser
@@ -208,7 +208,7 @@ class _ChunkJob:
         """Fill ``cuts``; crops are parsed as soon as there are enough for a batch."""
         for position, item in enumerate(self.chunk.items):
             if position in self.attempt.skip:
-                cuts = [crashed(item, self.attempt.skip[position])]
+                cuts = [nothing(item, 'crashed', self.attempt.skip[position])]
             else:
                 self._tell((position,))
                 cuts = self._cut(position)
@@ -240,7 +240,7 @@ class _ChunkJob:
             raise _machine_failed(error) from error
         # a detector or codec that fails at one file costs that file; the record says how
         except Exception as error:
-            cuts = [crashed(item, f'{type(error).__name__}: {error}')]
+            cuts = [nothing(item, 'crashed', f'{type(error).__name__}: {error}')]
         if position not in self.chunk.absent and any(cut.record.status in FAILURES for cut in cuts):
             _check_still_there(item)
         return cuts

@@ -34,8 +34,6 @@ PARSER_MACHINE_MARKS = {(31, 0, 7): MemoryError, (32, 0, 7): torch.OutOfMemoryEr
 class MarkedDetector(FaceDetector):
     """One face in the middle, or what the mark says."""
 
-    name = 'marked'
-
     def __init__(self, seconds=0.0):
         self.seconds = seconds
 
@@ -65,8 +63,6 @@ class MarkedDetector(FaceDetector):
 @FACE_PARSERS.register_module(force=True)
 class MarkedParser(FaceParser):
     """Labels by grey value, or what the mark says."""
-
-    name = 'marked'
 
     def parse(self, crops, landmarks):
         return [self._parse(crop) for crop in crops]

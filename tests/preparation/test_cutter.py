@@ -16,8 +16,6 @@ SIZE = 128
 class Boxes(FaceDetector):
     """A detector that says what it is told, call after call."""
 
-    name = 'boxes'
-
     def __init__(self, frames):
         self.frames = list(frames)
 

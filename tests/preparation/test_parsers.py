@@ -26,7 +26,6 @@ def test_registered_under_its_name(name):
 def test_names_tell_the_model():
     assert FACE_PARSERS.build(dict(type='FaRLParser')).name == 'farl/lapa/448'
     assert FACE_PARSERS.build(dict(type='FaRLParser', model='celebm/448')).name == 'farl/celebm/448'
-    assert FACE_PARSERS.build(dict(type='TemplateParser')).name == 'template'
     segmenter = dict(type='SegmenterParser', weights='some/net.onnx', label_map='lapa')
     assert FACE_PARSERS.build(segmenter).name == 'segmenter/net.onnx'
 

@@ -107,7 +107,7 @@ class Cutter:
             with self.clock.stage('read'):
                 picture = (read_image if self.detector.as_stored else read_picture)(item.path)
         except BrokenSampleError as error:
-            return [_nothing(item, 'unreadable', message=str(error))]
+            return [nothing(item, 'unreadable', str(error))]
         if self.detector.as_stored:
             return [self._take_whole(item, picture)]
         (faces,) = self._detect([picture])
@@ -116,7 +116,7 @@ class Cutter:
             cuts = [self._cut_face(item, picture, face, number) for number, face in enumerate(chosen)]
         for number, cut in enumerate(cuts):
             cut.key = _person(item.key, number)
-        return cuts or [_nothing(item, 'no_face')]
+        return cuts or [nothing(item, 'no_face')]
 
     def _take_whole(self, item: Item, picture: np.ndarray) -> Cut:
         height, width = picture.shape[:2]
@@ -186,7 +186,7 @@ class Cutter:
                             {id(face): self._cut_face(item, picture, face, 0, index) for face in here}
                         )
         except BrokenSampleError as error:  # what was read before it is used
-            broken = [_nothing(item, 'unreadable', message=str(error))]
+            broken = [nothing(item, 'unreadable', str(error))]
         chosen = [
             [(rank, cuts[id(face)]) for rank, face in here]
             for here in choose_track(faces, self.settings.choice)
@@ -203,7 +203,7 @@ def _named(item: Item, frames: list[int], chosen: list[list[tuple[int, Cut]]]) -
             cut.key = _person(item.key, rank) + item.frame_name.format(index=frame, number=number)
             cuts.append(cut)
         if not here:
-            cuts.append(_nothing(item, 'no_face', frame=frame))
+            cuts.append(nothing(item, 'no_face', frame=frame))
     return cuts
 
 
@@ -211,13 +211,9 @@ def _person(key: str, number: int) -> str:
     return f'{key}_face{number}' if number else key
 
 
-def _nothing(item: Item, status: str, frame: int | None = None, message: str = '') -> Cut:
+def nothing(item: Item, status: str, message: str = '', frame: int | None = None) -> Cut:
+    """Why there is no face of a source, or of a frame of it."""
     return Cut(FaceRecord(item.source, item.root, status, message, frame))
-
-
-def crashed(item: Item, message: str) -> Cut:
-    """The record of a source that could not be worked on."""
-    return _nothing(item, 'crashed', message=message)
 
 
 def _in_view(box: Sequence[float] | np.ndarray, width: int, height: int) -> bool:

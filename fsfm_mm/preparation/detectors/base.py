@@ -41,8 +41,6 @@ class FaceDetector(abc.ABC):
     The same picture always gives the same faces, whatever came before it.
     """
 
-    #: Short name for messages and the manifest.
-    name: str
     #: Whether the pictures are crops of faces: their boxes are to be cut out as they are, without a margin.
     crops_already: bool = False
     #: Whether pictures are taken whole and with their pixels as they are stored, as training reads them.

@@ -27,8 +27,6 @@ class DlibFrontal(FaceDetector):
         ValueError: For an argument out of its range.
     """
 
-    name = 'dlib'
-
     def __init__(self, upsample: int = 1, min_score: float = 0.5) -> None:
         if upsample < 0:
             raise ValueError(f'DlibFrontal: upsample must be 0 or more, but is {upsample}.')

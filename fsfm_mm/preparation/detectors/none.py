@@ -20,7 +20,6 @@ class NoDetector(FaceDetector):
         only_size: Stop at such a picture of another side in pixels; None resizes it.
     """
 
-    name = 'none'
     crops_already = True
 
     def __init__(self, as_stored: bool = False, only_size: int | None = None) -> None:

@@ -42,8 +42,6 @@ class YuNet(FaceDetector):
         ValueError: For an argument out of its range.
     """
 
-    name = 'yunet'
-
     def __init__(
         self,
         weights: str | Path | None = None,

@@ -20,8 +20,6 @@ class FaceParser(abc.ABC):
     process; models are loaded at the first :meth:`parse`. The same crop always gives the same map.
     """
 
-    #: Short name for messages and the manifest.
-    name: str
     #: Whether the maps are only roughly right; the manifest and the summary say so.
     approximate: bool = False
 

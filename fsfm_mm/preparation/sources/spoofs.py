@@ -111,7 +111,7 @@ def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | No
         listing.items.append(item)
         videos[place].add(item.key if item.frames else _video_of_frame(item.key, protocol, item.path))
     items_by_key(listing.items)
-    listing.videos = {place: len(names) for place, names in videos.items()}
+    listing.videos.update({place: len(names) for place, names in videos.items()})
     found = {name for _, name in listing.videos}
     if found != set(CLASSES):
         raise ValueError(
@@ -185,7 +185,7 @@ def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO')
                 # of a shot only the picture itself is used
                 for frame in [stem.removeprefix(video)] if split == 'shot' else names.frames:
                     _add_listed(listing, root, domain, f'{video}{frame}', ending, seen)
-                listing.videos[split, name] = listing.videos.get((split, name), 0) + 1
+                listing.videos[split, name] += 1
     if not listing.videos:
         raise ValueError(
             f'{lists}: no lists {domain}_{{real,fake}}_{{train,test,shot}}.txt with a line in them.'

@@ -50,8 +50,6 @@ class ArchiveWriter(FaceWriter):
         ValueError: An unknown format, or a quality or patch size out of range.
     """
 
-    name = 'archive'
-
     def __init__(
         self,
         image_format: str = 'jpeg',

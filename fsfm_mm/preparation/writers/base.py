@@ -39,9 +39,6 @@ class FaceWriter(abc.ABC):
     processes and machines, interrupted and started again in any way, leave the same files.
     """
 
-    #: Short name for the command line: 'folders', 'archive'.
-    name: str
-
     @abc.abstractmethod
     def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write the faces of one chunk (there may be none) below ``out`` and complete their records.

@@ -46,8 +46,6 @@ class FoldersWriter(FaceWriter):
         ValueError: An unknown format or quality.
     """
 
-    name = 'folders'
-
     def __init__(
         self,
         image_format: str = 'png',
