@@ -31,29 +31,22 @@ MAX_PAIRS = 200
 _BANDS = 6
 
 
-def near_pairs(hashes: np.ndarray, max_bits: int = MAX_BITS) -> np.ndarray:
-    """All pairs of hashes that differ in a few bits, without comparing each with each.
+def near_pairs(hashes: np.ndarray) -> np.ndarray:
+    """All pairs of hashes that differ in a few bits (:data:`MAX_BITS`), without comparing each with each.
 
-    Every pair within ``max_bits`` agrees in two bands of bits at least, so for each two bands the hashes are sorted by
+    Every such pair agrees in two bands of bits at least, so for each two bands the hashes are sorted by
     these and only those that agree are compared.
 
     Args:
         hashes: uint64 (N,), all different.
-        max_bits: Most bits in which a pair differs, at most 4.
 
     Returns:
         int64 (P, 2), first below second, sorted.
-
-    Raises:
-        ValueError: ``max_bits`` is above 4.
     """
-    if max_bits > _BANDS - 2:
-        raise ValueError(f'max_bits must be at most {_BANDS - 2}, found {max_bits}.')
     # bit k goes to band k % 6: neighbouring coefficients are alike, and a band of such would tell little
     masks = [sum(1 << k for k in range(band, 64, _BANDS)) for band in range(_BANDS)]
     found = [
-        _agreeing(hashes, np.uint64(first | second), max_bits)
-        for first, second in itertools.combinations(masks, 2)
+        _agreeing(hashes, np.uint64(first | second)) for first, second in itertools.combinations(masks, 2)
     ]
     pairs = np.concatenate(found)
     # one number for a pair: sorting rows is ten times slower
@@ -61,8 +54,8 @@ def near_pairs(hashes: np.ndarray, max_bits: int = MAX_BITS) -> np.ndarray:
     return np.stack(np.divmod(coded, max(len(hashes), 1)), axis=1)
 
 
-def _agreeing(hashes: np.ndarray, mask: np.uint64, max_bits: int) -> np.ndarray:
-    """Pairs within ``max_bits`` among the hashes that agree under a mask."""
+def _agreeing(hashes: np.ndarray, mask: np.uint64) -> np.ndarray:
+    """Pairs of few bits among the hashes that agree under a mask."""
     order = np.argsort(hashes & mask, kind='stable')
     ordered = hashes[order]
     keys = ordered & mask
@@ -73,7 +66,7 @@ def _agreeing(hashes: np.ndarray, mask: np.uint64, max_bits: int) -> np.ndarray:
         left = left[keys[left] == keys[left + step]]
         if not len(left):
             break
-        close = left[np.bitwise_count(ordered[left] ^ ordered[left + step]) <= max_bits]
+        close = left[np.bitwise_count(ordered[left] ^ ordered[left + step]) <= MAX_BITS]
         pairs.append(np.stack([order[close], order[close + step]], axis=1))
     return np.sort(np.concatenate(pairs), axis=1) if pairs else np.empty((0, 2), np.int64)
 

@@ -10,18 +10,17 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from fsfm_mm.files.listing import printable
-from fsfm_mm.files.parallel import FIRST, Attempt
+from fsfm_mm.files.parallel import Attempt
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, nothing
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.manifest import FAILURES, Part, write_part
+from fsfm_mm.preparation.manifest import FAILURES, write_part
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parsers.label_maps import label_fractions
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
@@ -165,7 +164,7 @@ class Workshop:
         resizes = self.settings.size is not None and self.detector.only_size is None
         return ('torch',) if resizes or self.takes_device() else ()
 
-    def prepare_chunk(self, chunk: Chunk, attempt: Attempt = FIRST) -> Part:
+    def prepare_chunk(self, chunk: Chunk, attempt: Attempt) -> Counter[str]:
         """Work on a chunk: read, detect, cut, parse, write.
 
         Args:
@@ -174,7 +173,7 @@ class Workshop:
                 us), and knows the sources that killed earlier processes.
 
         Returns:
-            Records, counts of pixel values and seconds. Its files are written, the part itself is not.
+            How many of its records have each status. Its files are written, and then its part.
 
         Raises:
             StoppedError: The disk refuses; memory, GPU or network fail; or sources are gone.
@@ -288,20 +287,23 @@ class _ChunkJob:
                 labels = None if self.shop.parser is None else self.store.labels(cut.slot)
                 yield PreparedFace(cut.key, self.store.crop(cut.slot), labels, cut.record)
 
-    def write(self) -> Part:
-        """Write the faces and return the part."""
+    def write(self) -> Counter[str]:
+        """Write the faces, and then the part."""
         self._tell(())
-        with self.clock.stage('write'):
-            try:
-                self.shop.writer.write_chunk(self.shop.out, self.chunk.number, self.faces_to_write())
-            except OSError as error:
-                raise cannot_write(error, self.shop.out) from error
-            counts = np.zeros((3, 256), np.int64)
-            for face in self.faces_to_write():
-                if face.record.status == 'ok':  # a writer may leave out a name that the disk does not take
-                    counts += count_values(face.image)
         records = [cut.record for _, cut in self.cuts]
-        return Part(self.chunk.number, records, counts, dict(self.clock.seconds))
+        counts = np.zeros((3, 256), np.int64)
+        try:
+            with self.clock.stage('write'):
+                self.shop.writer.write_chunk(self.shop.out, self.chunk.number, self.faces_to_write())
+                for face in self.faces_to_write():
+                    if (
+                        face.record.status == 'ok'
+                    ):  # a writer may leave out a name that the disk does not take
+                        counts += count_values(face.image)
+            write_part(self.shop.out, self.chunk.number, records, counts, self.clock.seconds)
+        except OSError as error:
+            raise cannot_write(error, self.shop.out) from error
+        return Counter(record.status for record in records)
 
 
 def _check_still_there(item: Item) -> None:
@@ -337,17 +339,8 @@ def chunk_worker(
         number: Of the process on this machine.
 
     Returns:
-        What works on a chunk: writes its files, then its part, and says how many records have each status.
+        :meth:`Workshop.prepare_chunk`.
     """
     shop = Workshop.build(settings, out, execution, number)
     shop.prepare()  # here, or missing weights would be a failure of every file
-    return partial(_work_on, shop)
-
-
-def _work_on(shop: Workshop, chunk: Chunk, attempt: Attempt) -> Counter[str]:
-    part = shop.prepare_chunk(chunk, attempt)
-    try:
-        write_part(shop.out, part)
-    except OSError as error:
-        raise cannot_write(error, shop.out) from error
-    return part.statuses()
+    return shop.prepare_chunk

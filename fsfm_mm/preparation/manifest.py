@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -106,37 +105,26 @@ def manifest_records(path: Path) -> Iterator[FaceRecord]:
 _FOLDER = 'chunks'
 
 
-@dataclass
-class Part:
-    """What came of a chunk.
-
-    Attributes:
-        number: Number of the chunk.
-        records: Lines of the manifest.
-        counts: int64 (3, 256): how often each value occurs in R, G and B of the written crops.
-        seconds: Time of each stage.
-    """
-
-    number: int
-    records: list[FaceRecord]
-    counts: np.ndarray
-    seconds: Mapping[str, float]
-
-    def statuses(self) -> Counter[str]:
-        """How many records have each status."""
-        return Counter(record.status for record in self.records)
-
-
 def part_path(out: Path, number: int) -> Path:
     """Where the part of a chunk lies."""
     return out / WORK_FOLDER / _FOLDER / f'{number:06d}.jsonl'
 
 
-def write_part(out: Path, part: Part) -> None:
-    """Write a part: a line about the chunk, then its lines of the manifest."""
-    head = {'counts': part.counts.tolist(), 'seconds': dict(part.seconds)}
-    lines = [json.dumps(head), *(record.to_json() for record in part.records)]
-    write_atomically(part_path(out, part.number), encoded('\n'.join(lines) + '\n'), sync=True)
+def write_part(
+    out: Path, number: int, records: Sequence[FaceRecord], counts: np.ndarray, seconds: Mapping[str, float]
+) -> None:
+    """Write what came of a chunk: a line about it, then its lines of the manifest.
+
+    Args:
+        out: Folder of the output.
+        number: Number of the chunk.
+        records: Lines of the manifest.
+        counts: int64 (3, 256): how often each value occurs in R, G and B of the written crops.
+        seconds: Time of each stage.
+    """
+    lines = [json.dumps({'counts': counts.tolist(), 'seconds': dict(seconds)})]
+    lines += [record.to_json() for record in records]
+    write_atomically(part_path(out, number), encoded('\n'.join(lines) + '\n'), sync=True)
 
 
 def encoded(text: str) -> bytes:

@@ -16,13 +16,12 @@ from fsfm_mm.preparation.settings import CHOICES
 MAX_DISSIMILARITY = 2.0
 
 
-def choose_faces(faces: Sequence[Face], choice: str = 'largest', min_score: float = 0.0) -> list[Face]:
+def choose_faces(faces: Sequence[Face], choice: str = 'largest') -> list[Face]:
     """Choose whom to cut out, in an order that does not depend on the detector's.
 
     Args:
         faces: What a detector found in one picture.
         choice: 'largest' (area of the box), 'best' (score) or 'all' (largest first).
-        min_score: Faces below are left out.
 
     Returns:
         At most one face, or all; ties go to the face further up, then further left.
@@ -37,7 +36,7 @@ def choose_faces(faces: Sequence[Face], choice: str = 'largest', min_score: floa
         first = (-face.score, -face.area) if choice == 'best' else (-face.area, -face.score)
         return (*first, face.box[1], face.box[0])
 
-    chosen = sorted((face for face in faces if face.score >= min_score), key=rank)
+    chosen = sorted(faces, key=rank)
     return chosen if choice == 'all' else chosen[:1]
 
 

@@ -40,7 +40,6 @@ class FoldersWriter(FaceWriter):
         map_format: 'npy', int8 (1, S, S) as published, or 'png', whose grey values are the labels (a
             twentieth of the size).
         image_folder: Folder of the images below the output; '' for the output itself.
-        map_folder: Folder of the maps below the output.
 
     Raises:
         ValueError: An unknown format or quality.
@@ -53,7 +52,6 @@ class FoldersWriter(FaceWriter):
         chroma: str = '4:4:4',
         map_format: str = 'npy',
         image_folder: str = 'images',
-        map_folder: str = 'parsing_maps',
     ) -> None:
         if image_format not in IMAGE_FORMATS:
             raise ValueError(
@@ -64,7 +62,7 @@ class FoldersWriter(FaceWriter):
         check_jpeg(quality, chroma)
         self.ending = '.png' if image_format == 'png' else '.jpg'
         self.quality, self.chroma, self.map_format = quality, chroma, map_format
-        self.image_folder, self.map_folder = image_folder, map_folder
+        self.image_folder = image_folder
 
     def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write one image, and one map where there are labels, for each face.
@@ -92,7 +90,7 @@ class FoldersWriter(FaceWriter):
         face.record.file = posixpath.join(self.image_folder, face.key + self.ending)
         face.record.sha256 = hashlib.sha256(image).hexdigest()
         if face.labels is not None:  # first: nobody then finds an image without its map
-            face.record.map = posixpath.join(self.map_folder, f'{face.key}.{self.map_format}')
+            face.record.map = f'parsing_maps/{face.key}.{self.map_format}'
             write_atomically(out / face.record.map, encode_map(face.labels, self.map_format))
         write_atomically(out / face.record.file, image)
 
