@@ -24,7 +24,7 @@ class Line(NamedTuple):
 
 
 def read_manifest(report: Report, root: str) -> list[Line]:
-    """Read ``root/manifest.jsonl``; lines that are no records become findings."""
+    """Read ``root/manifest.jsonl``; lines that are no records, and what became of the others, are reported."""
     path = os.path.join(root, MANIFEST_FILE)
     lines, bad = [], []
     with open(path, encoding='utf-8', errors='surrogateescape') as file:
@@ -39,6 +39,7 @@ def read_manifest(report: Report, root: str) -> list[Line]:
     report.add_files(
         'error', 'manifest', bad, f'of {MANIFEST_FILE} cannot be read: prepare the set again.', 'line'
     )
+    _report_statuses(report, lines)
     return lines
 
 
@@ -54,7 +55,6 @@ def check_manifest(report: Report, root: str, files: Sequence[str]) -> dict[int,
         Number of a picture -> the SHA-256 that it should have.
     """
     records = read_manifest(report, root)
-    _report_statuses(report, records)
     place = {file: number for number, file in enumerate(files)}
     written = {record.file: record for record in records if record.status == 'ok' and record.file}
     gone = [file for file in written if file not in place]
@@ -76,7 +76,6 @@ def check_stored_manifest(report: Report, root: str, count: int) -> dict[int, st
         Number of a face -> the SHA-256 that its stored bytes should have; none where the numbers do not fit.
     """
     records = read_manifest(report, root)
-    _report_statuses(report, records)
     written = [record for record in records if record.status == 'ok']
     if len(written) != count:
         message = (

@@ -87,12 +87,14 @@ class ArchiveWriter(FaceWriter):
             for face in faces:
                 rows.append(self._add(tar, face))
                 tables.append(self._table(face))
-                _check_maps(rows[0], rows[-1], face.key)
+                if (rows[-1]['map_bytes'] > 0) != (rows[0]['map_bytes'] > 0):
+                    raise ValueError(
+                        f'{face.key} and the first face of its chunk: only one of the two has a map.'
+                    )
         grids = {table.shape for table in tables}
         grid = grids.pop() if len(grids) == 1 else (0, 0)
         content = np.zeros(len(rows), [*ROW.descr, ('labels', '<u2', grid)])
-        for name in ROW.names or ():
-            content[name] = [row[name] for row in rows]
+        content[list(ROW.names or ())] = np.array(rows, ROW)
         if grid != (0, 0):
             content['labels'] = tables
         _save(folder / chunk_name(chunk, '.npy'), content)
@@ -167,11 +169,6 @@ class ArchiveWriter(FaceWriter):
         if face.labels is None or patch is None or any(side % patch for side in face.labels.shape):
             return np.zeros((0, 0), np.uint16)
         return patch_labels(face.labels, patch)
-
-
-def _check_maps(first: Any, row: Any, key: str) -> None:
-    if (first['map_bytes'] > 0) != (row['map_bytes'] > 0):
-        raise ValueError(f'{key} and the first face of its chunk: only one of the two has a map.')
 
 
 def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int]:
