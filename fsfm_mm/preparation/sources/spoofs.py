@@ -29,6 +29,8 @@ FRAME_NAMES = {'MCIO': '_frame{number}', 'WCS': '_{number:02d}'}
 SPLITS = ('train', 'test')
 #: Of a protocol's own lists.
 _LISTED = (*SPLITS, 'shot')
+#: Folders that sort the videos of a set and are left out of their names.
+_SORTING = re.compile('(train|test)(_release)?|(Train|Dev|Test)_files|real|fake|attack|scene01')
 
 #: Place of a video in a set: split and class, or None for a file that is not of the protocol.
 Rule = Callable[[str, str], 'tuple[str, str] | None']
@@ -132,17 +134,7 @@ def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | No
 def _item(root: str, path: str, protocol: str, place: tuple[str, str]) -> Item:
     split, name = place
     stem, ending = os.path.splitext(path)
-    folders = (
-        'train_release',
-        'test_release',
-        'Train_files',
-        'Dev_files',
-        'Test_files',
-        'real',
-        'fake',
-        'attack',
-    )
-    video = '_'.join(part for part in stem.split('/') if part not in (*folders, *SPLITS, 'scene01'))
+    video = '_'.join(part for part in stem.split('/') if not _SORTING.fullmatch(part))
     key = f'{split}/{name}/{video}'
     full = os.path.join(root, path)
     if ending.lower() not in VIDEO_EXTENSIONS:

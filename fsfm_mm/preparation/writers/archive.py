@@ -62,12 +62,8 @@ class ArchiveWriter(FaceWriter):
         check_jpeg(quality, chroma)
         if patch_size is not None and patch_size < 1:
             raise ValueError(f'patch_size must be 1 or more, found {patch_size}.')
-        self.image_format, self.quality, self.chroma, self.patch_size = (
-            image_format,
-            quality,
-            chroma,
-            patch_size,
-        )
+        self.image_format, self.patch_size = image_format, patch_size
+        self.quality, self.chroma = quality, chroma
 
     def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write one shard, and its rows of the index and of the label table.
