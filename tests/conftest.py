@@ -40,7 +40,7 @@ def faces():
 def fork_server():
     """The fork server with all that any test's workers need: what the first pool imports stays, whoever is next."""
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['torch', 'fsfm_mm.preparation.workers', 'fsfm_mm.doctor.scanning'])
+    context.set_forkserver_preload(['torch', 'fsfm_mm.preparation.chunks', 'fsfm_mm.doctor.scanning'])
     forkserver.ensure_running()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
-from fsfm_mm.commands.preparing import WRONG_ARGUMENTS, guarded
+from fsfm_mm.commands.preparing import WRONG_ARGUMENTS, archive_format, guarded
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS
 from fsfm_mm.preparation.packing import pack
 from fsfm_mm.preparation.progress import summary
@@ -68,11 +68,7 @@ def writer_config(args: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(
                 f'--{name.replace("_", "-")} must be {low} or more, found {getattr(args, name)}.'
             )
-    patch_size = 16 if args.patch_size is None else args.patch_size
-    if patch_size < 1:
-        raise ValueError(f'--patch-size must be 1 or more, found {patch_size}.')
-    jpeg = dict(quality=args.quality, chroma=args.chroma)
-    return dict(type='archive', image_format=args.image_format, patch_size=patch_size, **jpeg)
+    return archive_format(args)
 
 
 def command(args: argparse.Namespace) -> int:

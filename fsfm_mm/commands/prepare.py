@@ -15,13 +15,15 @@ from mmengine.config import Config
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
+    PATCH_SIZE,
     WRONG_ARGUMENTS,
     add_execution_options,
     add_face_options,
+    add_frames_option,
+    archive_format,
     detector_of,
     execution_of,
     exit_code,
-    frame_choice,
     guarded,
     presets,
     share_of,
@@ -29,9 +31,8 @@ from fsfm_mm.commands.preparing import (
     with_weights,
 )
 from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
-from fsfm_mm.preparation.run import STATISTICS_FILE, Outcome, prepare
-from fsfm_mm.preparation.settings import WRITERS, Settings
+from fsfm_mm.preparation.run import STATISTICS_FILE, prepare
+from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings
 from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.writers.folders import CHROMA
 from fsfm_mm.registry import FACE_PARSERS
@@ -49,7 +50,7 @@ examples:
 """
 PARSERS = presets(FACE_PARSERS)
 #: Of what :data:`CONFIG` sets.
-SIZE, PATCH_SIZE = 224, 16
+SIZE = 224
 #: Sources from which on shards hold 1024 each: fewer are cut so that every worker has some.
 MANY = 4096
 CONFIG = 'fsfm_vit-s_own-faces'
@@ -78,13 +79,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
     what.add_argument(
         '--config', metavar='FILE', help='file with detector = dict(...), parser = dict(...), custom_imports'
     )
-    what.add_argument(
-        '--frames',
-        type=frame_choice,
-        default='32',
-        metavar='N|every:N|all',
-        help='of each video, spread over it [32]',
-    )
+    add_frames_option(what)
     form = parser.add_argument_group('what to write')
     form.add_argument(
         '--format',
@@ -159,32 +154,13 @@ def output_format(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError('--patch-size belongs to --format archive: folders keep whole maps only.')
     if image == 'raw' and args.format != 'archive':
         raise ValueError('--image-format raw belongs to --format archive.')
-    jpeg = dict(quality=args.quality, chroma=args.chroma)
     if args.format == 'folders':
-        return dict(type='folders', image_format=image or 'png', map_format=args.map_format or 'npy', **jpeg)
-    patch_size = PATCH_SIZE if args.patch_size is None else args.patch_size
-    if patch_size < 1:
-        raise ValueError(f'--patch-size must be 1 or more, found {patch_size}.')
-    if args.patch_size is not None and args.size % patch_size:
-        raise ValueError(f'--size {args.size} must be a multiple of --patch-size {patch_size}.')
-    return dict(type='archive', image_format=image or 'jpeg', patch_size=patch_size, **jpeg)
-
-
-def run(
-    args: argparse.Namespace,
-    detector: dict[str, Any],
-    parser: dict[str, Any] | None,
-    imports: tuple[str, ...],
-) -> Outcome:
-    """Do what the command line says, with the components that it names."""
-    form = output_format(args)
-    items = find_items(args.sources, args.frames, exclude=args.out)
-    chunk_size = args.chunk_size
-    if chunk_size is None and args.format != 'folders' and len(items) >= MANY:
-        chunk_size = 1024
-    settings = Settings(detector, parser, form, args.faces, args.margin, args.size, args.min_face, chunk_size)
-    about = {'sources': args.sources, 'frames': asdict(args.frames)}
-    return prepare(items, args.out, settings, execution_of(args, imports), about, share_of(args), args.engine)
+        form = dict(type='folders', image_format=image or 'png', map_format=args.map_format or 'npy')
+        return {**form, 'quality': args.quality, 'chroma': args.chroma}
+    form = archive_format(args)
+    if args.patch_size is not None and args.size % args.patch_size:
+        raise ValueError(f'--size {args.size} must be a multiple of --patch-size {args.patch_size}.')
+    return form
 
 
 def next_command(
@@ -220,14 +196,22 @@ def next_command(
 
 
 def command(args: argparse.Namespace) -> int:
-    """Run it and tell the outcome; returns the exit code."""
+    """Do what the command line says and tell the outcome; returns the exit code."""
     detector, parser, imports = components(args)
-    outcome = run(args, detector, parser, imports)
+    form = output_format(args)
+    items = find_items(args.sources, args.frames, exclude=args.out)
+    chunk_size = args.chunk_size
+    if chunk_size is None and args.format != 'folders' and len(items) >= MANY:
+        chunk_size = 1024
+    settings = Settings(detector, parser, form, args.faces, args.margin, args.size, args.min_face, chunk_size)
+    execution = execution_of(args, imports)
+    about = {'sources': args.sources, 'frames': asdict(args.frames)}
+    outcome = prepare(items, args.out, settings, execution, about, share_of(args), args.engine)
     tell_outcome(
         args.out, outcome, ' (maps from a template: only roughly right)' if outcome.approximate else ''
     )
     if outcome.complete and outcome.tally.statuses['ok']:
-        patch_size = PATCH_SIZE if args.patch_size is None else args.patch_size
+        patch_size = args.patch_size or PATCH_SIZE
         if parser is None:
             print(
                 'There are no maps, so masks will be random and there will be no region loss, much as in MAE.'

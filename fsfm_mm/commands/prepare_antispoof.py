@@ -12,18 +12,17 @@ from fsfm_mm.commands.preparing import (
     WRONG_ARGUMENTS,
     add_execution_options,
     add_face_options,
-    check_places,
-    detector_of,
+    check_place,
     execution_of,
     exit_code,
     guarded,
+    labelled_settings,
     share_of,
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import read_lines
-from fsfm_mm.preparation.manifest import MANIFEST_FILE, ManifestRecords
-from fsfm_mm.preparation.run import Outcome, prepare
-from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
+from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.spoofs import (
     EXPECTED,
@@ -87,9 +86,14 @@ def plan_of(args: argparse.Namespace) -> Listing:
     return spoof_listing(args.source, args.domain, args.protocol, args.rule)
 
 
-def run(args: argparse.Namespace) -> tuple[Outcome, int]:
-    """Do what the command line says; returns what came of it, and how many listed sources are not there."""
-    check_places([args.source], args.out)
+def domain_folder(args: argparse.Namespace) -> Path:
+    """Where the faces of this set go."""
+    return Path(args.out) / 'frame' / args.domain
+
+
+def command(args: argparse.Namespace) -> int:
+    """Do what the command line says, write the lists and tell the outcome; returns the exit code."""
+    check_place(args.source, args.out)
     if args.protocol is None:
         name = Path(args.out).resolve().name
         args.protocol = name if name in FRAME_NAMES else 'MCIO'
@@ -98,29 +102,14 @@ def run(args: argparse.Namespace) -> tuple[Outcome, int]:
         print(f'{split}/{name}: {count} videos')
     if plan.missing:
         print(f'not there: {len(plan.missing)} listed pictures, such as {", ".join(plan.missing[:3])}')
-    settings = Settings(
-        detector_of(args, dict(type='YuNet')), None, dict(type='folders', image_folder=''), 'largest', args.margin,
-        args.size, args.min_face, 64,
-    )  # fmt: skip
+    settings, out = labelled_settings(args), domain_folder(args)
     about = {'set': args.domain, 'sources': [args.source], 'protocol': args.protocol}
-    out = domain_folder(args)
     outcome = prepare(plan.items, out, settings, execution_of(args), about, share_of(args), args.engine)
-    return outcome, len(plan.missing)
-
-
-def domain_folder(args: argparse.Namespace) -> Path:
-    """Where the faces of this set go."""
-    return Path(args.out) / 'frame' / args.domain
-
-
-def command(args: argparse.Namespace) -> int:
-    """Run it, write the lists and tell the outcome; returns the exit code."""
-    outcome, missing = run(args)
-    tell_outcome(str(domain_folder(args)), outcome)
+    tell_outcome(str(out), outcome)
     if outcome.complete:
         for file, count in lists(args).items():
             print(f'txt/{file}: {count} videos')
-    return exit_code(outcome, args.strict, missing)
+    return exit_code(outcome, args.strict, len(plan.missing))
 
 
 def lists(args: argparse.Namespace) -> dict[str, int]:
@@ -130,7 +119,7 @@ def lists(args: argparse.Namespace) -> dict[str, int]:
             name: len(read_lines(str(Path(args.out) / 'txt' / name)))
             for name in copy_lists(args.out, args.lists, args.domain)
         }
-    records = ManifestRecords(domain_folder(args) / MANIFEST_FILE)
+    records = manifest_records(domain_folder(args) / MANIFEST_FILE)
     return write_lists(args.out, args.domain, args.protocol, (record.file for record in records))
 
 

@@ -13,21 +13,20 @@ from fsfm_mm.commands.preparing import (
     WRONG_ARGUMENTS,
     add_execution_options,
     add_face_options,
-    check_places,
-    detector_of,
+    add_frames_option,
+    check_place,
     execution_of,
     exit_code,
-    frame_choice,
     guarded,
+    labelled_settings,
     share_of,
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import SPLITS
 from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATIONS
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
-from fsfm_mm.preparation.detectors.faces import CROP_MARGIN
-from fsfm_mm.preparation.run import Outcome, prepare
-from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.run import prepare
+from fsfm_mm.preparation.settings import CROP_MARGIN
 from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
 
 EPILOG = f"""\
@@ -71,13 +70,7 @@ def parse_args(
         action='store_true',
         help='celebdf_v2, _pp: also YouTube-real (not in published numbers)',
     )
-    what.add_argument(
-        '--frames',
-        type=frame_choice,
-        default='32',
-        metavar='N|every:N|all',
-        help='of each video, spread over it [32]',
-    )
+    add_frames_option(what)
     what.add_argument(
         '--real-frames',
         type=int,
@@ -123,27 +116,19 @@ def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
         print(f'not there: {len(plan.missing)} listed videos, such as {", ".join(plan.missing[:3])}')
 
 
-def run(args: argparse.Namespace) -> tuple[Outcome, int]:
-    """Do what the command line says; returns what came of it, and how many listed sources are not there."""
-    check_places([args.source], args.out)
+def command(args: argparse.Namespace) -> int:
+    """Do what the command line says and tell the outcome; returns the exit code."""
+    check_place(args.source, args.out)
     plan = plan_of(args)
     tell_plan(args, plan)
     crops = args.set in PUBLISHED_SETS and PUBLISHED_SETS[args.set].crops
-    detector = detector_of(args, dict(type='NoDetector' if crops else 'YuNet'))
-    form = dict(type='folders', image_folder='')
-    settings = Settings(detector, None, form, 'largest', args.margin, args.size, args.min_face, 64)
+    settings = labelled_settings(args, 'NoDetector' if crops else 'YuNet')
     about = {'set': args.set, 'sources': [args.source], 'frames': asdict(args.frames)}
     outcome = prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
-    return outcome, len(plan.missing)
-
-
-def command(args: argparse.Namespace) -> int:
-    """Run it and tell the outcome; returns the exit code."""
-    outcome, missing = run(args)
     tell_outcome(args.out, outcome)
     if outcome.complete and outcome.tally.statuses['ok']:
         print(f'next: fsfm-mm check {args.out}')
-    return exit_code(outcome, args.strict, missing)
+    return exit_code(outcome, args.strict, len(plan.missing))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare-deepfake') -> int:

@@ -7,7 +7,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from mmengine.registry import Registry
 
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.preparation.detectors.faces import CHOICES
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
-from fsfm_mm.preparation.settings import Execution
+from fsfm_mm.preparation.settings import CHOICES, Execution, Settings
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
 
+#: Side of the backbone's patches in pixels that archives are made for.
+PATCH_SIZE = 16
 GOES_ON = 'The same command goes on where it stopped.'
 EXIT_CODES = """\
 Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1 stopped or wrong arguments;
@@ -54,6 +55,17 @@ def frame_choice(text: str) -> FrameChoice:
         return FrameChoice(modes[mode], int(value or 1))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_frames_option(group: Any) -> None:
+    """Which frames of the videos."""
+    group.add_argument(
+        '--frames',
+        type=frame_choice,
+        default='32',
+        metavar='N|every:N|all',
+        help='of each video, spread over it [32]',
+    )
 
 
 def add_face_options(group: Any, margin: float, size: int | None, min_face: int, faces: bool = True) -> None:
@@ -158,6 +170,24 @@ def with_weights(option: str, registry: Registry, component: dict | None, weight
     return {**component, 'weights': weights}
 
 
+def archive_format(args: argparse.Namespace) -> dict[str, Any]:
+    """Config of the writer of archives that the options name.
+
+    Raises:
+        ValueError: ``--patch-size`` is out of range.
+    """
+    patch_size = PATCH_SIZE if args.patch_size is None else args.patch_size
+    if patch_size < 1:
+        raise ValueError(f'--patch-size must be 1 or more, found {patch_size}.')
+    return dict(
+        type='archive',
+        image_format=args.image_format or 'jpeg',
+        patch_size=patch_size,
+        quality=args.quality,
+        chroma=args.chroma,
+    )
+
+
 def execution_of(args: argparse.Namespace, imports: tuple[str, ...] = ()) -> Execution:
     """How to compute, from the options of :func:`add_execution_options`."""
     return Execution(args.workers, args.device, args.batch_size, args.timeout, imports)
@@ -177,16 +207,21 @@ def share_of(args: argparse.Namespace) -> Share:
     return share
 
 
-def check_places(sources: Sequence[str], out: str) -> None:
-    """The output must lie beside the sources, not in them: the next start would take it for a source.
+def check_place(source: str, out: str) -> None:
+    """The output must lie beside the source, not in it: the next start would take it for a source.
 
     Raises:
         ValueError: It does not.
     """
-    for source in sources:
-        inside, outer = Path(out).resolve(), Path(source).resolve()
-        if inside == outer or outer in inside.parents:
-            raise ValueError(f'the output {out} lies in the source {source}: name a folder beside it.')
+    inside, outer = Path(out).resolve(), Path(source).resolve()
+    if inside == outer or outer in inside.parents:
+        raise ValueError(f'the output {out} lies in the source {source}: name a folder beside it.')
+
+
+def labelled_settings(args: argparse.Namespace, detector: str = 'YuNet') -> Settings:
+    """Of the crops of a labelled set: files without maps; the detector where the options name none."""
+    finder, form = detector_of(args, dict(type=detector)), dict(type='folders', image_folder='')
+    return Settings(finder, None, form, 'largest', args.margin, args.size, args.min_face, 64)
 
 
 def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsfm_mm.datasets.labelled.names import one_of
-from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS, PublishedSet
 from fsfm_mm.preparation.sources.forgeries import ALL_OVER
 
 KINDS = ('pretrain', 'deepfake', 'antispoof')
@@ -27,29 +27,24 @@ class Expected:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def row(self) -> PublishedSet:
+        """What is published of it."""
+        return PUBLISHED_SETS[self.name]
+
+    @property
     def identity(self) -> str | None:
         """Pattern of its names; None where they do not tell who is seen."""
-        return PUBLISHED_SETS[self.name].identity
+        return self.row.identity
 
     def videos(self, split: str) -> int | None:
         """Published number of videos of a split, in all or (FF++) of the originals and each manipulation."""
-        return PUBLISHED_SETS[self.name].counts.get(split)
-
-    @property
-    def per_folder(self) -> bool:
-        """Whether the number of videos is that of each class folder."""
-        return PUBLISHED_SETS[self.name].count_by > 0
-
-    def groups(self) -> tuple[str, ...]:
-        """Names that occur in the class folders of a whole set; empty where the folders are not compared."""
-        return PUBLISHED_SETS[self.name].groups
+        return self.row.counts.get(split)
 
     def frames(self, class_name: str) -> int | None:
         """Published number of frames of a video; None for a set of pictures."""
-        source = PUBLISHED_SETS[self.name]
-        if not source.videos:
+        if not self.row.videos:
             return None
-        return ALL_OVER.value * (source.real_factor({}) if class_name == 'real' else 1)
+        return ALL_OVER.value * (self.row.real_factor({}) if class_name == 'real' else 1)
 
 
 def expected_sets() -> dict[str, Expected]:

@@ -11,16 +11,17 @@ import numpy as np
 
 from fsfm_mm.doctor.expected import Expected, check_pattern, guess_identity, people_of
 from fsfm_mm.doctor.listing import CLASSES, POSITIVE, list_splits
-from fsfm_mm.doctor.manifest import MANIFEST, check_finished, check_manifest
+from fsfm_mm.doctor.lookalikes import report_lookalikes
+from fsfm_mm.doctor.manifest import check_finished, check_manifest
 from fsfm_mm.doctor.pretraining import (
-    Owners,
     check_collisions,
+    numbered,
     report_problems,
     spread_samples,
 )
 from fsfm_mm.doctor.report import Report, Table, number_of
 from fsfm_mm.doctor.scanning import FileSource, Source, scan
-from fsfm_mm.doctor.similar import report_lookalikes
+from fsfm_mm.preparation.manifest import MANIFEST_FILE
 from fsfm_mm.text import few
 
 #: From this ratio of the larger to the smaller class on, the imbalance is worth a note.
@@ -130,7 +131,7 @@ def compare_counts(report: Report, listed: Splits, expected: Expected) -> None:
                 'note', 'counts', f"no published number of videos is known for '{split}' of {expected.name}."
             )
         else:
-            groups = Counter(_folder(video) if expected.per_folder else 'all folders' for video in videos)
+            groups = Counter(_folder(video) if expected.row.count_by else 'all folders' for video in videos)
             for group, count in sorted(groups.items()):
                 if count != published:
                     message = (
@@ -138,7 +139,7 @@ def compare_counts(report: Report, listed: Splits, expected: Expected) -> None:
                         'published: results do not compare with published ones; look for what is missing or too much.'
                     )
                     report.add('error', 'counts', message)
-            absent = [name for name in expected.groups() if not any(name in group for group in groups)]
+            absent = [name for name in expected.row.groups if not any(name in group for group in groups)]
             if absent:
                 message = (
                     f"'{split}' has no {few(absent)}: forgotten, or a set of some manipulations only, "
@@ -167,19 +168,12 @@ def check_videos(report: Report, listed: Splits) -> None:
     for first, second in _pairs(list(listed)):
         shared = [name for name in videos[first] if name in videos[second]]
         real = [n for n in shared if _is_video(videos[first][n]) or _is_video(videos[second][n])]
-        if real:
-            message = (
-                f"{number_of(len(real), 'video')} in '{first}' and in '{second}': a model would be tested on what it "
-                'was trained on; take them out of one.'
-            )
-            report.add('error', 'same video', message, real)
+        both = f"in '{first}' and in '{second}'"
+        advice = 'a model would be tested on what it was trained on; take them out of one.'
+        report.add_files('error', 'same video', real, f'{both}: {advice}', 'video')
         pictures = [name for name in shared if name not in set(real)]
-        if pictures:
-            message = (
-                f"{number_of(len(pictures), 'picture')} of the same name in '{first}' and in '{second}': harmless "
-                'where the numbering starts anew in each split; see also near-duplicates.'
-            )
-            report.add('warning', 'same name', message, pictures)
+        advice = 'harmless where the numbering starts anew in each split; see also near-duplicates.'
+        report.add_files('warning', 'same name', pictures, f'of the same name {both}: {advice}')
 
 
 def _is_video(frames: Sequence[dict]) -> bool:
@@ -204,14 +198,12 @@ def check_people(report: Report, listed: Splits, pattern: str, level: str = 'err
     report.facts.append(f'{number_of(count, "person", "persons")} named by the videos (pattern {pattern})')
     for first, second in _pairs(list(listed)):
         shared = sorted(set(people[first]) & set(people[second]))
-        if shared:
-            count_text = number_of(len(shared), 'person', 'persons')
-            message = (
-                f"{count_text} in '{first}' and in '{second}' by the videos' names: what is "
-                "learnt may be the person; split by persons (or, if the published split is so, --identity '')."
-            )
-            files = [f'{person}: {people[first][person]} and {people[second][person]}' for person in shared]
-            report.add(level, 'same person', message, files)
+        files = [f'{person}: {people[first][person]} and {people[second][person]}' for person in shared]
+        advice = (
+            f"in '{first}' and in '{second}' by the videos' names: what is learnt may be the person; split by persons "
+            "(or, if the published split is so, --identity '')."
+        )
+        report.add_files(level, 'same person', files, advice, 'person', 'persons')
 
 
 def _check_files(
@@ -230,14 +222,13 @@ def _check_files(
         f'{number_of(len(names), "picture")} in {number_of(len(listed), "split")} ({few(list(listed))})'
     )
     source = FileSource(names, paths, [None] * len(paths))
-    if os.path.isfile(os.path.join(root, MANIFEST)):
+    if os.path.isfile(os.path.join(root, MANIFEST_FILE)):
         source.sha256 = check_manifest(report, root, names)
     found = scan(source, workers, progress)
     report_problems(report, source, found)
     splits = np.array([split for split, _ in entries])
-    owners = Owners([f'{e["domain"]}: {e["class_name"]}: {e["video_id"]}' for _, e in entries])
-    owners_of_split = Owners([f'{s} {number}' for s, number in zip(splits, owners.numbers)])
-    report_lookalikes(report, names, found, owners_of_split.numbers, splits)
+    owners = numbered([f'{s} {e["domain"]}: {e["class_name"]}: {e["video_id"]}' for s, e in entries])
+    report_lookalikes(report, names, found, owners, splits)
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, (split, entry) in enumerate(entries):
         groups[split, entry['class_name']].append(index)

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsfm_mm.doctor.report import Report, Table, number_of
-from fsfm_mm.preparation.manifest import FAILURES, STATUSES, FaceRecord
+from fsfm_mm.preparation.manifest import FAILURES, MANIFEST_FILE, STATUSES, FaceRecord
 from fsfm_mm.preparation.sources.finding import SUMMARY_FILE, WORK_FOLDER
-
-MANIFEST = 'manifest.jsonl'
 
 
 class Line(NamedTuple):
@@ -26,8 +24,8 @@ class Line(NamedTuple):
 
 
 def read_manifest(report: Report, root: str) -> list[Line]:
-    """Read ``root/manifest.jsonl``; lines that are no records become findings."""
-    path = os.path.join(root, MANIFEST)
+    """Read ``root/manifest.jsonl``; lines that are no records, and what became of the others, are reported."""
+    path = os.path.join(root, MANIFEST_FILE)
     lines, bad = [], []
     with open(path, encoding='utf-8', errors='surrogateescape') as file:
         for number, line in enumerate(file, 1):
@@ -38,9 +36,10 @@ def read_manifest(report: Report, root: str) -> list[Line]:
                 continue
             told = '' if record.status == 'ok' else _describe(record)
             lines.append(Line(sys.intern(record.status), record.file, record.map, record.sha256, told))
-    if bad:
-        message = f'{number_of(len(bad), "line")} of {MANIFEST} cannot be read: prepare the set again.'
-        report.add('error', 'manifest', message, bad)
+    report.add_files(
+        'error', 'manifest', bad, f'of {MANIFEST_FILE} cannot be read: prepare the set again.', 'line'
+    )
+    _report_statuses(report, lines)
     return lines
 
 
@@ -56,21 +55,17 @@ def check_manifest(report: Report, root: str, files: Sequence[str]) -> dict[int,
         Number of a picture -> the SHA-256 that it should have.
     """
     records = read_manifest(report, root)
-    _report_statuses(report, records)
     place = {file: number for number, file in enumerate(files)}
     written = {record.file: record for record in records if record.status == 'ok' and record.file}
     gone = [file for file in written if file not in place]
-    if gone:
-        message = f'{number_of(len(gone), "picture")} of {MANIFEST} not there: prepare the set again.'
-        report.add('error', 'lost picture', message, gone)
+    lost = f'of {MANIFEST_FILE} not there: prepare the set again.'
+    report.add_files('error', 'lost picture', gone, lost)
     maps = [r.map for r in written.values() if r.map and not os.path.isfile(os.path.join(root, r.map))]
-    if maps:
-        message = f'{number_of(len(maps), "map")} of {MANIFEST} not there: prepare the set again.'
-        report.add('error', 'lost map', message, maps)
+    report.add_files('error', 'lost map', maps, lost, 'map')
     unknown = [file for file in place if file not in written]
-    if unknown:
-        message = f'{number_of(len(unknown), "picture")} not in {MANIFEST}: were they added by hand?'
-        report.add('warning', 'unknown picture', message, unknown)
+    report.add_files(
+        'warning', 'unknown picture', unknown, f'not in {MANIFEST_FILE}: were they added by hand?'
+    )
     return {place[f]: r.sha256 for f, r in written.items() if f in place and r.sha256}
 
 
@@ -81,11 +76,10 @@ def check_stored_manifest(report: Report, root: str, count: int) -> dict[int, st
         Number of a face -> the SHA-256 that its stored bytes should have; none where the numbers do not fit.
     """
     records = read_manifest(report, root)
-    _report_statuses(report, records)
     written = [record for record in records if record.status == 'ok']
     if len(written) != count:
         message = (
-            f'{MANIFEST} has {len(written)} faces, but {count} are there: prepare or pack the set again.'
+            f'{MANIFEST_FILE} has {len(written)} faces, but {count} are there: prepare or pack the set again.'
         )
         report.add('error', 'lost picture', message)
         return {}
@@ -106,17 +100,18 @@ def check_finished(report: Report, root: str) -> None:
 def _report_statuses(report: Report, records: Sequence[Line]) -> None:
     counts = Counter(record.status for record in records)
     rows = tuple((status, counts[status], STATUSES[status]) for status in STATUSES if counts[status])
-    report.tables.append(Table(f'{MANIFEST} ({len(records)} lines)', ('status', 'count', 'meaning'), rows))
+    report.tables.append(
+        Table(f'{MANIFEST_FILE} ({len(records)} lines)', ('status', 'count', 'meaning'), rows)
+    )
     failures = [record for record in records if record.status in FAILURES]
     if failures:
         message = f'the preparation failed {number_of(len(failures), "time")}: mend or remove these sources.'
         report.add('warning', 'failed sources', message, [record.description for record in failures])
     rest = [record for record in records if record.status not in ('ok', *FAILURES)]
-    if rest:
-        message = (
-            f'{number_of(len(rest), "source or frame", "sources or frames")} without a face; see the table.'
-        )
-        report.add('note', 'no face', message, [record.description for record in rest])
+    described = [record.description for record in rest]
+    report.add_files(
+        'note', 'no face', described, 'without a face; see the table.', 'source or frame', 'sources or frames'
+    )
 
 
 def _describe(record: FaceRecord) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -11,19 +10,17 @@ import numpy as np
 
 from fsfm_mm.datasets.labelled.names import video_of
 from fsfm_mm.datasets.pretraining.archive_format import FOLDER
-from fsfm_mm.doctor.lookalikes import FLAT
+from fsfm_mm.doctor.lookalikes import FLAT, report_lookalikes
 from fsfm_mm.doctor.manifest import (
-    MANIFEST,
     check_finished,
     check_manifest,
     check_stored_manifest,
 )
 from fsfm_mm.doctor.report import Report, Sample, Table, number_of
 from fsfm_mm.doctor.scanning import FileSource, Scan, Source, scan
-from fsfm_mm.doctor.similar import report_lookalikes
-from fsfm_mm.doctor.stored import has_archive, open_stored
+from fsfm_mm.doctor.stored import StoredSource, has_archive, open_stored
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
-from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
+from fsfm_mm.preparation.manifest import MANIFEST_FILE, approximate_maps
 from fsfm_mm.regions import FACIAL_REGIONS, LABEL_NAMES, REGION_ORDER
 
 _WHAT_TO_DO = {
@@ -56,57 +53,48 @@ def check_pretraining(
         ValueError: There are no pictures at all, or an archive cannot be opened.
     """
     report = Report(root, 'pretrain')
+    described = os.path.isfile(os.path.join(root, MANIFEST_FILE))
+    source: FileSource | StoredSource
     if has_archive(root) and not os.path.isdir(os.path.join(root, 'images')):
-        return _check_stored(report, workers, samples, progress)
+        source = open_stored(root)
+        report.facts.append(f'read from {FOLDER}/')
+        if described:
+            source.sha256 = check_stored_manifest(report, root, len(source.names))
+    else:
+        source = _list_files(report, root)
+        if described:
+            source.sha256 = check_manifest(report, root, [f'images/{image}' for image in source.names])
+    found = scan(source, workers, progress)
+    report.facts.append(f'{number_of(len(source.names), "picture")}, {_with_maps(found)} with a usable map')
+    report_problems(report, source, found)
+    _check_sizes(report, found)
+    _check_labels(report, source, found)
+    videos = numbered([video_of(name) for name in source.names])
+    report_lookalikes(report, source.names, found, videos, None)
+    report.samples = spread_samples(source.names, samples)
+    _check_side_files(report, root)
+    return report, source
+
+
+def _list_files(report: Report, root: str) -> FileSource:
+    """The pictures in folders, with their maps."""
     folder = os.path.join(root, 'images')
     images = list_files(folder, IMAGE_EXTENSIONS) if os.path.isdir(folder) else []
     if not images:
         raise ValueError(f'{folder}: no pictures ({", ".join(IMAGE_EXTENSIONS)}) below it.')
     check_collisions(report, images, 'pictures')
     maps = _paired_maps(report, root, images)
-    source = FileSource(
+    return FileSource(
         images,
-        [os.path.join(root, 'images', image) for image in images],
+        [os.path.join(folder, image) for image in images],
         [maps.get(os.path.splitext(image)[0]) for image in images],
     )
-    if os.path.isfile(os.path.join(root, MANIFEST)):
-        files = [f'images/{image}' for image in images]
-        source.sha256 = check_manifest(report, root, files)
-    found = scan(source, workers, progress)
-    report_scan(report, source, found, samples)
-    _check_side_files(report, root)
-    return report, source
 
 
-def _check_stored(report: Report, workers: int, samples: int, progress: bool) -> tuple[Report, Source]:
-    """Check an archive."""
-    source = open_stored(report.root)
-    report.facts.append(f'read from {FOLDER}/')
-    if os.path.isfile(os.path.join(report.root, MANIFEST)):
-        source.sha256 = check_stored_manifest(report, report.root, len(source.names))
-    found = scan(source, workers, progress)
-    report_scan(report, source, found, samples)
-    _check_side_files(report, report.root)
-    return report, source
-
-
-def report_scan(report: Report, source: Source, found: Scan, samples: int) -> None:
-    """Report what reading pretraining samples showed, wherever they were stored."""
-    report.facts.append(f'{number_of(len(source.names), "picture")}, {_with_maps(found)} with a usable map')
-    report_problems(report, source, found)
-    _check_sizes(report, found)
-    _check_labels(report, source, found)
-    videos = Owners([video_of(name) for name in source.names])
-    report_lookalikes(report, source.names, found, videos.numbers, None)
-    report.samples = spread_samples(source.names, samples)
-
-
-class Owners:
-    """Numbers for names of videos: the same name, the same number."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        known: dict[str, int] = {}
-        self.numbers = np.array([known.setdefault(name, len(known)) for name in names], np.int64)
+def numbered(names: Sequence[str]) -> np.ndarray:
+    """Numbers for names of videos, int64 (N,): the same name, the same number."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(name, len(known)) for name in names], np.int64)
 
 
 def spread_samples(names: Sequence[str], count: int, among: Sequence[int] | None = None) -> list[Sample]:
@@ -120,16 +108,14 @@ def report_problems(report: Report, source: Source, found: Scan) -> None:
     """Report files that cannot be used, and pictures of one colour."""
     for check, (advice, level) in _WHAT_TO_DO.items():
         cases = found.of(check)
-        if cases:
-            files = number_of(len(cases), 'face' if check == 'unreadable face' else 'file')
-            report.add(level, check, f'{files} {advice}.', [sentence for _, sentence in cases])
-            shown = not check.startswith('unreadable')
-            report.broken += [Sample(f'{check}: {sentence}', i if shown else None) for i, sentence in cases]
+        one = 'face' if check == 'unreadable face' else 'file'
+        report.add_files(level, check, [sentence for _, sentence in cases], f'{advice}.', one)
+        shown = not check.startswith('unreadable')
+        report.broken += [Sample(f'{check}: {sentence}', i if shown else None) for i, sentence in cases]
     flat = np.flatnonzero((found.sizes[:, 0] > 0) & (found.thumbs.std(axis=1) < FLAT)).tolist()
-    if flat:
-        message = f'{number_of(len(flat), "picture")} of (nearly) one colour: look at them, they can hardly be faces.'
-        report.add('warning', 'flat picture', message, [source.names[i] for i in flat])
-        report.broken += [Sample(f'flat picture: {source.names[i]}', i) for i in flat]
+    one_colour = 'of (nearly) one colour: look at them, they can hardly be faces.'
+    report.add_files('warning', 'flat picture', [source.names[i] for i in flat], one_colour)
+    report.broken += [Sample(f'flat picture: {source.names[i]}', i) for i in flat]
 
 
 def check_collisions(report: Report, files: Sequence[str], what: str) -> None:
@@ -137,20 +123,18 @@ def check_collisions(report: Report, files: Sequence[str], what: str) -> None:
     stems = [os.path.splitext(file)[0] for file in files]
     twice = {stem for stem, count in Counter(stems).items() if count > 1}
     same = [file for file, stem in zip(files, stems) if stem in twice]
-    if same:
-        message = (
-            f'{len(same)} {what} differ in their extension only, so their maps and results collide, and the readers '
-            'refuse the set: rename or delete some.'
-        )
-        report.add('error', 'name collision', message, same)
+    advice = (
+        'differ in their extension only, so their maps and results collide, and the readers refuse the set: rename or '
+        'delete some.'
+    )
+    report.add_files('error', 'name collision', same, advice, what, what)
     folded = Counter(stem.casefold() for stem in set(stems))
     alike = [f for f, stem in zip(files, stems) if folded[stem.casefold()] > 1]
-    if alike:
-        message = (
-            f'{len(alike)} {what} differ in upper and lower case only: macOS and Windows overwrite one by the other '
-            'when the set is copied there; rename some.'
-        )
-        report.add('warning', 'name collision', message, alike)
+    advice = (
+        'differ in upper and lower case only: macOS and Windows overwrite one by the other when the set is copied '
+        'there; rename some.'
+    )
+    report.add_files('warning', 'name collision', alike, advice, what, what)
 
 
 def _paired_maps(report: Report, root: str, images: Sequence[str]) -> dict[str, str]:
@@ -168,16 +152,13 @@ def _paired_maps(report: Report, root: str, images: Sequence[str]) -> dict[str, 
     maps = {os.path.splitext(file)[0]: file for file in files}
     stems = {os.path.splitext(image)[0] for image in images}
     without = [image for image in images if os.path.splitext(image)[0] not in maps]
-    if without:
-        message = (
-            f'{number_of(len(without), "picture")} of {len(images)} without a parsing map: make the maps, delete the '
-            "pictures, or train with missing_maps='skip'."
-        )
-        report.add('error', 'picture without map', message, without)
+    advice = "make the maps, delete the pictures, or train with missing_maps='skip'."
+    report.add_files(
+        'error', 'picture without map', without, f'of {len(images)} without a parsing map: {advice}'
+    )
     orphans = [file for file in files if os.path.splitext(file)[0] not in stems]
-    if orphans:
-        message = f'{number_of(len(orphans), "map")} without a picture: delete them, or find their pictures.'
-        report.add('warning', 'map without picture', message, orphans)
+    advice = 'without a picture: delete them, or find their pictures.'
+    report.add_files('warning', 'map without picture', orphans, advice, 'map')
     return {stem: os.path.join(folder, file) for stem, file in maps.items()}
 
 
@@ -218,13 +199,10 @@ def _check_labels(report: Report, source: Source, found: Scan) -> None:
     header = ('region', '% of the patches', 'faces having it', '% of the faces')
     report.tables.append(Table('regions (a patch can be in several)', header, tuple(rows)))
     empty = have[~(regions[:, : len(FACIAL_REGIONS)] > 0).any(axis=1)].tolist()
-    if empty:
-        message = (
-            f'{number_of(len(empty), "face")} without any facial region in the map: they get random masks and no '
-            'region loss; look whether they are faces.'
-        )
-        report.add('warning', 'no facial region', message, [source.names[i] for i in empty])
-        report.broken += [Sample(f'no facial region: {source.names[i]}', i) for i in empty]
+    advice = 'they get random masks and no region loss; look whether they are faces.'
+    regionless = f'without any facial region in the map: {advice}'
+    report.add_files('warning', 'no facial region', [source.names[i] for i in empty], regionless, 'face')
+    report.broken += [Sample(f'no facial region: {source.names[i]}', i) for i in empty]
     missing = [
         f'{name} ({len(have) - int(count)})'
         for name, count in zip(LABEL_NAMES, (labels > 0).sum(axis=0))
@@ -243,14 +221,11 @@ def _check_side_files(report: Report, root: str) -> None:
         message = 'there is no mean_std.json: fsfm-mm stats writes it for the normalisation.'
         report.add('note', 'no statistics', message)
     check_finished(report, root)
-    path = os.path.join(root, SUMMARY_FILE)
-    if os.path.isfile(path):
-        try:
-            with open(path, encoding='utf-8') as file:
-                settings = json.load(file)
-        except ValueError as error:
-            report.add('error', 'settings', f'{path} is no JSON file ({error}): prepare the set again.')
-            return
-        if isinstance(settings, dict) and settings.get('approximate_maps'):
-            message = 'the maps are approximate (template parser): good for trying, not for results.'
-            report.add('note', 'approximate maps', message)
+    try:
+        approximate = approximate_maps(root)
+    except ValueError as error:
+        report.add('error', 'settings', str(error))
+        return
+    if approximate:
+        message = 'the maps are approximate (template parser): good for trying, not for results.'
+        report.add('note', 'approximate maps', message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fsfm_mm.files.listing import printable
@@ -91,6 +91,19 @@ class Report:
         if level not in LEVELS:
             raise ValueError(f'the level must be one of {", ".join(LEVELS)}, found {level!r}.')
         self.findings.append(Finding(level, check, message, tuple(files)))
+
+    def add_files(
+        self,
+        level: str,
+        check: str,
+        files: Sequence[str],
+        rest: str,
+        one: str = 'picture',
+        many: str | None = None,
+    ) -> None:
+        """Note a finding about some files, where there are any: '3 pictures' and the rest of the sentence."""
+        if files:
+            self.add(level, check, f'{number_of(len(files), one, many)} {rest}', files)
 
     def sorted_findings(self) -> list[Finding]:
         """Errors first, then warnings, then notes."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fsfm_mm.doctor.lookalikes import THUMB, describe
 from fsfm_mm.files import sha256_of
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
@@ -21,6 +21,8 @@ from fsfm_mm.ops.resizing import resize_labels
 from fsfm_mm.regions import NUM_LABELS, REGION_ORDER, region_membership
 
 CHUNK = 64
+#: Side of the grey copies in pixels.
+THUMB = 16
 #: Regions are counted on the grid of the published recipe: 14x14 patches of 16 pixels.
 GRID, PATCH = 14, 16
 _MEMBER = region_membership()
@@ -100,13 +102,30 @@ class FileSource:
             opened.problems.append(('changed file', sentence))
 
 
+def describe(image: np.ndarray) -> tuple[int, np.ndarray]:
+    """What is kept of a picture to compare it.
+
+    Args:
+        image: uint8 (H, W, 3), BGR.
+
+    Returns:
+        A 64-bit hash (which of the 8x8 lowest DCT coefficients lie above their median), and a grey copy, uint8 (256,).
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:8, :8].ravel()
+    bits = low > np.median(low[1:])  # the first is the mean brightness
+    thumb = cv2.resize(small, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+    return int(np.packbits(bits).view(np.uint64)[0]), np.rint(thumb).astype(np.uint8).ravel()
+
+
 @dataclass
 class Scan:
     """A few numbers of each of N samples.
 
     Attributes:
         sizes: int32 (N, 2), height and width; 0 where the picture cannot be read.
-        hashes: uint64 (N,), thumbs: uint8 (N, 256): see ``lookalikes``.
+        hashes: uint64 (N,), thumbs: uint8 (N, 256): see :func:`describe`.
         labels: float32 (N, 11), share of the pixels with each label; NaN without a map.
         regions: float32 (N, 8), share of the patches in each region; NaN without a map.
         problems: Number of a sample -> what is wrong with it: name of the check, sentence.

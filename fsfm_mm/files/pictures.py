@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import tokenize
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -29,6 +31,17 @@ class BrokenSampleError(ValueError):
 
     The only error that a dataset with ``on_broken='skip'`` passes over (with a count and a log line).
     """
+
+
+@contextlib.contextmanager
+def only_errors() -> Iterator[None]:
+    """Keep OpenCV's warnings from the terminal, where a sentence of ours says the same or nothing is wrong."""
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
 
 
 def refuse_special(path: str | os.PathLike) -> None:

@@ -7,20 +7,20 @@ import inspect
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
 from fsfm_mm.files.listing import printable
-from fsfm_mm.files.parallel import FIRST, Attempt
+from fsfm_mm.files.parallel import Attempt
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, crashed
+from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, nothing
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.manifest import FAILURES, Part
+from fsfm_mm.preparation.manifest import FAILURES, write_part
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parsers.label_maps import label_fractions
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
@@ -90,40 +90,6 @@ class CropStore:
     def _read(self, place: int, shape: tuple[int, ...]) -> np.ndarray:
         self._file.seek(place)
         return np.frombuffer(bytearray(self._file.read(int(np.prod(shape)))), np.uint8).reshape(shape)
-
-
-class StoredFaces(Sequence[PreparedFace]):
-    """The faces of a chunk that are to be written, read from the store one at a time.
-
-    Args:
-        cuts: The faces, each with a slot.
-        store: Where their crops and maps are.
-        with_maps: Whether there are maps.
-        alive: Called whenever a face is read.
-    """
-
-    def __init__(
-        self, cuts: Sequence[Cut], store: CropStore, with_maps: bool, alive: Callable[[], None]
-    ) -> None:
-        self._cuts, self._store, self._with_maps, self._alive = cuts, store, with_maps, alive
-
-    def __len__(self) -> int:
-        return len(self._cuts)
-
-    @overload
-    def __getitem__(self, index: int) -> PreparedFace: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> StoredFaces: ...
-
-    def __getitem__(self, index: int | slice) -> PreparedFace | StoredFaces:
-        if isinstance(index, slice):
-            return StoredFaces(self._cuts[index], self._store, self._with_maps, self._alive)
-        self._alive()
-        cut = self._cuts[index]
-        assert cut.slot is not None
-        labels = self._store.labels(cut.slot) if self._with_maps else None
-        return PreparedFace(cut.key, self._store.crop(cut.slot), labels, cut.record)
 
 
 #: A file that is there no more, or a disk or server that is.
@@ -198,7 +164,7 @@ class Workshop:
         resizes = self.settings.size is not None and self.detector.only_size is None
         return ('torch',) if resizes or self.takes_device() else ()
 
-    def prepare_chunk(self, chunk: Chunk, attempt: Attempt = FIRST) -> Part:
+    def prepare_chunk(self, chunk: Chunk, attempt: Attempt) -> Counter[str]:
         """Work on a chunk: read, detect, cut, parse, write.
 
         Args:
@@ -207,7 +173,7 @@ class Workshop:
                 us), and knows the sources that killed earlier processes.
 
         Returns:
-            Records, counts of pixel values and seconds. Its files are written, the part itself is not.
+            How many of its records have each status. Its files are written, and then its part.
 
         Raises:
             StoppedError: The disk refuses; memory, GPU or network fail; or sources are gone.
@@ -241,7 +207,7 @@ class _ChunkJob:
         """Fill ``cuts``; crops are parsed as soon as there are enough for a batch."""
         for position, item in enumerate(self.chunk.items):
             if position in self.attempt.skip:
-                cuts = [crashed(item, self.attempt.skip[position])]
+                cuts = [nothing(item, 'crashed', self.attempt.skip[position])]
             else:
                 self._tell((position,))
                 cuts = self._cut(position)
@@ -273,7 +239,7 @@ class _ChunkJob:
             raise _machine_failed(error) from error
         # a detector or codec that fails at one file costs that file; the record says how
         except Exception as error:
-            cuts = [crashed(item, f'{type(error).__name__}: {error}')]
+            cuts = [nothing(item, 'crashed', f'{type(error).__name__}: {error}')]
         if position not in self.chunk.absent and any(cut.record.status in FAILURES for cut in cuts):
             _check_still_there(item)
         return cuts
@@ -313,30 +279,31 @@ class _ChunkJob:
         else:
             cut.record.status, cut.record.message = 'crashed', f'{type(labels).__name__}: {labels}'
 
-    def write(self) -> Part:
-        """Write the faces and return the part."""
+    def faces_to_write(self) -> Iterator[PreparedFace]:
+        """The faces, read from the store one at a time."""
+        for _, cut in self.cuts:
+            if cut.slot is not None:
+                self._tell(())
+                labels = None if self.shop.parser is None else self.store.labels(cut.slot)
+                yield PreparedFace(cut.key, self.store.crop(cut.slot), labels, cut.record)
+
+    def write(self) -> Counter[str]:
+        """Write the faces, and then the part."""
         self._tell(())
-        faces = StoredFaces(
-            [cut for _, cut in self.cuts if cut.slot is not None],
-            self.store,
-            self.shop.parser is not None,
-            lambda: self._tell(()),
-        )
-        with self.clock.stage('write'):
-            try:
-                self.shop.writer.write_chunk(self.shop.out, self.chunk.number, faces)
-            except OSError as error:
-                raise cannot_write(error, self.shop.out) from error
-            counts = np.zeros((3, 256), np.int64)
-            for image in _written(faces):
-                counts += count_values(image)
         records = [cut.record for _, cut in self.cuts]
-        return Part(self.chunk.number, records, counts, dict(self.clock.seconds))
-
-
-def _written(faces: Sequence[PreparedFace]) -> Iterator[np.ndarray]:
-    """Images of the faces that were written: a writer may leave out a name that the disk does not take."""
-    return (face.image for face in faces if face.record.status == 'ok')
+        counts = np.zeros((3, 256), np.int64)
+        try:
+            with self.clock.stage('write'):
+                self.shop.writer.write_chunk(self.shop.out, self.chunk.number, self.faces_to_write())
+                for face in self.faces_to_write():
+                    if (
+                        face.record.status == 'ok'
+                    ):  # a writer may leave out a name that the disk does not take
+                        counts += count_values(face.image)
+            write_part(self.shop.out, self.chunk.number, records, counts, self.clock.seconds)
+        except OSError as error:
+            raise cannot_write(error, self.shop.out) from error
+        return Counter(record.status for record in records)
 
 
 def _check_still_there(item: Item) -> None:
@@ -358,3 +325,22 @@ def _check_still_there(item: Item) -> None:
             f'{printable(item.path)} was there when the run began and is gone ({error.strerror}): '
             f'look whether {printable(root)} is still mounted'
         ) from error
+
+
+def chunk_worker(
+    settings: Settings, execution: Execution, out: Path, number: int
+) -> Callable[[Chunk, Attempt], Counter[str]]:
+    """Load the models of a process, any process.
+
+    Args:
+        settings: What decides the result.
+        execution: How it is computed.
+        out: Folder of the output.
+        number: Of the process on this machine.
+
+    Returns:
+        :meth:`Workshop.prepare_chunk`.
+    """
+    shop = Workshop.build(settings, out, execution, number)
+    shop.prepare()  # here, or missing weights would be a failure of every file
+    return shop.prepare_chunk

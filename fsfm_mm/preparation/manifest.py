@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.sources.finding import WORK_FOLDER
+from fsfm_mm.preparation.sources.finding import SUMMARY_FILE, WORK_FOLDER
 
 MANIFEST_FILE = 'manifest.jsonl'
 #: What can become of a source, a frame or a face; all but 'ok' leave no file behind.
@@ -96,64 +95,14 @@ class FaceRecord:
         return record
 
 
-class ManifestRecords(Sequence[FaceRecord]):
-    """The records of a manifest, read from the file as they are asked for: millions need no memory.
-
-    Args:
-        path: The manifest.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with open(path, 'rb') as file:
-            lengths = [len(line) for line in file]
-        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    def __iter__(self) -> Iterator[FaceRecord]:
-        with open(self._path, encoding='utf-8', newline='\n') as file:
-            for number, line in enumerate(file, 1):
-                yield FaceRecord.from_json(line, f'{self._path}:{number}')
-
-    @overload
-    def __getitem__(self, index: int) -> FaceRecord: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[FaceRecord]: ...
-
-    def __getitem__(self, index: int | slice) -> FaceRecord | list[FaceRecord]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        with open(self._path, 'rb') as file:
-            file.seek(int(self._starts[index]))
-            return FaceRecord.from_json(file.readline().decode(), f'{self._path}:{index + 1}')
+def manifest_records(path: Path) -> Iterator[FaceRecord]:
+    """The records of a manifest, one at a time: millions need no memory; raises as :meth:`FaceRecord.from_json`."""
+    with open(path, encoding='utf-8', newline='\n') as file:
+        for number, line in enumerate(file, 1):
+            yield FaceRecord.from_json(line, f'{path}:{number}')
 
 
 _FOLDER = 'chunks'
-
-
-@dataclass
-class Part:
-    """What came of a chunk.
-
-    Attributes:
-        number: Number of the chunk.
-        records: Lines of the manifest.
-        counts: int64 (3, 256): how often each value occurs in R, G and B of the written crops.
-        seconds: Time of each stage.
-    """
-
-    number: int
-    records: list[FaceRecord]
-    counts: np.ndarray
-    seconds: Mapping[str, float]
-
-    def statuses(self) -> Counter[str]:
-        """How many records have each status."""
-        return Counter(record.status for record in self.records)
 
 
 def part_path(out: Path, number: int) -> Path:
@@ -161,11 +110,21 @@ def part_path(out: Path, number: int) -> Path:
     return out / WORK_FOLDER / _FOLDER / f'{number:06d}.jsonl'
 
 
-def write_part(out: Path, part: Part) -> None:
-    """Write a part: a line about the chunk, then its lines of the manifest."""
-    head = {'counts': part.counts.tolist(), 'seconds': dict(part.seconds)}
-    lines = [json.dumps(head), *(record.to_json() for record in part.records)]
-    write_atomically(part_path(out, part.number), encoded('\n'.join(lines) + '\n'), sync=True)
+def write_part(
+    out: Path, number: int, records: Sequence[FaceRecord], counts: np.ndarray, seconds: Mapping[str, float]
+) -> None:
+    """Write what came of a chunk: a line about it, then its lines of the manifest.
+
+    Args:
+        out: Folder of the output.
+        number: Number of the chunk.
+        records: Lines of the manifest.
+        counts: int64 (3, 256): how often each value occurs in R, G and B of the written crops.
+        seconds: Time of each stage.
+    """
+    lines = [json.dumps({'counts': counts.tolist(), 'seconds': dict(seconds)})]
+    lines += [record.to_json() for record in records]
+    write_atomically(part_path(out, number), encoded('\n'.join(lines) + '\n'), sync=True)
 
 
 def encoded(text: str) -> bytes:
@@ -173,22 +132,34 @@ def encoded(text: str) -> bytes:
     return text.encode('utf-8', 'backslashreplace')
 
 
-def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[str]]:
-    """Read the head of a part and its lines of the manifest, without line ends."""
-    head, *lines = part_path(out, number).read_text(encoding='utf-8').split('\n')
-    return json.loads(head), lines[:-1]
+def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[tuple[str, FaceRecord]]]:
+    """Read the head of a part, and each of its lines of the manifest (without its end) with what it says."""
+    path = part_path(out, number)
+    head, *lines = path.read_text(encoding='utf-8').split('\n')
+    return json.loads(head), [(line, FaceRecord.from_json(line, str(path))) for line in lines[:-1]]
 
 
 def parts_done(out: Path) -> set[int]:
     """Numbers of the chunks that are done."""
-    folder = out / WORK_FOLDER / _FOLDER
-    if not folder.is_dir():
-        return set()
-    return set(_numbers(os.listdir(folder)))
+    parts = (out / WORK_FOLDER / _FOLDER).glob('*.jsonl')
+    return {int(part.stem) for part in parts if part.stem.isdigit()}
 
 
-def _numbers(names: list[str]) -> Iterator[int]:
-    for name in names:
-        stem, ending = os.path.splitext(name)
-        if ending == '.jsonl' and stem.isdigit():
-            yield int(stem)
+def approximate_maps(root: str | os.PathLike) -> bool:
+    """What the preparation of a data set says of its maps; False where they come from elsewhere.
+
+    Raises:
+        ValueError: Its file holds something else.
+    """
+    summary = Path(root, SUMMARY_FILE)
+    if not summary.is_file():
+        return False
+    try:
+        about = json.loads(summary.read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f'{summary}: no JSON ({error}): prepare the set again, or delete the file.'
+        ) from error
+    if not isinstance(about, dict):
+        raise ValueError(f'{summary}: expected a JSON object: prepare the set again, or delete the file.')
+    return bool(about.get('approximate_maps'))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.preparation.manifest import approximate_maps
 from fsfm_mm.preparation.progress import Tally
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.settings import Execution, Settings
-from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import Item
 
 
@@ -59,7 +57,7 @@ def pack(
             f'{size} pixels cannot be cut into patches of {form["patch_size"]}: choose another size or patch size.'
         )
     parser = dict(type='StoredMaps') if need_maps else None
-    if parser and _approximate(Path(data, SUMMARY_FILE)):
+    if parser and approximate_maps(data):
         parser['approximate'] = True  # type: ignore[assignment]
     settings = Settings(detector, parser, form, 'largest', 1.0, size, 0, chunk_size)
     execution = Execution(workers, device='cpu')
@@ -92,22 +90,3 @@ def _own_size(items: Sequence[Item]) -> int:
             return height
         raise ValueError(f'{item.path} is {width}x{height} pixels, no square: --size resizes it.')
     raise ValueError(f'none of {len(items)} pictures can be read; the first is {items[0].path}.')
-
-
-def _approximate(summary: Path) -> bool:
-    """What the preparation of the data says of its maps; False where they come from elsewhere.
-
-    Raises:
-        ValueError: Its file holds something else.
-    """
-    if not summary.is_file():
-        return False
-    try:
-        about = json.loads(summary.read_bytes())
-    except ValueError as error:
-        raise ValueError(
-            f'{summary}: no JSON ({error}): prepare the set again, or delete the file.'
-        ) from error
-    if not isinstance(about, dict):
-        raise ValueError(f'{summary}: expected a JSON object: prepare the set again, or delete the file.')
-    return bool(about.get('approximate_maps'))

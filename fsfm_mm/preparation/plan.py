@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ def make_plan(items: Sequence[Item], settings: Settings, about: dict[str, Any]) 
     sizes = sizes_of(items)
     listing = {'files': len(items), 'sha256': listing_digest(items, sizes)}
     chunk_size = settings.chunk_size or default_chunk_size(items)
-    chosen = {**settings.as_dict(), 'chunk_size': chunk_size}
+    chosen = {**asdict(settings), 'chunk_size': chunk_size}
     content = {**about, **chosen, 'listing': listing, 'versions': versions()}
     # as it will be read back: tuples are lists in JSON
     return Plan(json.loads(json.dumps(content)), tuple(make_chunks(items, chunk_size, sizes)))

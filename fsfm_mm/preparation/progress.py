@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Watcher
-from fsfm_mm.preparation.manifest import FAILURES, STATUSES
+from fsfm_mm.preparation.manifest import FAILURES, STATUSES, FaceRecord
 from fsfm_mm.preparation.plan import Chunk
 from fsfm_mm.text import few
 
@@ -83,24 +83,29 @@ class Tally:
     """What has become of the sources, for the summary and the exit code.
 
     Attributes:
-        sources: Number of sources.
         statuses: Number of records with each status.
         examples: The first sources with each status but 'ok', with the message.
         seconds: Time that all processes together spent in each stage.
     """
 
-    sources: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     seconds: Counter[str] = field(default_factory=Counter)
+    _sources: set[tuple[int, str]] = field(default_factory=set)
 
-    def add(self, status: str, source: str, message: str) -> None:
+    def add(self, record: FaceRecord) -> None:
         """Count a record."""
-        self.statuses[status] += 1
-        examples = self.examples.setdefault(status, [])
-        text = message or printable(source)
-        if status != 'ok' and len(examples) < _EXAMPLES and text not in examples:
+        self._sources.add((record.root, record.source))
+        self.statuses[record.status] += 1
+        examples = self.examples.setdefault(record.status, [])
+        text = record.message or printable(record.source)
+        if record.status != 'ok' and len(examples) < _EXAMPLES and text not in examples:
             examples.append(text)
+
+    @property
+    def sources(self) -> int:
+        """Number of sources."""
+        return len(self._sources)
 
     @property
     def failures(self) -> int:

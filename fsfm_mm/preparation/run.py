@@ -8,7 +8,8 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,13 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing, write_atomically
-from fsfm_mm.files.parallel import ENGINES
-from fsfm_mm.preparation.chunks import Workshop, cannot_write
+from fsfm_mm.files.listing import printable
+from fsfm_mm.files.parallel import Begin, Pool
+from fsfm_mm.preparation.chunks import Workshop, cannot_write, chunk_worker
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,
-    FaceRecord,
-    ManifestRecords,
     encoded,
-    part_path,
+    manifest_records,
     parts_done,
     read_part,
 )
@@ -32,7 +32,6 @@ from fsfm_mm.preparation.progress import Progress, Tally
 from fsfm_mm.preparation.settings import Execution, Settings
 from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import Item
-from fsfm_mm.preparation.workers import Job
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.statistics import statistics
 
@@ -112,50 +111,51 @@ def prepare(
         ConnectionError: Weights cannot be fetched.
         StoppedError: The disk refuses, sources or memory are gone, or workers cannot run. What was done is kept.
     """
-    if engine not in ENGINES:
-        raise ValueError(f'the engine must be one of {", ".join(ENGINES)}, found {engine!r}.')
     out, execution, share = Path(out), execution or Execution(), share or Share()
     plan = make_plan(items, settings, about or {})
     # on the CPU and dropped again: it only tells wrong settings and missing weights before any work
     shop = Workshop.build(settings, out, Execution(device='cpu', imports=execution.imports))
     approximate = shop.parser is not None and shop.parser.approximate
-    execution = replace(execution, workers=execution.num_workers(shop.takes_device()))
+    workers, gpu = execution.num_workers(shop.takes_device()), execution.device != 'cpu'
+    pool = Pool(workers, execution.timeout, shop.imports(), engine, gpu)
     check_place(out, plan)
     repeated = is_complete(out)
     mine = plan.chunks[share.index :: share.count]
-    missing = [] if repeated else _missing(out, mine)
+    done = parts_done(out)
+    missing = [] if repeated else [chunk for chunk in mine if chunk.number not in done]
     if missing:  # before the folder is taken: other settings are still possible when weights lack
         shop.prepare()
     try:
         if not repeated:
             begin(out, plan)
-            _work(mine, missing, Job(settings, execution, out.absolute(), shop.imports()), engine)
+            _work(pool, partial(chunk_worker, settings, execution, out.absolute()), mine, missing)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
         complete = finish(out, plan, shop.writer, approximate)
     except OSError as error:
         raise cannot_write(error, out) from error
     if complete:
-        total = _tally_of_manifest(out)
-        total.seconds = tally.seconds
-        tally = total
+        tally = Tally(seconds=tally.seconds)
+        for record in manifest_records(out / MANIFEST_FILE):
+            tally.add(record)
     return Outcome(complete, repeated, approximate, tally)
 
 
-def _missing(out: Path, mine: Sequence[Chunk]) -> list[Chunk]:
-    done = parts_done(out)
-    return [chunk for chunk in mine if chunk.number not in done]
-
-
-def _work(mine: Sequence[Chunk], missing: Sequence[Chunk], job: Job, engine: str) -> None:
+def _work(
+    pool: Pool, worker: Begin[Chunk, Counter[str]], mine: Sequence[Chunk], missing: Sequence[Chunk]
+) -> None:
     if not missing:
         return
     total = sum(chunk.weight for chunk in mine)
     progress = Progress(total, total - sum(chunk.weight for chunk in missing))
     try:
-        for chunk, statuses in job.work(missing, progress, engine):
+        for chunk, statuses in pool.work(worker, missing, _name, progress):
             progress.done(chunk, statuses)
     finally:
         progress.close()
+
+
+def _name(chunk: Chunk, position: int) -> str:
+    return printable(chunk.items[position].path)
 
 
 def _tally(out: Path, chunks: Iterable[Chunk]) -> Tally:
@@ -167,21 +167,8 @@ def _tally(out: Path, chunks: Iterable[Chunk]) -> Tally:
         except FileNotFoundError:
             continue
         tally.seconds.update(head['seconds'])
-        tally.sources += len(chunk.items)
-        where = str(part_path(out, chunk.number))
-        for line in lines:
-            record = FaceRecord.from_json(line, where)
-            tally.add(record.status, record.source, record.message)
-    return tally
-
-
-def _tally_of_manifest(out: Path) -> Tally:
-    tally = Tally()
-    sources: set[tuple[int, str]] = set()
-    for record in ManifestRecords(out / MANIFEST_FILE):
-        sources.add((record.root, record.source))
-        tally.add(record.status, record.source, record.message)
-    tally.sources = len(sources)
+        for _, record in lines:
+            tally.add(record)
     return tally
 
 
@@ -227,10 +214,10 @@ def _join(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> None:
         for chunk in plan.chunks:
             head, lines = read_part(out, chunk.number)
             counts += np.array(head['counts'], np.int64)
-            for line in lines:
-                statuses[FaceRecord.from_json(line, str(part_path(out, chunk.number))).status] += 1
+            for line, record in lines:
+                statuses[record.status] += 1
                 manifest.write(encoded(line + '\n'))
-    writer.finish(out, len(plan.chunks), ManifestRecords(out / MANIFEST_FILE))
+    writer.finish(out, len(plan.chunks), manifest_records(out / MANIFEST_FILE))
     if statuses['ok'] and plan.about['size']:  # of crops as the model will see them
         content = statistics(counts, statuses['ok'], plan.about['size'], 'bicubic', [])
         write_atomically(out / STATISTICS_FILE, json.dumps(content, indent=2) + '\n', sync=True)

@@ -7,19 +7,22 @@ import inspect
 import os
 import runpy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import CHOICES, CROP_MARGIN
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
 from fsfm_mm.version import __version__
 
+#: Crops are this times the longer side of the face box (FSFM appendix; FaceForensics++).
+CROP_MARGIN = 1.3
+#: Whom to cut out.
+CHOICES = ('largest', 'best', 'all')
 #: Writers by the ``type`` in their config: module and class.
 WRITERS = {
     'folders': ('fsfm_mm.preparation.writers.folders', 'FoldersWriter'),
@@ -64,10 +67,6 @@ class Settings:
                 raise ValueError(f'{name} must be {least} or more, found {getattr(self, name)}.')
         if self.size is None and (self.parser is not None or self.format.get('type') != 'folders'):
             raise ValueError('crops of their own size have no maps and go to folders: give a size.')
-
-    def as_dict(self) -> dict[str, Any]:
-        """The settings in simple types, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -130,18 +129,21 @@ def _gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _build(registry: Any, config: Mapping[str, Any], device: Callable[[], str]) -> Any:
+def _built(registry: Any, config: Mapping[str, Any], device: Callable[[], str]) -> Any:
     kind = registry.get(config['type'])
     if kind is None:
         known = ', '.join(sorted(registry.module_dict))
         raise ValueError(f'there is no {registry.name} {config["type"]!r}; known are {known}.')
-    arguments = {key: value for key, value in config.items() if key != 'type'}
-    if 'device' in inspect.signature(kind).parameters:
-        arguments.setdefault('device', device())
+    if 'device' in inspect.signature(kind).parameters and 'device' not in config:
+        config = {**config, 'device': device()}
+    return _called(kind, config, registry.name)
+
+
+def _called(kind: Callable, config: Mapping[str, Any], what: str) -> Any:
     try:
-        return kind(**arguments)
+        return kind(**{key: value for key, value in config.items() if key != 'type'})
     except TypeError as error:
-        raise ValueError(f'{registry.name} {config["type"]}: {error}.') from error
+        raise ValueError(f'{what} {config["type"]}: {error}.') from error
 
 
 def build_components(
@@ -157,15 +159,14 @@ def build_components(
     Raises:
         ValueError: An unknown type or wrong arguments.
     """
-    # registers those of the project; only when needed, since they import neural networks
-    for module in ('fsfm_mm.preparation.detectors', 'fsfm_mm.preparation.parsers', *execution.imports):
+    for module in execution.imports:
         importlib.import_module(module)
 
     def device() -> str:
         return execution.device_of(worker)
 
-    detector = _build(FACE_DETECTORS, settings.detector, device)
-    return detector, None if settings.parser is None else _build(FACE_PARSERS, settings.parser, device)
+    detector = _built(FACE_DETECTORS, settings.detector, device)
+    return detector, None if settings.parser is None else _built(FACE_PARSERS, settings.parser, device)
 
 
 def build_writer(config: Mapping[str, Any]) -> FaceWriter:
@@ -177,11 +178,7 @@ def build_writer(config: Mapping[str, Any]) -> FaceWriter:
     if config.get('type') not in WRITERS:
         raise ValueError(f'the format must be one of {", ".join(WRITERS)}, found {config.get("type")!r}.')
     module, name = WRITERS[config['type']]
-    kind = getattr(importlib.import_module(module), name)
-    try:
-        return kind(**{key: value for key, value in config.items() if key != 'type'})
-    except TypeError as error:
-        raise ValueError(f'format {config["type"]}: {error}.') from error
+    return _called(getattr(importlib.import_module(module), name), config, 'format')
 
 
 def versions() -> dict[str, str]:

@@ -202,8 +202,8 @@ def test_what_is_expected_of_the_published_sets():
     others = {name.replace('_', '-') for name in PUBLISHED_SETS if name != 'ffpp'}
     assert set(sets) == {'ffpp-raw', 'ffpp-c23', 'ffpp-c40', *others} and 'celebdf-v2' in others
     ffpp = sets['ffpp-c40']
-    assert [ffpp.videos(split) for split in ('train', 'val', 'test')] == [720, 140, 140] and ffpp.per_folder
-    assert sets['dfdc'].videos('test') == 5000 and not sets['dfdc'].per_folder
+    assert [ffpp.videos(split) for split in ('train', 'val', 'test')] == [720, 140, 140] and ffpp.row.count_by
+    assert sets['dfdc'].videos('test') == 5000 and not sets['dfdc'].row.count_by
     assert sets['celebdf-v2'].videos('test') is None
     assert (ffpp.frames('real'), ffpp.frames('fake')) == (128, 32)
     assert sets['diff'].frames('real') is None

@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.settings import Execution, Settings
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
@@ -34,8 +33,6 @@ PARSER_MACHINE_MARKS = {(31, 0, 7): MemoryError, (32, 0, 7): torch.OutOfMemoryEr
 @FACE_DETECTORS.register_module(force=True)
 class MarkedDetector(FaceDetector):
     """One face in the middle, or what the mark says."""
-
-    name = 'marked'
 
     def __init__(self, seconds=0.0):
         self.seconds = seconds
@@ -66,8 +63,6 @@ class MarkedDetector(FaceDetector):
 @FACE_PARSERS.register_module(force=True)
 class MarkedParser(FaceParser):
     """Labels by grey value, or what the mark says."""
-
-    name = 'marked'
 
     def parse(self, crops, landmarks):
         return [self._parse(crop) for crop in crops]

@@ -5,8 +5,7 @@ import pytest
 from engine_fakes import picture, settings, video_item, write_video
 
 from fsfm_mm.preparation.cutting.cutter import Cutter
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.detectors.none import NoDetector
 from fsfm_mm.preparation.plan import make_chunks, make_plan
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
@@ -16,8 +15,6 @@ SIZE = 128
 
 class Boxes(FaceDetector):
     """A detector that says what it is told, call after call."""
-
-    name = 'boxes'
 
     def __init__(self, frames):
         self.frames = list(frames)

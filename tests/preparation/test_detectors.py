@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from fsfm_mm.preparation import detectors
+from fsfm_mm.preparation.cutting.cutter import crop_square
 from fsfm_mm.preparation.cutting.reading import read_picture
-from fsfm_mm.preparation.detectors.faces import crop_square
-from fsfm_mm.preparation.detectors.scaling import shrunk
+from fsfm_mm.preparation.detectors.base import shrunk
 from fsfm_mm.registry import FACE_DETECTORS
 
 NAMES = detectors.__all__

@@ -22,15 +22,15 @@ from engine_fakes import (
 from test_ray_engine import StandIn
 
 from fsfm_mm.commands.preparing import exit_code, share_of
-from fsfm_mm.files.parallel import FIRST, Watcher
+from fsfm_mm.files.parallel import FIRST
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation import plan
+from fsfm_mm.preparation.chunks import chunk_worker
 from fsfm_mm.preparation.cutting import reading
 from fsfm_mm.preparation.cutting.cutter import Cutter
 from fsfm_mm.preparation.run import Outcome, Share, _remove_leftovers, prepare
 from fsfm_mm.preparation.settings import Execution
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
-from fsfm_mm.preparation.workers import Job, begin
 
 
 def test_exit_codes_of_shares_and_ranks(tmp_path, monkeypatch):
@@ -106,11 +106,11 @@ def test_failures_of_the_machine_stop_the_run(tmp_path, mark, workers):
 
 def test_models_are_loaded_before_the_first_file(tmp_path):
     items = write_pictures(tmp_path / 'photos', 2)
-    job = Job(settings(parser=dict(type='MustBePrepared')), execution(), tmp_path / 'out')
-    made = plan.make_plan(items, job.settings, {})
-    plan.begin(job.out, made)
-    assert [statuses for _, statuses in job.work(made.chunks, Watcher())] == [{'ok': 2}]
-    assert begin(job, 0)(made.chunks[0], FIRST) == {'ok': 2}
+    chosen, out = settings(parser=dict(type='MustBePrepared')), tmp_path / 'out'
+    made = plan.make_plan(items, chosen, {})
+    plan.begin(out, made)
+    assert chunk_worker(chosen, execution(), out, 0)(made.chunks[0], FIRST) == {'ok': 2}
+    assert prepare(items, tmp_path / 'other', chosen, execution()).tally.statuses == {'ok': 2}
 
 
 def test_ray_stops_where_the_machine_fails(tmp_path, monkeypatch):

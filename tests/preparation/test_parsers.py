@@ -8,9 +8,8 @@ import pytest
 import torch
 
 import fsfm_mm.preparation.parsers as parsers
-from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.parsers.base import FaceParser, usable_points
 from fsfm_mm.preparation.parsers.neural import as_planes, pick_device
-from fsfm_mm.preparation.parsers.points import usable_points
 from fsfm_mm.registry import FACE_PARSERS
 
 FACE = np.array([[30.0, 40], [70, 40], [50, 60], [34, 78], [66, 78]])
@@ -31,7 +30,6 @@ def test_only_the_templates_maps_are_rough_of_ours():
 def test_names_tell_the_model():
     assert FACE_PARSERS.build(dict(type='FaRLParser')).name == 'farl/lapa/448'
     assert FACE_PARSERS.build(dict(type='FaRLParser', model='celebm/448')).name == 'farl/celebm/448'
-    assert FACE_PARSERS.build(dict(type='TemplateParser')).name == 'template'
     segmenter = dict(type='SegmenterParser', weights='some/net.onnx', label_map='lapa')
     assert FACE_PARSERS.build(segmenter).name == 'segmenter/net.onnx'
 

@@ -12,6 +12,7 @@ from fsfm_mm.preparation.parsers.template import (
     TemplateParser,
     similarity,
     template_map,
+    template_outlines,
 )
 from fsfm_mm.regions import flip_table
 
@@ -25,7 +26,7 @@ def mean_iou(maps, expected, label):
 
 
 def test_every_label_lies_where_the_landmarks_say():
-    labels = template_map(POINTS, 200, 200)
+    labels = template_map(template_outlines(POINTS), 200, 200)
     assert set(np.unique(labels)) == set(range(11))
     right_eye, left_eye, nose, *corners = POINTS.round().astype(int)
     assert labels[right_eye[1], right_eye[0]] == 4
@@ -42,22 +43,22 @@ def test_every_label_lies_where_the_landmarks_say():
 def test_a_mirrored_face_gives_the_mirrored_map():
     points = POINTS + np.array([[3, 4], [0, -3], [6, 1], [2, 2], [-4, 0]])
     mirrored = points[[1, 0, 2, 4, 3]] * (-1, 1) + (199, 0)
-    labels = template_map(points, 200, 200)
+    labels = template_map(template_outlines(points), 200, 200)
     expected = flip_table()[labels][:, ::-1]
-    assert (template_map(mirrored, 200, 200) == expected).mean() > 0.995
+    assert (template_map(template_outlines(mirrored), 200, 200) == expected).mean() > 0.995
 
 
 def test_a_face_lying_on_its_side_gives_the_turned_map():
     points = POINTS + np.array([[3, 4], [0, -3], [6, 1], [2, 2], [-4, 0]])
     # np.rot90: what was at (x, y) is then at (y, 199 - x)
     turned = np.stack([points[:, 1], 199 - points[:, 0]], 1)
-    expected = np.rot90(template_map(points, 200, 200))
-    assert (template_map(turned, 200, 200) == expected).mean() > 0.995
+    expected = np.rot90(template_map(template_outlines(points), 200, 200))
+    assert (template_map(template_outlines(turned), 200, 200) == expected).mean() > 0.995
 
 
 def test_twice_the_size_is_the_same_map():
-    labels = template_map(POINTS, 200, 200)
-    twice = template_map((POINTS + 0.5) * 2 - 0.5, 400, 400)
+    labels = template_map(template_outlines(POINTS), 200, 200)
+    twice = template_map(template_outlines((POINTS + 0.5) * 2 - 0.5), 400, 400)
     assert (twice[::2, ::2] == labels).mean() > 0.98
 
 
@@ -69,7 +70,7 @@ def test_similarity_recovers_turn_scale_and_shift():
 
 def test_a_head_turned_aside_shows_more_of_one_cheek():
     aside = POINTS + np.array([[0, 0], [0, 0], [8, 0], [0, 0], [0, 0]])  # the tip of the nose to the right
-    face = np.isin(template_map(aside, 200, 200), range(1, 10))
+    face = np.isin(template_map(template_outlines(aside), 200, 200), range(1, 10))
     columns = np.nonzero(face[100])[0]
     left, right = POINTS[0, 0] - columns.min(), columns.max() - POINTS[1, 0]
     assert left > right + 20
@@ -90,7 +91,7 @@ def test_agreement_with_the_exact_maps_of_drawn_faces():
 
 def test_colours_leave_the_features_alone():
     crop, _, points = drawn_crop(3)
-    before = template_map(points, 224, 224)
+    before = template_map(template_outlines(points), 224, 224)
     (after,) = TemplateParser().parse([crop], [points])
     features = (before >= 2) & (before <= 9)
     np.testing.assert_array_equal(after[features], before[features])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fsfm_mm.preparation.cutting.tracks import Tracker, choose_track, dissimilarity
-from fsfm_mm.preparation.detectors.faces import Face
+from fsfm_mm.preparation.detectors.base import Face
 
 
 def face(x, y=100.0, side=100.0, score=0.9):

@@ -18,6 +18,7 @@ import pytest
 import torch
 from preparation.engine_fakes import MARKS, picture, tree, write_pictures, write_video
 
+from fsfm_mm.commands.preparing import frame_choice
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.sources.items import FrameChoice
 
@@ -228,8 +229,8 @@ def test_argparse_errors_have_exit_code_1(tool, tmp_path, options, capsys):
         ('all', FrameChoice('all', 1)),
     ],
 )
-def test_frames(tool, text, expected):
-    assert tool.frame_choice(text) == expected
+def test_frames(text, expected):
+    assert frame_choice(text) == expected
 
 
 @pytest.mark.parametrize('ending', ['py', 'json'])

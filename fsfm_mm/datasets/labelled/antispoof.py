@@ -11,12 +11,12 @@ from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.lists import without_missing
 from fsfm_mm.datasets.labelled.names import (
     PROTOCOLS,
-    FrameNames,
     class_of_folder,
     inside,
     one_of,
     quoted,
     read_lines,
+    video_of_frame,
 )
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.registry import DATASETS
@@ -124,23 +124,13 @@ class AntiSpoofDataset(LabelledDataset):
         """Entries of a listed file: itself and, with ``all_frames``, the other frames of its video."""
         folder, file = os.path.split(path)
         stem, extension = os.path.splitext(file)
-        video, names = self._video(stem, domain, place)
+        video = video_of_frame(stem, self.protocols[domain], place)
         self._refuse_other_class(path, name, place)
-        stems = [f'{video}{frame}' for frame in names.frames] if self.all_frames else []
+        frames = PROTOCOLS[self.protocols[domain]].frames if self.all_frames else ()
+        stems = [f'{video}{frame}' for frame in frames]
         for frame_stem in dict.fromkeys([stem, *stems]):
             img_path = os.path.join(base, folder, frame_stem + extension)
             yield self._entry(img_path, domain, name, f'{folder}/{video}' if folder else video)
-
-    def _video(self, stem: str, domain: str, place: str) -> tuple[str, FrameNames]:
-        """The part of a stem that names the video."""
-        names = PROTOCOLS[self.protocols[domain]]
-        match = re.fullmatch(names.pattern, stem)
-        if match is None or match['frame'] not in names.frames:
-            raise ValueError(
-                f"{place}: the name '{stem}' does not end as frames of {self.protocols[domain]} do "
-                f'({quoted(names.frames)} after {names.pattern}).'
-            )
-        return match['video'], names
 
     def _refuse_other_class(self, path: str, name: str, place: str) -> None:
         """A list of one class must not name files in a folder of another: classes would swap silently."""
@@ -171,7 +161,8 @@ class AntiSpoofDataset(LabelledDataset):
         entries = []
         for path in list_files(folder, IMAGE_EXTENSIONS):
             parent, _, file = path.rpartition('/')
-            video, _ = self._video(os.path.splitext(file)[0], domain, os.path.join(folder, path))
+            stem = os.path.splitext(file)[0]
+            video = video_of_frame(stem, self.protocols[domain], os.path.join(folder, path))
             full = f'{parent}/{video}' if parent else video
             entries.append(
                 self._entry(os.path.join(folder, path), domain, name, f'{self.split}/{name}/{full}')

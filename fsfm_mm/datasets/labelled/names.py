@@ -86,6 +86,27 @@ def video_of(path: str, video_by: str = 'name') -> str:
     return f'{folder}/{video}' if folder else video
 
 
+def video_of_frame(stem: str, protocol: str, place: str) -> str:
+    """Return the part of a frame's stem that names its video, in a protocol's way.
+
+    Args:
+        stem: The frame's name without extension, with or without folders.
+        protocol: One of :data:`PROTOCOLS`.
+        place: 'file:line' or the file, for messages.
+
+    Raises:
+        ValueError: The name does not end as those of the protocol's frames do.
+    """
+    names = PROTOCOLS[protocol]
+    match = re.fullmatch(names.pattern, stem)
+    if match is None or match['frame'] not in names.frames:
+        raise ValueError(
+            f"{place}: the name '{stem}' does not end as frames of {protocol} do ({quoted(names.frames)} after "
+            f'{names.pattern}).'
+        )
+    return match['video']
+
+
 def read_lines(file: str, skip: int = 0) -> list[tuple[int, str]]:
     """Read a list file.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -16,11 +16,10 @@ from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.ops.resizing import resize_image
 from fsfm_mm.preparation.cutting.reading import read_frames, read_picture
-from fsfm_mm.preparation.cutting.tracks import choose_track
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face, choose_faces, crop_square, cut_out, landmarks_in
+from fsfm_mm.preparation.cutting.tracks import choose_faces, choose_track
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.manifest import FaceRecord
-from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.settings import CROP_MARGIN, Settings
 from fsfm_mm.preparation.sources.items import Item, Origin
 
 T = TypeVar('T')
@@ -108,7 +107,7 @@ class Cutter:
             with self.clock.stage('read'):
                 picture = (read_image if self.detector.as_stored else read_picture)(item.path)
         except BrokenSampleError as error:
-            return [_nothing(item, 'unreadable', message=str(error))]
+            return [nothing(item, 'unreadable', str(error))]
         if self.detector.as_stored:
             return [self._take_whole(item, picture)]
         (faces,) = self._detect([picture])
@@ -117,7 +116,7 @@ class Cutter:
             cuts = [self._cut_face(item, picture, face, number) for number, face in enumerate(chosen)]
         for number, cut in enumerate(cuts):
             cut.key = _person(item.key, number)
-        return cuts or [_nothing(item, 'no_face')]
+        return cuts or [nothing(item, 'no_face')]
 
     def _take_whole(self, item: Item, picture: np.ndarray) -> Cut:
         height, width = picture.shape[:2]
@@ -137,7 +136,7 @@ class Cutter:
             found = self.detector.detect(pictures)
         # copies: a detector may return the same object twice, but videos tell faces apart by identity
         return [
-            [replace(face) for face in faces if _in_view(face, *picture.shape[:2])]
+            [replace(face) for face in faces if _in_view(face.box, picture.shape[1], picture.shape[0])]
             for faces, picture in zip(found, pictures)
         ]
 
@@ -187,7 +186,7 @@ class Cutter:
                             {id(face): self._cut_face(item, picture, face, 0, index) for face in here}
                         )
         except BrokenSampleError as error:  # what was read before it is used
-            broken = [_nothing(item, 'unreadable', message=str(error))]
+            broken = [nothing(item, 'unreadable', str(error))]
         chosen = [
             [(rank, cuts[id(face)]) for rank, face in here]
             for here in choose_track(faces, self.settings.choice)
@@ -204,7 +203,7 @@ def _named(item: Item, frames: list[int], chosen: list[list[tuple[int, Cut]]]) -
             cut.key = _person(item.key, rank) + item.frame_name.format(index=frame, number=number)
             cuts.append(cut)
         if not here:
-            cuts.append(_nothing(item, 'no_face', frame=frame))
+            cuts.append(nothing(item, 'no_face', frame=frame))
     return cuts
 
 
@@ -212,17 +211,14 @@ def _person(key: str, number: int) -> str:
     return f'{key}_face{number}' if number else key
 
 
-def _nothing(item: Item, status: str, frame: int | None = None, message: str = '') -> Cut:
+def nothing(item: Item, status: str, message: str = '', frame: int | None = None) -> Cut:
+    """Why there is no face of a source, or of a frame of it."""
     return Cut(FaceRecord(item.source, item.root, status, message, frame))
 
 
-def crashed(item: Item, message: str) -> Cut:
-    """The record of a source that could not be worked on."""
-    return _nothing(item, 'crashed', message=message)
-
-
-def _in_view(face: Face, height: int, width: int) -> bool:
-    left, top, right, bottom = face.box
+def _in_view(box: Sequence[float] | np.ndarray, width: int, height: int) -> bool:
+    """Whether a box has an area, and some of it lies in a picture."""
+    left, top, right, bottom = box
     return right > max(left, 0) and bottom > max(top, 0) and left < width and top < height
 
 
@@ -242,3 +238,71 @@ def _batches(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[in
         yield batch
     if problem is not None:
         raise problem
+
+
+def crop_square(
+    box: Sequence[float] | np.ndarray, width: int, height: int, margin: float = CROP_MARGIN
+) -> tuple[int, int, int, int]:
+    """Square about a face box, clipped to the picture; a square still, as in FaceForensics++.
+
+    The side is ``margin`` times the longer side of the box. A square that reaches over the picture's left or
+    top edge begins at that edge, and one that reaches over the right or bottom edge gets shorter.
+
+    Args:
+        box: Left, top, right, bottom in pixels.
+        width: Width of the picture.
+        height: Height of the picture.
+        margin: Factor, above 0.
+
+    Returns:
+        Left, top, right, bottom in whole pixels, right - left == bottom - top >= 1.
+
+    Raises:
+        ValueError: When the box has no area or lies outside the picture.
+    """
+    left, top, right, bottom = (float(value) for value in box)
+    if not _in_view(box, width, height):
+        raise ValueError(f'the box {[left, top, right, bottom]} holds nothing of a {width}x{height} picture.')
+    side = max(int(max(right - left, bottom - top) * margin), 1)
+    x0 = min(max(int((left + right) / 2 - side / 2), 0), width - 1)
+    y0 = min(max(int((top + bottom) / 2 - side / 2), 0), height - 1)
+    side = min(side, width - x0, height - y0)
+    return x0, y0, x0 + side, y0 + side
+
+
+def cut_out(picture: np.ndarray, square: tuple[int, int, int, int], size: int | None = None) -> np.ndarray:
+    """Cut a square out of a picture and resize it.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        square: Left, top, right, bottom inside the picture, see :func:`crop_square`.
+        size: Side of the result in pixels; None keeps the square's own.
+
+    Returns:
+        uint8 (size, size, 3), an array of its own; bicubic, averaged over areas where it shrinks (antialiased).
+    """
+    x0, y0, x1, y1 = square
+    crop = picture[y0:y1, x0:x1]
+    if size is None or crop.shape[:2] == (size, size):
+        return np.ascontiguousarray(crop).copy()
+    return resize_image(crop, (size, size))
+
+
+def landmarks_in(
+    landmarks: np.ndarray | None, square: tuple[int, int, int, int], size: int | None = None
+) -> np.ndarray | None:
+    """Landmarks in the pixels of a crop.
+
+    Args:
+        landmarks: float (5, 2) in pixels of the picture, or None.
+        square: The square that was cut out.
+        size: Side of the resized crop; None for the square's own.
+
+    Returns:
+        float64 (5, 2), or None.
+    """
+    if landmarks is None:
+        return None
+    scale = 1.0 if size is None else size / (square[2] - square[0])
+    # pixel centres are at +0.5, before and after
+    return (np.asarray(landmarks, np.float64) + 0.5 - np.array(square[:2])) * scale - 0.5

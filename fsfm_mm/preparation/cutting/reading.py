@@ -14,8 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fsfm_mm.files.listing import printable
-from fsfm_mm.files.pictures import BrokenSampleError, is_cut_jpeg, refuse_special
-from fsfm_mm.preparation.opencv_log import only_errors
+from fsfm_mm.files.pictures import BrokenSampleError, is_cut_jpeg, only_errors, refuse_special
 from fsfm_mm.preparation.sources.items import FrameChoice
 
 #: More pixels than this are taken for an attack on the memory; 179 million, PIL's own limit.

@@ -1,4 +1,4 @@
-"""Following faces through the chosen frames of a video, so that one person stays one."""
+"""Choosing whom to cut out: a face of a picture, a person of a video, who stays one through its chosen frames."""
 
 from __future__ import annotations
 
@@ -8,11 +8,36 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from fsfm_mm.preparation.detectors.faces import CHOICES, Face
+from fsfm_mm.preparation.detectors.base import Face
+from fsfm_mm.preparation.settings import CHOICES
 
 #: The largest dissimilarity at which two faces may be one person, see :func:`dissimilarity`. Chosen frames lie
 #: seconds apart, so people move: two widths of a face, or from half to double the size and one width.
 MAX_DISSIMILARITY = 2.0
+
+
+def choose_faces(faces: Sequence[Face], choice: str = 'largest') -> list[Face]:
+    """Choose whom to cut out, in an order that does not depend on the detector's.
+
+    Args:
+        faces: What a detector found in one picture.
+        choice: 'largest' (area of the box), 'best' (score) or 'all' (largest first).
+
+    Returns:
+        At most one face, or all; ties go to the face further up, then further left.
+
+    Raises:
+        ValueError: For an unknown choice.
+    """
+    if choice not in CHOICES:
+        raise ValueError(f'the choice of faces must be one of {", ".join(CHOICES)}, but is {choice!r}.')
+
+    def rank(face: Face) -> tuple:
+        first = (-face.score, -face.area) if choice == 'best' else (-face.area, -face.score)
+        return (*first, face.box[1], face.box[0])
+
+    chosen = sorted(faces, key=rank)
+    return chosen if choice == 'all' else chosen[:1]
 
 
 def dissimilarity(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:

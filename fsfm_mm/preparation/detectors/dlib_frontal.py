@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
-from fsfm_mm.preparation.detectors.scaling import check_score
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector, check_score
 from fsfm_mm.registry import FACE_DETECTORS
 
 
@@ -29,7 +27,6 @@ class DlibFrontal(FaceDetector):
         ValueError: For an argument out of its range.
     """
 
-    name = 'dlib'
     presets = {'dlib': {}}
 
     def __init__(self, upsample: int = 1, min_score: float = 0.5) -> None:

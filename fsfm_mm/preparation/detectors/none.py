@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.registry import FACE_DETECTORS
 
 
@@ -21,7 +20,6 @@ class NoDetector(FaceDetector):
         only_size: Stop at such a picture of another side in pixels; None resizes it.
     """
 
-    name = 'none'
     presets = {'none': {}}
     crops_already = True
 

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.files import weights_file
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
-from fsfm_mm.preparation.detectors.scaling import check_score, shrunk
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector, check_score, shrunk
 from fsfm_mm.registry import FACE_DETECTORS
 
 MODELS = ('mobilenet', 'resnet50')

@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 
 from fsfm_mm.files import weights_file
-from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.detectors.faces import Face
-from fsfm_mm.preparation.detectors.scaling import check_score, shrunk
-from fsfm_mm.preparation.opencv_log import only_errors
+from fsfm_mm.files.pictures import only_errors
+from fsfm_mm.preparation.detectors.base import Face, FaceDetector, check_score, shrunk
 from fsfm_mm.registry import FACE_DETECTORS
 
 URL = (
@@ -44,7 +42,6 @@ class YuNet(FaceDetector):
         ValueError: For an argument out of its range.
     """
 
-    name = 'yunet'
     presets = {'yunet': {}}
 
     def __init__(

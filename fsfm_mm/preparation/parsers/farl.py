@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.files import weights_file
-from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.parsers.base import FaceParser, usable_points
 from fsfm_mm.preparation.parsers.label_maps import LabelTable, label_table
-from fsfm_mm.preparation.parsers.points import usable_points
 from fsfm_mm.registry import FACE_PARSERS
 
 MODELS = ('lapa/448', 'celebm/448')

@@ -21,8 +21,6 @@ class StoredMaps(FaceParser):
         approximate: Whether the maps are only roughly right, by what made them.
     """
 
-    name = 'stored'
-
     def __init__(self, approximate: bool = False) -> None:
         self.approximate = approximate
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.preparation.parsers.base import FaceParser
+from fsfm_mm.preparation.parsers.base import FaceParser, usable_points
 from fsfm_mm.preparation.parsers.colours import fill, refine
-from fsfm_mm.preparation.parsers.points import usable_points
 from fsfm_mm.regions import BACKGROUND, HAIR, LABEL_NAMES, SKIN
 from fsfm_mm.registry import FACE_PARSERS
 
@@ -119,7 +118,7 @@ def similarity(points: np.ndarray) -> np.ndarray:
     """Turn, scale and shift that lay the mean face over five landmarks with the least squares.
 
     Args:
-        points: float64 (5, 2), usable (see :func:`fsfm_mm.preparation.parsers.points.usable_points`).
+        points: float64 (5, 2), usable (see :func:`fsfm_mm.preparation.parsers.base.usable_points`).
 
     Returns:
         float64 (2, 3), for column vectors (x, y, 1).
@@ -152,22 +151,17 @@ def template_outlines(points: np.ndarray) -> list[np.ndarray]:
     return np.split(outlines @ turn.T + shift, _ENDS)
 
 
-def template_map(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Draw the mean face over five landmarks.
+def template_map(outlines: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+    """Draw the mean face's parts.
 
     Args:
-        points: As for :func:`similarity`.
+        outlines: As of :func:`template_outlines`.
         height: Height of the map in pixels.
         width: Width of the map in pixels.
 
     Returns:
         uint8 (height, width), labels 0..10.
     """
-    return _drawn(template_outlines(points), height, width)
-
-
-def _drawn(outlines: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
-    """The map of some outlines of the parts."""
     labels = np.full((height, width), BACKGROUND, np.uint8)
     for (label, _), outline in zip(_PARTS, outlines, strict=True):
         fill(labels, outline, label)
@@ -190,7 +184,6 @@ class TemplateParser(FaceParser):
             times the face: for pictures that are such crops already. False gives such a crop no map.
     """
 
-    name = 'template'
     presets = {'template': {}}
     approximate = True
 
@@ -213,7 +206,7 @@ class TemplateParser(FaceParser):
         if points is None:
             return None
         outlines = template_outlines(points)
-        labels = _drawn(outlines, height, width)
+        labels = template_map(outlines, height, width)
         if self.colours:
             head, face = outlines[:2]
             refine(labels, crop, head, face, similarity(points))

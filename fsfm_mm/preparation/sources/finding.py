@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fsfm_mm.files.listing import UNSAFE, VIDEO_EXTENSIONS, list_files, printable
@@ -32,18 +32,14 @@ _LONGEST = 180
 FRAME_TAIL, FACE_TAIL = re.compile(r'_frame_?\d+$'), re.compile(r'_face\d+$')
 
 
-def _to_stderr(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
-
-
 def find_items(
     sources: Sequence[str | Path],
     frames: FrameChoice,
     exclude: str | Path | None = None,
-    say: Callable[[str], None] = _to_stderr,
 ) -> list[Item]:
     """List pictures and videos, by their extensions.
 
+    What is passed over is told on stderr: files with other endings, results of earlier runs.
     Folders are searched through, symbolic links to folders included; names that begin with a dot are left out,
     and so are folders inside a source that hold the result of an earlier run, finished or not.
     The order is that of the sources, and the order of the names inside each.
@@ -58,7 +54,6 @@ def find_items(
         sources: Files or folders.
         frames: Which frames of the videos.
         exclude: A folder whose files are left out: the output, where it lies in a source.
-        say: Hears what was passed over: files with other endings, results of earlier runs.
 
     Returns:
         The items; ``path`` and ``source`` may hold bytes that are no UTF-8 as lone surrogates, ``key`` never does.
@@ -72,7 +67,7 @@ def find_items(
     roots = [os.path.abspath(os.fspath(source)) for source in sources]
     _refuse_overlap(roots, exclude)
     # number of the source, folder, path of the file in the folder
-    found = [(number, *entry) for number, root in enumerate(roots) for entry in _files(root, exclude, say)]
+    found = [(number, *entry) for number, root in enumerate(roots) for entry in _files(root, exclude)]
     prefixes = _prefixes(roots)
     keys = _keys([prefixes[number] + file for number, _, file in found])
     return [
@@ -110,7 +105,7 @@ def _refuse_overlap(roots: Sequence[str], exclude: str | Path | None) -> None:
                 )
 
 
-def _files(root: str, exclude: str | Path | None, say: Callable[[str], None]) -> list[tuple[str, str]]:
+def _files(root: str, exclude: str | Path | None) -> list[tuple[str, str]]:
     """Folder and path in it of all pictures and videos of a source."""
     if os.path.isfile(root):
         if not root.lower().endswith(_EXTENSIONS):
@@ -130,7 +125,7 @@ def _files(root: str, exclude: str | Path | None, say: Callable[[str], None]) ->
     if exclude is not None:
         inside = os.path.relpath(os.path.realpath(exclude), os.path.realpath(root)) + '/'
         files = [file for file in files if not file.startswith(inside)]
-    files = _wanted(root, _without_results(root, files, say), say)
+    files = _wanted(root, _without_results(root, files))
     if not files:
         raise ValueError(
             f'the source {printable(root)} holds no pictures ({" ".join(PICTURE_EXTENSIONS)}) '
@@ -139,7 +134,7 @@ def _files(root: str, exclude: str | Path | None, say: Callable[[str], None]) ->
     return [(root, file) for file in files]
 
 
-def _without_results(root: str, files: list[str], say: Callable[[str], None]) -> list[str]:
+def _without_results(root: str, files: list[str]) -> list[str]:
     """Leave out folders with the result of an earlier run: its crops would become sources. Not the root itself."""
     above: set[str] = set()
     for file in files:
@@ -147,7 +142,10 @@ def _without_results(root: str, files: list[str], say: Callable[[str], None]) ->
             above.add(f'{file}/')
     results = [folder for folder in sorted(above) if _is_result(os.path.join(root, folder))]
     for folder in results:
-        say(f'passed over: {printable(os.path.join(root, folder))}, the result of an earlier run.')
+        print(
+            f'passed over: {printable(os.path.join(root, folder))}, the result of an earlier run.',
+            file=sys.stderr,
+        )
     return [file for file in files if not file.startswith(tuple(results))]
 
 
@@ -163,19 +161,16 @@ def _is_result(folder: str) -> bool:
     return False
 
 
-def _wanted(root: str, files: list[str], say: Callable[[str], None]) -> list[str]:
+def _wanted(root: str, files: list[str]) -> list[str]:
     """Pictures and videos; the others are counted by their endings."""
     wanted = [file for file in files if file.lower().endswith(_EXTENSIONS)]
-    others = Counter(
-        os.path.splitext(file)[1].lower() or 'none'
-        for file in files
-        if not file.lower().endswith(_EXTENSIONS)
-    )
+    passed_over = (file for file in files if not file.lower().endswith(_EXTENSIONS))
+    others = Counter(os.path.splitext(file)[1].lower() or 'none' for file in passed_over)
     if others:
         ranked = sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))
         named = few([f'{printable(ending)} {count}' for ending, count in ranked], _NAMED_ENDINGS, ', ...')
         count = f'{others.total()} file{"s" * (others.total() > 1)} with other endings'
-        say(f'passed over: {count} in {printable(root)} ({named}).')
+        print(f'passed over: {count} in {printable(root)} ({named}).', file=sys.stderr)
     return wanted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,14 +29,9 @@ class Listing:
     """
 
     items: list[Item] = field(default_factory=list)
-    videos: dict[tuple[str, str], int] = field(default_factory=dict)
+    videos: Counter[tuple[str, str]] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
     frames: dict[str, int] = field(default_factory=dict)
-
-    def add(self, item: Item, split: str, folder: str) -> None:
-        """Take in an item, and count its video."""
-        self.items.append(item)
-        self.videos[split, folder] = self.videos.get((split, folder), 0) + 1
 
 
 def forgery_listing(
@@ -110,7 +106,7 @@ def _add_video(
         end = f'_frame_{_number(path, number)}' if frames is None and source.crops else ''
         item = Item(os.path.join(root, path), path, 0, f'{split}/{folder}/{video_name}{end}', frames)
         listing.items.append(item)
-    listing.videos[split, folder] = listing.videos.get((split, folder), 0) + 1
+    listing.videos[split, folder] += 1
 
 
 def _number(path: str, number: int) -> str:
@@ -144,7 +140,7 @@ def folder_listing(
     gone = [name for name in wanted if splits and name not in splits]
     if gone:
         raise ValueError(f'{root}: no folder {quoted(gone)}; the splits there are {quoted(splits)}.')
-    real = frames if real_frames is None else _real_frames(1, frames, real_frames)
+    real = _real_frames(1, frames, real_frames)
     listing = Listing()
     places = [(s, os.path.join(root, s)) for s in splits if not wanted or s in wanted]
     for name, base in places or [((*wanted, 'test')[0], root)]:
@@ -162,7 +158,8 @@ def folder_listing(
                 source = os.path.relpath(os.path.join(base, folder, path), root).replace(os.sep, '/')
                 key = f'{name}/{folder}/{os.path.splitext(path)[0]}'
                 item = Item(os.path.join(base, folder, path), source, 0, key, of_video if is_video else None)
-                listing.add(item, name, folder)
+                listing.items.append(item)
+                listing.videos[name, folder] += 1
     if not listing.items:
         raise ValueError(f'{root}: no videos or pictures in its class folders.')
     items_by_key(listing.items)

@@ -8,7 +8,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from fsfm_mm.datasets.labelled.names import CLASSES, PROTOCOLS, inside, one_of, quoted, read_lines
+from fsfm_mm.datasets.labelled.names import (
+    CLASSES,
+    PROTOCOLS,
+    inside,
+    one_of,
+    quoted,
+    read_lines,
+    video_of_frame,
+)
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.preparation.sources.forgeries import Listing
@@ -21,6 +29,8 @@ FRAME_NAMES = {'MCIO': '_frame{number}', 'WCS': '_{number:02d}'}
 SPLITS = ('train', 'test')
 #: Of a protocol's own lists.
 _LISTED = (*SPLITS, 'shot')
+#: Folders that sort the videos of a set and are left out of their names.
+_SORTING = re.compile('(train|test)(_release)?|(Train|Dev|Test)_files|real|fake|attack|scene01')
 
 #: Place of a video in a set: split and class, or None for a file that is not of the protocol.
 Rule = Callable[[str, str], 'tuple[str, str] | None']
@@ -109,9 +119,9 @@ def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | No
             continue
         item = _item(root, path, protocol, place)
         listing.items.append(item)
-        videos[place].add(item.key if item.frames else _video_of_frame(item.key, protocol, item.path))
+        videos[place].add(item.key if item.frames else video_of_frame(item.key, protocol, item.path))
     items_by_key(listing.items)
-    listing.videos = {place: len(names) for place, names in videos.items()}
+    listing.videos.update({place: len(names) for place, names in videos.items()})
     found = {name for _, name in listing.videos}
     if found != set(CLASSES):
         raise ValueError(
@@ -124,36 +134,14 @@ def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | No
 def _item(root: str, path: str, protocol: str, place: tuple[str, str]) -> Item:
     split, name = place
     stem, ending = os.path.splitext(path)
-    folders = (
-        'train_release',
-        'test_release',
-        'Train_files',
-        'Dev_files',
-        'Test_files',
-        'real',
-        'fake',
-        'attack',
-    )
-    video = '_'.join(part for part in stem.split('/') if part not in (*folders, *SPLITS, 'scene01'))
+    video = '_'.join(part for part in stem.split('/') if not _SORTING.fullmatch(part))
     key = f'{split}/{name}/{video}'
     full = os.path.join(root, path)
     if ending.lower() not in VIDEO_EXTENSIONS:
-        _video_of_frame(key, protocol, full)
+        video_of_frame(key, protocol, full)
         return Item(full, path, 0, key)
     count = len(PROTOCOLS[protocol].frames)
     return Item(full, path, 0, key, FrameChoice('middle', count), FRAME_NAMES[protocol])
-
-
-def _video_of_frame(stem: str, protocol: str, place: str) -> str:
-    """Name of the video that a picture belongs to by its own name."""
-    names = PROTOCOLS[protocol]
-    match = re.fullmatch(names.pattern, stem)
-    if match is None or match['frame'] not in names.frames:
-        raise ValueError(
-            f"{place}: the name '{stem}' does not end as frames of {protocol} do ({quoted(names.frames)} after "
-            f'{names.pattern}).'
-        )
-    return match['video']
 
 
 def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> Listing:
@@ -181,11 +169,11 @@ def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO')
             for number, line in read_lines(file) if os.path.isfile(file) else []:
                 path = inside(root, line.lstrip('/'), f'{file}:{number}')
                 stem, ending = os.path.splitext(path)
-                video = _video_of_frame(stem, protocol, f'{file}:{number}')
+                video = video_of_frame(stem, protocol, f'{file}:{number}')
                 # of a shot only the picture itself is used
                 for frame in [stem.removeprefix(video)] if split == 'shot' else names.frames:
                     _add_listed(listing, root, domain, f'{video}{frame}', ending, seen)
-                listing.videos[split, name] = listing.videos.get((split, name), 0) + 1
+                listing.videos[split, name] += 1
     if not listing.videos:
         raise ValueError(
             f'{lists}: no lists {domain}_{{real,fake}}_{{train,test,shot}}.txt with a line in them.'
@@ -229,7 +217,7 @@ def write_lists(
     videos: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for file in filter(None, prepared):
         split, name, *_ = file.split('/')
-        video = _video_of_frame(os.path.splitext(file)[0], protocol, file)
+        video = video_of_frame(os.path.splitext(file)[0], protocol, file)
         videos[split, name, video].append(f'{domain}/{file}')
     wanted = len(PROTOCOLS[protocol].frames)
     lines: dict[str, list[str]] = {f'{domain}_{n}_{s}.txt': [] for s in SPLITS for n in CLASSES}

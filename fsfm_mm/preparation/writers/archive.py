@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,6 @@ class ArchiveWriter(FaceWriter):
         ValueError: An unknown format, or a quality or patch size out of range.
     """
 
-    name = 'archive'
-
     def __init__(
         self,
         image_format: str = 'jpeg',
@@ -67,7 +65,7 @@ class ArchiveWriter(FaceWriter):
         self.image_format, self.patch_size = image_format, patch_size
         self.quality, self.chroma = quality, chroma
 
-    def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
+    def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write one shard, and its rows of the index and of the label table.
 
         Raises:
@@ -76,25 +74,28 @@ class ArchiveWriter(FaceWriter):
         """
         folder = Path(out) / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        tables = [self._table(face) for face in faces]
-        grids = {table.shape for table in tables}
-        grid = grids.pop() if len(grids) == 1 else (0, 0)
-        rows = np.zeros(len(faces), [*ROW.descr, ('labels', '<u2', grid)])
-        if grid != (0, 0):
-            rows['labels'] = tables
+        rows: list[Any] = []
+        tables: list[np.ndarray] = []
         with (
             replacing(folder / chunk_name(chunk)) as part,
             tarfile.open(part, 'w', format=tarfile.PAX_FORMAT, encoding='utf-8') as tar,
         ):
-            for row, face in zip(rows, faces):
-                self._add(tar, row, face)
-                if (row['map_bytes'] > 0) != (rows[0]['map_bytes'] > 0):
+            for face in faces:
+                rows.append(self._add(tar, face))
+                tables.append(self._table(face))
+                if (rows[-1]['map_bytes'] > 0) != (rows[0]['map_bytes'] > 0):
                     raise ValueError(
                         f'{face.key} and the first face of its chunk: only one of the two has a map.'
                     )
-        _save(folder / chunk_name(chunk, '.npy'), rows)
+        grids = {table.shape for table in tables}
+        grid = grids.pop() if len(grids) == 1 else (0, 0)
+        content = np.zeros(len(rows), [*ROW.descr, ('labels', '<u2', grid)])
+        content[list(ROW.names or ())] = np.array(rows, ROW)
+        if grid != (0, 0):
+            content['labels'] = tables
+        _save(folder / chunk_name(chunk, '.npy'), content)
 
-    def finish(self, out: Path, num_chunks: int, records: Sequence[FaceRecord]) -> None:
+    def finish(self, out: Path, num_chunks: int, records: Iterable[FaceRecord]) -> None:
         """Write index, label table, keys and, last of all, ``archive.json``.
 
         Raises:
@@ -135,8 +136,9 @@ class ArchiveWriter(FaceWriter):
         )
         write_atomically(folder / HEADER, header.to_json(), sync=True)
 
-    def _add(self, tar: tarfile.TarFile, row: Any, face: PreparedFace) -> None:
-        """Add a face's files, complete its record, and note in ``row`` what lies where."""
+    def _add(self, tar: tarfile.TarFile, face: PreparedFace) -> Any:
+        """Add a face's files and complete its record; returns its row of the index: what lies where."""
+        row = np.zeros(1, ROW)[0]
         line, record = line_of(face.key), face.record
         image, ending = self._encode(face.image), ENCODINGS[self.image_format]
         record.file, record.sha256 = face.key, hashlib.sha256(image).hexdigest()
@@ -150,6 +152,7 @@ class ArchiveWriter(FaceWriter):
             row['map'], row['map_bytes'], row['map_crc32'] = place
         about = record.to_json().encode('utf-8', 'backslashreplace')
         _add_file(tar, member_name(line, '.json'), about)
+        return row
 
     def _encode(self, image: np.ndarray) -> bytes:
         if self.image_format == 'raw':

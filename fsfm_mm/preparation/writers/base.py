@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,18 +39,15 @@ class FaceWriter(abc.ABC):
     processes and machines, interrupted and started again in any way, leave the same files.
     """
 
-    #: Short name for the command line: 'folders', 'archive'.
-    name: str
-
     @abc.abstractmethod
-    def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
+    def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write the faces of one chunk (there may be none) below ``out`` and complete their records.
 
         Raises:
             OSError: The disk refuses.
         """
 
-    def finish(self, out: Path, num_chunks: int, records: Sequence[FaceRecord]) -> None:  # noqa: B027
+    def finish(self, out: Path, num_chunks: int, records: Iterable[FaceRecord]) -> None:  # noqa: B027
         """Write what belongs to the whole: tables and indices. Called when all chunks are there; repeatable.
 
         Args:

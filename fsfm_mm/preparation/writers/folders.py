@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -39,13 +40,10 @@ class FoldersWriter(FaceWriter):
         map_format: 'npy', int8 (1, S, S) as published, or 'png', whose grey values are the labels (a
             twentieth of the size).
         image_folder: Folder of the images below the output; '' for the output itself.
-        map_folder: Folder of the maps below the output.
 
     Raises:
         ValueError: An unknown format or quality.
     """
-
-    name = 'folders'
 
     def __init__(
         self,
@@ -54,7 +52,6 @@ class FoldersWriter(FaceWriter):
         chroma: str = '4:4:4',
         map_format: str = 'npy',
         image_folder: str = 'images',
-        map_folder: str = 'parsing_maps',
     ) -> None:
         if image_format not in IMAGE_FORMATS:
             raise ValueError(
@@ -65,9 +62,9 @@ class FoldersWriter(FaceWriter):
         check_jpeg(quality, chroma)
         self.ending = '.png' if image_format == 'png' else '.jpg'
         self.quality, self.chroma, self.map_format = quality, chroma, map_format
-        self.image_folder, self.map_folder = image_folder, map_folder
+        self.image_folder = image_folder
 
-    def write_chunk(self, out: Path, chunk: int, faces: Sequence[PreparedFace]) -> None:
+    def write_chunk(self, out: Path, chunk: int, faces: Iterable[PreparedFace]) -> None:
         """Write one image, and one map where there are labels, for each face.
 
         A face whose name the file system does not take (too long, most often) gets the status 'unwritable'.
@@ -90,16 +87,12 @@ class FoldersWriter(FaceWriter):
 
     def _write(self, out: Path, face: PreparedFace) -> None:
         image = encode_image(face.image, self.ending, self.quality, self.chroma)
-        face.record.file = _joined(self.image_folder, face.key + self.ending)
+        face.record.file = posixpath.join(self.image_folder, face.key + self.ending)
         face.record.sha256 = hashlib.sha256(image).hexdigest()
         if face.labels is not None:  # first: nobody then finds an image without its map
-            face.record.map = _joined(self.map_folder, f'{face.key}.{self.map_format}')
+            face.record.map = f'parsing_maps/{face.key}.{self.map_format}'
             write_atomically(out / face.record.map, encode_map(face.labels, self.map_format))
         write_atomically(out / face.record.file, image)
-
-
-def _joined(folder: str, name: str) -> str:
-    return f'{folder}/{name}' if folder else name
 
 
 def check_jpeg(quality: int, chroma: str) -> None:
