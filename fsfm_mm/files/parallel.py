@@ -170,11 +170,25 @@ def _serve(connection: Connection, begin: Begin, imports: Sequence[str], number:
             connection.send(('done', result))
     except EOFError:  # no more work
         return
-    except StoppedError as error:
-        connection.send(('stop', str(error)))
     except Exception as error:
+        if _is_orphan(error):
+            return
+        if isinstance(error, StoppedError):
+            connection.send(('stop', str(error)))
+            return
         connection.send(('stop', f'a worker process failed ({type(error).__name__}: {error})'))
         raise
+
+
+def _is_orphan(error: BaseException | None) -> bool:
+    """Whether something failed because the parent was killed, in the middle of a word to it for instance."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    while error is not None and not isinstance(error, ConnectionError):
+        error = error.__cause__ or error.__context__
+    if error is not None:
+        parent.join(1)  # its connections break a moment before it is gone
+    return not parent.is_alive()
 
 
 def _tell_parent(connection: Connection, positions: Sequence[int], *progress: Any) -> None:

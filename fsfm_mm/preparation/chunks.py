@@ -296,9 +296,7 @@ class _ChunkJob:
             with self.clock.stage('write'):
                 self.shop.writer.write_chunk(self.shop.out, self.chunk.number, self.faces_to_write())
                 for face in self.faces_to_write():
-                    if (
-                        face.record.status == 'ok'
-                    ):  # a writer may leave out a name that the disk does not take
+                    if face.record.status == 'ok':  # not where the disk does not take its name
                         counts += count_values(face.image)
             write_part(self.shop.out, self.chunk.number, records, counts, self.clock.seconds)
         except OSError as error:
