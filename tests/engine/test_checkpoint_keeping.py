@@ -49,7 +49,8 @@ def test_killed_while_saving(lab, tmp_path, keep):
 @pytest.mark.slow
 def test_the_best_is_there_until_a_better_one_is(lab, tmp_path):
     """Killed in the middle of writing a best checkpoint: the best before it remains."""
-    config = finetuning(tmp_path)
+    # of these faces the untrained detector is right by chance, and less so after another epoch
+    config = finetuning(tmp_path, **{'default_hooks.checkpoint.rule': 'less'})
     assert lab.train(config, tmp_path / 'whole') == 0
     (best,) = (tmp_path / 'whole').glob('best_*')
     assert best.name == 'best_frame_AUC_epoch_2.pth', 'this test needs an epoch 2 that is better than epoch 1'
