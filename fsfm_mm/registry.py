@@ -16,9 +16,10 @@ from mmengine.registry import DATASETS, FUNCTIONS, TRANSFORMS, Registry
 
 from fsfm_mm._startup import import_third_parties
 
-#: What finds faces in a picture, and what labels their pixels: ``fsfm_mm.preparation``.
-FACE_DETECTORS = Registry('face detector', scope='mmpretrain')
-FACE_PARSERS = Registry('face parser', scope='mmpretrain')
+#: What finds faces in a picture, and what labels their pixels: ``fsfm_mm.preparation``. Without a place to import from,
+#: mmengine would import the whole of mmpretrain when a name is looked up.
+FACE_DETECTORS = Registry('face detector', scope='mmpretrain', locations=['fsfm_mm.preparation.detectors'])
+FACE_PARSERS = Registry('face parser', scope='mmpretrain', locations=['fsfm_mm.preparation.parsers'])
 
 #: Registries of mmpretrain.
 _MMPRETRAIN = (

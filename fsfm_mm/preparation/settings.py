@@ -130,7 +130,8 @@ def _gpus() -> int:
 
 
 def _built(registry: Any, config: Mapping[str, Any], device: Callable[[], str]) -> Any:
-    kind = registry.get(config['type'])
+    # first here: a look-up of mmengine's imports torch, and may import more
+    kind = registry.module_dict.get(config['type']) or registry.get(config['type'])
     if kind is None:
         known = ', '.join(sorted(registry.module_dict))
         raise ValueError(f'there is no {registry.name} {config["type"]!r}; known are {known}.')
