@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar
 from tqdm import tqdm
 
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.files.threads import one_thread, restore_threads
 
 T = TypeVar('T')
 R = TypeVar('R')
@@ -34,8 +35,6 @@ ATTEMPTS = 2
 _LOST_ATTEMPTS = 3
 #: Loading a model may take long.
 _START_SECONDS = 600.0
-#: Libraries with threads of their own: how many there are, and setting it.
-_THREADS = {'cv2': ('getNumThreads', 'setNumThreads'), 'torch': ('get_num_threads', 'set_num_threads')}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,6 @@ class Attempt:
     one_by_one: bool = False
 
 
-FIRST = Attempt()
 #: Does a task, and raises StoppedError where nobody else should go on either.
 Do = Callable[[T, Attempt], R]
 #: Given the number of its process, loads what the tasks need; can be pickled.
@@ -130,26 +128,16 @@ class Pool:
             yield from _Crew(self, begin, name, watcher).work(tasks)
 
 
-def _one_thread(before: dict[str, int]) -> None:
-    """One thread for each library that is loaded by now, so that the same numbers come out everywhere."""
-    for library, (count, choose) in _THREADS.items():
-        module = sys.modules.get(library)
-        if module is not None:
-            before.setdefault(library, getattr(module, count)())
-            getattr(module, choose)(1)
-
-
 def _work_here(begin: Begin[T, R], tasks: Sequence[T], watcher: Watcher[T]) -> Iterator[tuple[T, R]]:
     before: dict[str, int] = {}
-    _one_thread(before)
+    one_thread(before)
     try:
         do = begin(0)
         for task in tasks:
-            _one_thread(before)  # also those that came late
+            one_thread(before)  # also those that came late
             yield task, do(task, Attempt(lambda _, *progress: watcher.at(task, *progress)))  # noqa: B023
     finally:
-        for library, number in before.items():
-            getattr(sys.modules[library], _THREADS[library][1])(number)
+        restore_threads(before)
 
 
 def _serve(connection: Connection, begin: Begin, imports: Sequence[str], number: int) -> None:
@@ -160,12 +148,12 @@ def _serve(connection: Connection, begin: Begin, imports: Sequence[str], number:
     try:
         for module in imports:
             importlib.import_module(module)
-        _one_thread({})
+        one_thread({})
         do = begin(number)
         connection.send(('ready',))
         while True:
             task, skip, one_by_one = connection.recv()
-            _one_thread({})
+            one_thread({})
             result = do(task, Attempt(partial(_tell_parent, connection), skip, one_by_one))
             connection.send(('done', result))
     except EOFError:  # no more work
@@ -173,11 +161,11 @@ def _serve(connection: Connection, begin: Begin, imports: Sequence[str], number:
     except Exception as error:
         if _is_orphan(error):
             return
-        if isinstance(error, StoppedError):
-            connection.send(('stop', str(error)))
-            return
-        connection.send(('stop', f'a worker process failed ({type(error).__name__}: {error})'))
-        raise
+        expected = isinstance(error, StoppedError)
+        what = str(error) if expected else f'a worker process failed ({type(error).__name__}: {error})'
+        connection.send(('stop', what))
+        if not expected:
+            raise
 
 
 def _is_orphan(error: BaseException | None) -> bool:
@@ -372,8 +360,8 @@ _BEGUN: dict[str, Do] = {}
 def _do_in_ray(begin: Begin[T, R], key: str, task: T) -> R:
     if key not in _BEGUN:
         _BEGUN[key] = begin(0)
-    _one_thread({})
-    return _BEGUN[key](task, FIRST)
+    one_thread({})
+    return _BEGUN[key](task, Attempt())
 
 
 def _work_with_ray(

@@ -22,7 +22,7 @@ from engine_fakes import (
 from test_ray_engine import StandIn
 
 from fsfm_mm.commands.preparing import exit_code, share_of
-from fsfm_mm.files.parallel import FIRST
+from fsfm_mm.files.parallel import Attempt
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation import plan
 from fsfm_mm.preparation.chunks import chunk_worker
@@ -109,7 +109,7 @@ def test_models_are_loaded_before_the_first_file(tmp_path):
     chosen, out = settings(parser=dict(type='MustBePrepared')), tmp_path / 'out'
     made = plan.make_plan(items, chosen, {})
     plan.begin(out, made)
-    assert chunk_worker(chosen, execution(), out, 0)(made.chunks[0], FIRST) == {'ok': 2}
+    assert chunk_worker(chosen, execution(), out, 0)(made.chunks[0], Attempt()) == {'ok': 2}
     assert prepare(items, tmp_path / 'other', chosen, execution()).tally.statuses == {'ok': 2}
 
 
