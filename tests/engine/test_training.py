@@ -143,8 +143,8 @@ def test_pictures_and_loss_curve(tmp_path):
     assert names == ['iter_0000002.png', 'iter_0000004.png']
     first, last = (cv2.imread(str(tmp_path / 'reconstructions' / name)) for name in names)
     side, gap = 32, 4
-    left = first.shape[1] - (3 * (side + gap) - gap)  # the names of the rows
-    assert first.shape[0] == 3 * (side + gap) - gap and left > gap
+    left = 2 * side  # at most, for the names of the rows
+    assert first.shape == (3 * (side + gap) - gap, left + 3 * (side + gap) - gap, 3)
     original, rebuilt = slice(0, side), slice(2 * (side + gap), None)
     np.testing.assert_array_equal(first[original], last[original])  # the same faces every time
     assert not np.array_equal(first[rebuilt, left:], last[rebuilt, left:])
