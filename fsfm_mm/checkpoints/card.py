@@ -28,6 +28,7 @@ COMPARED = (
     'std',
     'input_size',
     'patch_size',
+    'num_heads',
     'crop_margin',
     'detector',
     'aggregation',
@@ -65,6 +66,9 @@ class ModelCard:
         std: Pixel standard deviation of R, G, B on the 0..1 scale.
         input_size: Side of the square input in pixels, or (height, width) of another.
         patch_size: Side of a ViT's patch in pixels.
+        num_heads: Heads of a ViT's attention, which the shapes of its weights do not show.
+        model: Settings that build the model anywhere: those of the config's ``model`` as plain values, statistics as
+            numbers, without files to start from.
         crop_margin: Side of the face crop over that of the detected box (1.3 for the papers' deepfake crops).
         detector: Name of the face detector that made the crops.
         aggregation: How frame scores become a video's score.
@@ -85,6 +89,8 @@ class ModelCard:
     std: tuple[float, ...] | None = None
     input_size: int | tuple[int, ...] | None = None
     patch_size: int | None = None
+    num_heads: int | None = None
+    model: dict[str, Any] | None = None
     crop_margin: float | None = None
     detector: str | None = None
     aggregation: str | None = 'mean'
@@ -134,14 +140,19 @@ class ModelCard:
         sides = self.input_size if isinstance(self.input_size, tuple) else (self.input_size,)
         whole = self.input_size is None or all(type(side) is int and side > 0 for side in sides)
         _require(whole and len(sides) in (1, 2), 'input_size', 'a side in pixels, or two', self.input_size)
-        patch = self.patch_size
-        _require(patch is None or (type(patch) is int and patch > 0), 'patch_size', 'pixels', patch)
+        for name, wanted in (('patch_size', 'pixels'), ('num_heads', 'a number of heads')):
+            value = getattr(self, name)
+            _require(value is None or (type(value) is int and value > 0), name, wanted, value)
         for name, high in (('crop_margin', float('inf')), ('threshold', 1.0)):
             value = getattr(self, name)
             wanted = f'a number from 0 to {high:g}'
             _require(value is None or (_is_number(value) and 0 <= value <= high), name, wanted, value)
 
     def _check_texts(self) -> None:
+        model = self.model
+        _require(
+            model is None or isinstance(model, dict), 'model', "a model's settings", type(model).__name__
+        )
         for name in ('detector', 'aggregation', 'task', 'source', 'config', 'config_hash'):
             value = getattr(self, name)
             _require(value is None or isinstance(value, str), name, 'a text', value)

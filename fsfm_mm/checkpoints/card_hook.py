@@ -47,7 +47,7 @@ def preprocessor_statistics(preprocessor: Any) -> tuple[list[float], list[float]
 
 
 def model_facts(model: Any) -> dict[str, Any]:
-    """What a model itself says for the card: mean, std, input_size and patch_size, where it has them."""
+    """What a model itself says for the card: mean, std, input_size, patch_size and num_heads, where it has them."""
     facts: dict[str, Any] = {}
     statistics = preprocessor_statistics(getattr(model, 'data_preprocessor', None))
     if statistics is not None:
@@ -60,6 +60,9 @@ def model_facts(model: Any) -> dict[str, Any]:
     patch = getattr(backbone, 'patch_size', None)
     if isinstance(patch, int):
         facts['patch_size'] = patch
+    heads = getattr(backbone, 'num_heads', None)
+    if isinstance(heads, int):
+        facts['num_heads'] = heads
     return facts
 
 

@@ -168,7 +168,7 @@ def test_facts_of_a_model_and_the_check():
         data_preprocessor=dict(mean=[127.5] * 3, std=[51.0] * 3, to_rgb=True),
     )
     model = MODELS.build(config)
-    assert model_facts(model) == dict(mean=[0.5] * 3, std=[0.2] * 3, input_size=32, patch_size=8)
+    assert model_facts(model) == dict(mean=[0.5] * 3, std=[0.2] * 3, input_size=32, patch_size=8, num_heads=3)
     assert model_facts(nn.Linear(1, 1)) == {}
     right = dict(mean=[0.5] * 3, std=[0.2] * 3, input_size=32, patch_size=8)
     assert check_model(card(**right), model, classes=('fake', 'real')) == []
