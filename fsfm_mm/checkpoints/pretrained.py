@@ -13,7 +13,8 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from fsfm_mm.checkpoints.card import ModelCard, read_card
-from fsfm_mm.checkpoints.convert import card_of, convert, state_dict_of
+from fsfm_mm.checkpoints.convert import convert, state_dict_of
+from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.heads import check_heads, weights_heads
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
@@ -88,10 +89,11 @@ def load_pretrained_backbone(
     path, source, facts = locate(path, source)
     checkpoint = load_checkpoint_file(path, trust)
     content: Mapping[str, Any] = checkpoint
+    said = {} if num_heads is None else {'num_heads': num_heads}
     card = read_card(checkpoint)
     if source != 'fsfm_mm':
         content, _ = convert(checkpoint, source)
-        card = card_of(checkpoint, content, source, Path(path), facts)
+        card = card_of(checkpoint, content, source, Path(path), said, facts)
     check_heads(weights_heads(card, content, num_heads, path), backbone, path)
     own = backbone.state_dict()
     state = pretrained_backbone(content, keep_norm='norm.weight' in own)
