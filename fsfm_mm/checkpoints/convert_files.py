@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import torch
 
 from fsfm_mm.checkpoints.card import COMPARED, ModelCard, installed_versions
 from fsfm_mm.checkpoints.convert import WITH_POOLED_HEAD, ConversionReport, convert
+from fsfm_mm.checkpoints.converted_settings import check_head_stands_on, converted_settings
 from fsfm_mm.checkpoints.heads import ask_for_heads, usual_heads, width_and_depth
 from fsfm_mm.checkpoints.timm_files import (
     CONFIG_FILE,
@@ -74,6 +76,10 @@ def convert_file(
     _need_heads(card, state, path)
     if (card.num_heads, 'num_heads' in (facts or {})) == (usual_heads(source, state), False):
         report.notes.append(f'{card.num_heads} attention heads; --num-heads says another number')
+    if target == 'timm':
+        check_head_stands_on((checkpoint.get('card') or {}).get('model'), state)
+    else:
+        card = dataclasses.replace(card, model=converted_settings(state, card))
     content: dict[str, Any] = {'state_dict': state, 'card': card.to_dict()}
     if target == 'timm':
         content[CONFIG_KEY] = timm_config(state, card)
@@ -129,6 +135,7 @@ def card_of(
     if source in ('fsfm_mm', 'timm') and own is not None:
         said = ModelCard.from_dict(own).to_dict()
         stated.update({name: value for name, value in said.items() if value not in (None, {})})
+        stated.pop('model', None)  # that of the network before
         if said['aggregation'] == ModelCard.aggregation:  # which nobody need have said
             del stated['aggregation']
     elif beside.is_file():

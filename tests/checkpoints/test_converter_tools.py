@@ -11,6 +11,7 @@ import torch
 from foreign_checkpoints import build_classifier, golden, reference_checkpoint
 from golden import build_tiny_fsfm, load_pretrain_golden, tensors
 from mmengine.runner.checkpoint import load_checkpoint
+from mmpretrain.registry import MODELS
 
 from fsfm_mm.checkpoints import load_checkpoint_file, read_card
 from fsfm_mm.commands import card as show_card
@@ -48,6 +49,10 @@ def test_a_fine_tuned_file(fine_tuned, tmp_path, name, capsys):
     assert (card.mean, card.std) == ((0.5, 0.4, 0.3), (0.3, 0.2, 0.1))
     assert (card.input_size, card.patch_size, card.crop_margin, card.detector) == (32, 8, 1.3, 'dlib')
     assert card.num_heads == meta['num_heads'] == 3
+    built = MODELS.build(card.model).eval()  # the card is enough
+    built.load_state_dict(load_checkpoint_file(out)['state_dict'], strict=True)
+    assert torch.allclose(built(arrays['in/img'], mode='tensor'), logits, rtol=0, atol=1e-6)
+    assert torch.allclose(built.data_preprocessor.mean.flatten(), 255 * torch.tensor(card.mean))
     assert card.source == 'converted from fsfm-finetuned: checkpoint-best.pth'
     if name == 'out.pth':  # mmengine's loader and mmpretrain's look for the class names
         loaded = load_checkpoint(build_classifier(meta), str(out), strict=True)

@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 from foreign_checkpoints import build_classifier, sharpened
+from mmpretrain.registry import MODELS
 from timm.models import save_for_hf
 
 import fsfm_mm.components  # noqa: F401  # registers our sizes in timm
@@ -59,7 +60,7 @@ def classifier(sizes, out_type, has_head=True):
     return model if has_head else without_head(model)
 
 
-def saved(model, path, heads, **card):
+def saved(model, path, heads, /, **card):
     save_checkpoint_file(
         {'state_dict': model.state_dict(), 'card': {**STATISTICS, 'num_heads': heads, **card}}, path
     )
@@ -167,6 +168,22 @@ def test_what_timm_would_make_up_is_asked_for(tmp_path):
         convert_file(saved(both, src, 12), out, 'fsfm_mm', 'timm')
 
 
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(out_type='featmap'), r"out_type='featmap'"),
+        (dict(out_indices=[0]), r'out_indices=\[0\]'),
+    ],
+)
+def test_a_head_on_other_features_stays_here(change, words, tmp_path):
+    model = classifier(SMALL, 'cls_token')
+    settings = dict(type='ImageClassifier', backbone=dict(type='FusedAttentionViT', **change))
+    src = saved(model, tmp_path / 'ours.pth', 12, model=settings)
+    with pytest.raises(ValueError, match=rf"the card's model has {words}: .*--drop head"):
+        convert_file(src, tmp_path / 'vit.pth', 'fsfm_mm', 'timm')
+    convert_file(src, tmp_path / 'vit.pth', 'fsfm_mm', 'timm', drop=['head.'])
+
+
 # timm's files here ----------------------------------------------------------------------------------------
 
 
@@ -205,6 +222,9 @@ def test_a_folder_of_timm(tmp_path):
     ours = build_classifier({**TINY, 'num_heads': 4})
     ours.load_state_dict(load_checkpoint_file(tmp_path / 'ours.pth')['state_dict'], strict=True)
     assert_equal_outputs(ours, theirs, images())
+    built = MODELS.build(card.model).eval()
+    built.load_state_dict(ours.state_dict(), strict=True)
+    assert_equal_outputs(built, theirs, images())
     with pytest.raises(ValueError, match='says num_heads 4, but in what was given it is 3'):
         convert_file(tmp_path / 'hub', tmp_path / 'no.pth', 'timm', facts=dict(num_heads=3))
     src, out = str(tmp_path / 'hub'), str(tmp_path / 'by_command.pth')
