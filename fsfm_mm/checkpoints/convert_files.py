@@ -72,10 +72,14 @@ def convert_file(
     checkpoint = load_checkpoint_file(path, trust)
     target_network = None if target_file is None else load_checkpoint_file(target_file, trust)
     state, report = convert(checkpoint, source, target, target_network, drop)
-    card = card_of(checkpoint, state, source, path, facts or {}, known)
+    stated = stated_facts(checkpoint, state, source, path, known)
+    card = _card(state, source, path, stated, facts or {})
     _need_heads(card, state, path)
-    if (card.num_heads, 'num_heads' in (facts or {})) == (usual_heads(source, state), False):
-        report.notes.append(f'{card.num_heads} attention heads; --num-heads says another number')
+    if 'num_heads' not in {**stated, **(facts or {})}:
+        width = width_and_depth(state)[0]
+        report.notes.append(
+            f'{card.num_heads} attention heads, as {source} has them at width {width}; --num-heads says another number'
+        )
     if target == 'timm':
         check_head_stands_on((checkpoint.get('card') or {}).get('model'), state)
     else:
@@ -120,6 +124,17 @@ def card_of(
     Raises:
         ValueError: When ``facts`` contradict what the file, its shapes or the files beside it say.
     """
+    return _card(state, source, path, stated_facts(checkpoint, state, source, path, known), facts)
+
+
+def _card(
+    state: Mapping[str, torch.Tensor],
+    source: str,
+    path: Path,
+    stated: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> ModelCard:
+    """Card of what is usual for a kind, what its file states, and what the caller says."""
     head = state.get('head.fc.weight', state.get('head.weight'))
     usual: dict[str, Any] = {
         'task': TASKS.get(source, None if head is None else 'classify'),
@@ -129,6 +144,19 @@ def card_of(
     }
     if source in WITH_POOLED_HEAD and head is not None and len(head) == len(REFERENCE_CLASSES):
         usual.update(classes=REFERENCE_CLASSES, positive_class='real')
+    compared = {name: facts[name] for name in COMPARED if name in facts and stated.get(name) is not None}
+    ModelCard(**stated).check_against(reaction='error', where='in what was given', **compared)
+    return ModelCard(**{**usual, **stated, **facts})
+
+
+def stated_facts(
+    checkpoint: Mapping[str, Any],
+    state: Mapping[str, torch.Tensor],
+    source: str,
+    path: Path,
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a file, its shapes and the files beside it say for its card; arguments as of :func:`card_of`."""
     stated: dict[str, Any] = {**_sizes(state), **(known or {})}
     beside = path.parent / STATS_FILE
     own = checkpoint.get('card')
@@ -144,9 +172,7 @@ def card_of(
         of_timm = facts_of_timm(checkpoint, state, path)
         ModelCard(**stated).check_against(reaction='error', where=f'in what timm has in {path}', **of_timm)
         stated.update(of_timm)
-    compared = {name: facts[name] for name in COMPARED if name in facts and stated.get(name) is not None}
-    ModelCard(**stated).check_against(reaction='error', where='in what was given', **compared)
-    return ModelCard(**{**usual, **stated, **facts})
+    return stated
 
 
 def _need_heads(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) -> None:

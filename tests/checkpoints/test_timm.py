@@ -194,7 +194,10 @@ def test_a_small_vit_of_timm(tmp_path):
     )
     torch.save(theirs.state_dict(), tmp_path / 'vit.pth')
     card, report = convert_file(tmp_path / 'vit.pth', tmp_path / 'ours.pth', 'timm')
-    assert card.num_heads == 6 and '6 attention heads; --num-heads' in report.summary()
+    assert (
+        card.num_heads == 6
+        and '6 attention heads, as timm has them at width 384; --num-heads' in report.summary()
+    )
     ours = build_classifier({**SMALL, 'depth': 12, 'num_heads': card.num_heads})
     ours.load_state_dict(load_checkpoint_file(tmp_path / 'ours.pth')['state_dict'], strict=True)
     assert_equal_outputs(ours, theirs, images())
@@ -217,7 +220,8 @@ def tiny(**changes):
 def test_a_folder_of_timm(tmp_path):
     theirs = tiny()
     save_for_hf(theirs, tmp_path / 'hub', safe_serialization=True)
-    card, _ = convert_file(tmp_path / 'hub', tmp_path / 'ours.pth', 'timm')
+    card, report = convert_file(tmp_path / 'hub', tmp_path / 'ours.pth', 'timm')
+    assert report.notes == []
     assert card.num_heads == 4 and card.mean == theirs.pretrained_cfg['mean'] and card.input_size == 32
     ours = build_classifier({**TINY, 'num_heads': 4})
     ours.load_state_dict(load_checkpoint_file(tmp_path / 'ours.pth')['state_dict'], strict=True)
