@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from fsfm_mm.checkpoints.card import COMPARED, ModelCard, installed_versions
+from fsfm_mm.checkpoints.config_facts import facts_of_config
 from fsfm_mm.checkpoints.convert import WITH_POOLED_HEAD, ConversionReport, convert
 from fsfm_mm.checkpoints.converted_settings import check_head_stands_on, converted_settings
 from fsfm_mm.checkpoints.heads import ask_for_heads, usual_heads, width_and_depth
@@ -168,10 +169,13 @@ def stated_facts(
             del stated['aggregation']
     elif beside.is_file():
         stated.update(load_mean_std(beside))
+    read: dict[str, Any] = {}
     if source == 'timm':
-        of_timm = facts_of_timm(checkpoint, state, path)
-        ModelCard(**stated).check_against(reaction='error', where=f'in what timm has in {path}', **of_timm)
-        stated.update(of_timm)
+        read = facts_of_timm(checkpoint, state, path)
+    elif source == 'mmpretrain' or (source == 'fsfm_mm' and 'num_heads' not in stated):
+        read = facts_of_config(checkpoint, state, path)
+    ModelCard(**stated).check_against(reaction='error', where=f'in the settings that {path} has', **read)
+    stated.update(read)
     return stated
 
 
