@@ -21,6 +21,7 @@ _READ = {
     'model_wrapper_cfg',
     'published_checkpoint',
     'published_sets',
+    'published_ties',
     'runner_type',
     'sync_bn',
     'test_sets',
