@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsfm_mm.commands.arguments import CommandParser, need_files, short_name
 from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.engine.settings import SettingsAction, explain_setting, need, read_config
+from fsfm_mm.engine.explaining import explain_setting
+from fsfm_mm.engine.settings import SettingsAction, need, read_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config

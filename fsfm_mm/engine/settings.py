@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from fsfm_mm.engine.config_files import find_config
+from fsfm_mm.engine.explaining import error_message
 
 #: Top-level settings that the runners and tools read besides the runners' arguments.
 _READ = {
@@ -58,12 +59,12 @@ def read_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
             f'the config {path} is not valid Python ({error.msg}, line {error.lineno})'
         ) from error
     except (OSError, KeyError) as error:  # another kind of file, a base that is not there, names twice
-        raise ValueError(f'the config {path} cannot be read ({_message(error)})') from error
+        raise ValueError(f'the config {path} cannot be read ({error_message(error)})') from error
     _check_names(cfg, path, options or {})
     try:
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f'--cfg-options does not fit the config {path} ({_message(error)})') from error
+        raise ValueError(f'--cfg-options does not fit the config {path} ({error_message(error)})') from error
     return cfg
 
 
@@ -91,29 +92,3 @@ def _check_names(cfg: Config, path: Any, options: Mapping[str, Any]) -> None:
                 f'--cfg-options {name}: {path} has no setting {first!r}, so it would have no effect'
                 + (f' (did you mean {close[0]!r}?)' if close else '')
             )
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f'{error.strerror}: {error.filename}'
-    return ' '.join(str(error.args[0] if error.args else type(error).__name__).split())
-
-
-def explain_setting(error: Exception) -> str | None:
-    """One sentence where an error means a wrong setting, and comes of building what the config names; else None.
-
-    Args:
-        error: From before the first iteration: later, the same classes of errors mean something else.
-    """
-    message = _message(error)
-    if isinstance(error, ValueError) or (isinstance(error, OSError) and error.strerror):
-        return message
-    if isinstance(error, AssertionError) and error.args:  # mmengine's way to check arguments
-        return message
-    if isinstance(error, KeyError) and ' registry' in message:
-        return f'a type in the config is not known: {message.split(". ")[0]}'
-    if isinstance(error, TypeError) and (
-        'unexpected keyword argument' in message or 'required positional' in message
-    ):
-        return f'a setting does not fit: {message}'
-    return None
