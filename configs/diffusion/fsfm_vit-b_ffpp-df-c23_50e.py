@@ -13,6 +13,8 @@ published` repeats and marks when it is given all checkpoints; the honest protoc
 _base_ = '../deepfake/fsfm_vit-b_ffpp-c23_10e.py'
 
 max_epochs = 50
+data_root = 'data/ffpp_df'
+test_root = 'data/diff'
 
 model = dict(data_preprocessor=dict(stats='imagenet'))
 optim_wrapper = dict(optimizer=dict(lr=5e-4 * 256 / 256))
@@ -23,7 +25,7 @@ auto_scale_lr = dict(base_batch_size=256)
 ffpp = dict(
     _delete_=True,
     type='LabelledFaces',
-    data_root='data/ffpp_df',
+    data_root=data_root,
     classes=('fake', 'real'),
 )
 augment = dict(type='TimmTrainAugment', size=224, stats='imagenet')
@@ -34,7 +36,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(**ffpp, split='val', pipeline={{_base_.test_pipeline}}))
 diff = dict(
     type='LabelledFaces',
-    data_root='data/diff',
+    data_root=test_root,
     classes=('fake', 'real'),
     pipeline={{_base_.test_pipeline}},
 )
