@@ -184,6 +184,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         score,
         cfg.test_evaluator,
         target_criterion=cfg.get('published_checkpoint'),
+        target_ties=cfg.get('published_ties', 'first'),
         chosen_on=chosen_on,
         num_resamples=args.bootstrap,
     )

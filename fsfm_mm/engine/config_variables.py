@@ -43,6 +43,7 @@ READ = frozenset(
         'param_scheduler',
         'published_checkpoint',
         'published_sets',
+        'published_ties',
         'randomness',
         'resume',
         'runner_type',
