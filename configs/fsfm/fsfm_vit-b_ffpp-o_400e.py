@@ -9,5 +9,7 @@ Hardware: 4 GPUs x 256 x accumulation 4 = 4096. Time and result: not yet measure
 
 _base_ = './fsfm_vit-b_vggface2_400e.py'
 
+data_root = 'data/ffpp_originals'
+
 model = dict(data_preprocessor=dict(stats='ffpp_o'))
-train_dataloader = dict(dataset=dict(data_root='data/ffpp_originals'))
+train_dataloader = dict(dataset=dict(data_root=data_root))

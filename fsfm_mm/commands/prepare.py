@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,8 +29,7 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
     with_weights,
 )
-from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.preparation.run import STATISTICS_FILE, prepare
+from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings
 from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.writers.folders import CHROMA
@@ -192,10 +190,10 @@ def next_command(
         patch_size: Side of the patches in pixels.
         maps: Whether it has maps.
     """
-    changes: dict[str, Any] = {} if form == 'folders' else {'train_dataloader.dataset.type': DATASETS[form]}
+    command = f'fsfm-mm train {CONFIG} --work-dir work_dirs/my_faces'
     if Path(out) != Path(DATA_ROOT):
-        changes['train_dataloader.dataset.data_root'] = out
-        changes['model.data_preprocessor.stats'] = str(Path(out, STATISTICS_FILE))
+        command += f' --data {shlex.quote(out)}'
+    changes: dict[str, Any] = {} if form == 'folders' else {'train_dataloader.dataset.type': DATASETS[form]}
     if size != SIZE and size % patch_size == 0:
         changes |= {'model.backbone.img_size': size, 'train_dataloader.dataset.pipeline.1.size': size}
     if patch_size != PATCH_SIZE:
@@ -206,9 +204,6 @@ def next_command(
     if not maps:
         changes['train_dataloader.dataset.need_maps'] = False
     options = ' '.join(shlex.quote(f'{key}={value}') for key, value in changes.items())
-    if re.search(r'[\s,\[\]()]', out):  # mmengine's --cfg-options drops spaces and splits at commas
-        return f'copy {find_config(CONFIG)}, set in it {options}, and give the copy to fsfm-mm train'
-    command = f'fsfm-mm train {CONFIG} --work-dir work_dirs/my_faces'
     return f'{command} --cfg-options {options}' if options else command
 
 

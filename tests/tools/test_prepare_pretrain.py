@@ -78,7 +78,7 @@ def test_all_is_well(tool, tmp_path, fake, capsys):
         (
             'a/b',
             'folders',
-            ' --cfg-options train_dataloader.dataset.data_root=a/b model.data_preprocessor.stats=a/b/mean_std.json',
+            ' --data a/b',
         ),
     ],
 )
@@ -127,10 +127,8 @@ def test_the_next_command_trains(tool, tmp_path, fake, options, capsys):
     assert (tmp_path / train_as_printed(said, tmp_path)).is_file()
 
 
-def test_next_command_where_cfg_options_would_drop_the_spaces(tool):
-    assert tool.next_command('my faces', 'folders').startswith(
-        f'copy {ROOT / "configs/fsfm/fsfm_vit-s_own-faces.py"}, set in it '
-    )
+def test_next_command_of_a_folder_with_spaces(tool):
+    assert tool.next_command("my faces, Ann's", 'folders').endswith(" --data 'my faces, Ann'\"'\"'s'")
 
 
 @pytest.mark.parametrize('option', ['--config', '--parser'])
