@@ -24,7 +24,7 @@ from fsfm_mm.text import few
 
 State = dict[str, torch.Tensor]
 #: Kinds with a head that was trained on one of the two pooled features.
-WITH_POOLED_HEAD = ('fsfm-finetuned', 'fsfm-fas', 'fs-adapter')
+WITH_POOLED_HEAD = ('fsfm-finetuned', 'fsfm-fas', 'fs-adapter', 'fs-adapter-fas')
 
 
 @dataclasses.dataclass
@@ -192,7 +192,7 @@ def _to_ours(
     if source == 'fsfm-pretrain':
         return _pretraining(state, target_network, report)
     ours = {report.renamed[key]: value for key, value in state.items()}
-    if source == 'fsfm-fas':
+    if source in ('fsfm-fas', 'fs-adapter-fas'):
         _mend_antispoof(ours, report)
     if source == 'mae' and 'mask_token' in ours:
         _mend_mask_token(ours, report)
@@ -238,34 +238,24 @@ def _pretraining(state: State, target_network: Mapping[str, Any] | None, report:
 
 
 def _mend_antispoof(ours: State, report: ConversionReport) -> None:
-    """Check the doubled bottleneck, and bring the class vectors to (classes, features)."""
+    """Check the doubled bottleneck, and leave out the head of the ViT that the spoof classifier replaces."""
     for end in ('weight', 'bias'):
-        again = ours.pop(f'head.bottleneck_again.{end}')
-        if not torch.equal(again, ours[f'head.bottleneck.{end}']):
+        again = ours.pop(f'head.spoof.bottleneck_again.{end}')
+        if not torch.equal(again, ours[f'head.spoof.bottleneck.{end}']):
             raise ValueError(
-                f'embedder.bottleneck_layer.0.{end} and embedder.bottleneck_layer_fc.{end} are the same layer in a '
-                "'fsfm-fas' checkpoint, but their values differ."
+                f'embedder.bottleneck_layer.0.{end} and embedder.bottleneck_layer_fc.{end} are the same layer in the '
+                f'reference, but in this {report.source!r} checkpoint their values differ.'
             )
-        _moved(report, f'head.bottleneck_again.{end}', 'the same tensor as embedder.bottleneck_layer_fc')
-    width = ours['head.bottleneck.weight'].shape[0]
-    weight = ours['head.fc.weight']
-    rows, columns = weight.shape
-    if (rows == width) == (columns == width):
-        raise ValueError(
-            f'classifier.classifier_layer.weight must be (classes, {width}) or ({width}, classes), found '
-            f'{tuple(weight.shape)}.'
+        _moved(
+            report, f'head.spoof.bottleneck_again.{end}', 'the same tensor as embedder.bottleneck_layer_fc'
         )
-    if rows == width:
-        ours['head.fc.weight'] = weight.t().contiguous()
-        report.made['head.fc.weight'] = f'classifier.classifier_layer.weight ({rows}, {columns}) transposed'
-    bias = ours.pop('head.fc.bias', None)
-    if bias is not None:
-        if bias.count_nonzero():
-            raise ValueError(
-                'classifier.classifier_layer.bias is not zero, but the anti-spoofing head has no class bias: its '
-                'scores would change.'
-            )
-        _moved(report, 'head.fc.bias', 'all zeros, and the head has no class bias')
+        if ours.pop(f'head.unused.{end}', None) is not None:
+            _moved(report, f'head.unused.{end}', 'the anti-spoofing classifier is read in its place')
+    width, weight = ours['head.spoof.bottleneck.weight'].shape[0], ours['head.spoof.fc.weight']
+    if weight.ndim != 2 or weight.shape[1] != width:
+        raise ValueError(
+            f'classifier.classifier_layer.weight must be (classes, {width}), found {tuple(weight.shape)}.'
+        )
 
 
 def _mend_mask_token(ours: State, report: ConversionReport) -> None:

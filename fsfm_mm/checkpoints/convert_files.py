@@ -33,7 +33,12 @@ from fsfm_mm.statistics import load_mean_std
 STATS_FILE = 'pretrain_ds_mean_std.txt'
 #: Folders in alphabetical order are the reference's labels: 0 = fake, 1 = real.
 REFERENCE_CLASSES = ('fake', 'real')
-TASKS = {'fsfm-pretrain': 'pretrain', 'mae': 'pretrain', 'fsfm-fas': 'antispoof'}
+TASKS = {
+    'fsfm-pretrain': 'pretrain',
+    'mae': 'pretrain',
+    'fsfm-fas': 'antispoof',
+    'fs-adapter-fas': 'antispoof',
+}
 
 
 def convert_file(
@@ -136,7 +141,8 @@ def _card(
     facts: Mapping[str, Any],
 ) -> ModelCard:
     """Card of what is usual for a kind, what its file states, and what the caller says."""
-    head = state.get('head.fc.weight', state.get('head.weight'))
+    names = ('head.fc.weight', 'head.weight', 'head.spoof.fc.weight')
+    head = next((state[name] for name in names if name in state), None)
     usual: dict[str, Any] = {
         'task': TASKS.get(source, None if head is None else 'classify'),
         'source': f'converted from {source}: {path.name}',

@@ -20,11 +20,10 @@ def converted_settings(state: Mapping[str, torch.Tensor], card: ModelCard) -> di
 
     Returns:
         An ``ImageClassifier``, without a head where there is none. None where something is not known (statistics, the
-        input size, the axis of an anti-spoofing head's norm) or the weights are a pretraining's, whose decoders and
-        losses a config says.
+        input size) or the weights are a pretraining's, whose decoders and losses a config says.
     """
     has_more = any(not key.startswith(('backbone.', 'head.')) for key in state)
-    if has_more or 'head.bottleneck.weight' in state:
+    if has_more:
         return None
     if card.mean is None or card.std is None or card.input_size is None or card.num_heads is None:
         return None
@@ -45,13 +44,19 @@ def converted_settings(state: Mapping[str, torch.Tensor], card: ModelCard) -> di
     statistics = {name: [255 * value for value in getattr(card, name)] for name in ('mean', 'std')}
     preprocessor: dict[str, Any] = {'type': 'FaceClsDataPreprocessor', **statistics}
     settings: dict[str, Any] = {'type': 'ImageClassifier', 'backbone': backbone}
-    if 'head.fc.weight' in state:
-        classes = len(state['head.fc.weight'])
+    spoof, down = 'head.spoof.fc.weight' in state, state.get('head.adapter.down.weight')
+    if spoof or 'head.fc.weight' in state:
+        classes = len(state['head.spoof.fc.weight' if spoof else 'head.fc.weight'])
         preprocessor['num_classes'] = classes
         settings['head'] = {'type': 'LinearClsHead', 'num_classes': classes, 'in_channels': width}
-    down = state.get('head.adapter.down.weight')
+    if spoof:
+        hidden = len(state['head.spoof.bottleneck.weight'])
+        settings['head'].update(type='AntiSpoofHead', hidden_dim=hidden, form='published')
+        backbone['out_type'] = 'pooled_tokens'
     if down is not None:
-        settings['head'].update(type='AdapterHead', reduction=width // len(down))
+        kind = 'AntiSpoofAdapterHead' if spoof else 'AdapterHead'
+        settings['head'].update(type=kind, reduction=width // len(down))
+        backbone['out_type'] = 'avg_featmap'
     return {**settings, 'data_preprocessor': preprocessor}
 
 
