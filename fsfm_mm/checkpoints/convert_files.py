@@ -167,7 +167,7 @@ def stated_facts(
     stated: dict[str, Any] = {**_sizes(state), **(known or {})}
     beside = path.parent / STATS_FILE
     own = checkpoint.get('card')
-    if source in ('fsfm_mm', 'timm') and own is not None:
+    if own is not None:  # only we write one, also into files for others
         said = ModelCard.from_dict(own).to_dict()
         stated.update({name: value for name, value in said.items() if value not in (None, {})})
         stated.pop('model', None)  # that of the network before
