@@ -22,6 +22,7 @@ from fsfm_mm.checkpoints.timm_files import (
     WEIGHTS_FILES,
     create_call,
     facts_of_timm,
+    other_pictures,
     timm_config,
     weights_file,
 )
@@ -86,6 +87,8 @@ def convert_file(
         report.notes.append(
             f'{card.num_heads} attention heads, as {source} has them at width {width}; --num-heads says another number'
         )
+    pictures = other_pictures(checkpoint, path) if source == 'timm' else None
+    report.notes += [pictures] if pictures else []
     if target == 'timm':
         check_head_stands_on((checkpoint.get('card') or {}).get('model'), state)
     else:

@@ -55,14 +55,15 @@ class FsfmViT(VisionTransformer):
         self.reset_classifier(self.num_classes, 'avg' if pools_mean else 'token')
 
 
+#: Pictures as ``ResizeFace`` makes them: resized to the input's sides as a whole, whatever their own are.
+WHOLE_PICTURE = {'crop_pct': 1.0, 'crop_mode': 'squash', 'interpolation': 'bicubic'}
 #: What timm's ``register_model`` reads of a model besides its arguments: without a head, as most of our files are.
 default_cfgs = {
     name: {
         'num_classes': 0,
         'input_size': (3, 224, 224),
         'fixed_input_size': True,
-        'crop_pct': 1.0,
-        'interpolation': 'bicubic',
+        **WHOLE_PICTURE,
         'first_conv': 'patch_embed.proj',
         'classifier': 'head',
     }
