@@ -1,6 +1,7 @@
 """Ours in timm and timm's here: the same features under attention as trained networks have it, or a refusal."""
 
 import argparse
+import copy
 import json
 from pathlib import Path
 
@@ -159,6 +160,13 @@ def test_the_line_for_our_small_vit_and_for_one_with_six_heads():
     )
     assert lines[1].startswith("timm.create_model('vit_small_patch16_224', checkpoint_path='v.pth', ")
     assert 'num_heads=6' in lines[1] and "crop_mode='squash'" in lines[1]
+
+
+@pytest.mark.filterwarnings('ignore:.torch.jit')
+def test_our_sizes_are_scripted_and_copied_like_timm_s():
+    model = timm.create_model('fsfm_vit_tiny_patch16_224', depth=1, img_size=32, scriptable=True).eval()
+    assert torch.equal(torch.jit.script(model)(images()), model(images()))
+    assert copy.deepcopy(model).head_is_open
 
 
 def test_the_caller_of_create_model_is_kept(tmp_path):
