@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsfm_mm.commands.arguments import CommandParser, need_files, short_name
 from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.engine.explaining import explain_setting
+from fsfm_mm.engine.explaining import tell_setting
 from fsfm_mm.engine.settings import SettingsAction, need, read_config
 
 if TYPE_CHECKING:
@@ -247,10 +247,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
             )
         results = {protocol: evaluation.run(protocol) for protocol in protocols}
     except Exception as error:  # wrong arguments, settings, weights or data; nothing was written
-        sentence = explain_setting(error)
-        if sentence is None:
-            raise
-        sys.exit(f'{name}: {sentence}')
+        sys.exit(f'{name}: {tell_setting(error, name=name)}')
     is_writer = is_main_process()
     leave_processes()
     if not is_writer:

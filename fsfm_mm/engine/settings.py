@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from fsfm_mm.engine.config_files import find_config
+from fsfm_mm.engine.custom_imports import import_custom_modules
 from fsfm_mm.engine.explaining import error_message
 
 #: Top-level settings that the runners and tools read besides the runners' arguments.
@@ -39,21 +40,28 @@ class SettingsAction(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
-def read_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None, **kwargs: Any) -> Config:
+def read_config(
+    path: str | os.PathLike,
+    options: Mapping[str, Any] | None = None,
+    import_custom: bool = True,
+    **kwargs: Any,
+) -> Config:
     """Read a config file and change settings of it.
 
     Args:
         path: A Python, JSON or YAML file, or the name of a config of ours, see :func:`find_config`.
         options: Settings by their names with dots, as on the command line. The first part of a name must be a
             setting of the config or of mmengine's: another one would be taken and have no effect.
+        import_custom: Import what ``custom_imports`` names, from beside the config or the current folder, too.
         **kwargs: Of ``Config.fromfile``.
 
     Raises:
-        ValueError: One sentence: the file is not there or cannot be read, or a setting cannot be changed.
+        ValueError: One sentence: the file is not there or cannot be read, a setting cannot be changed, or a module
+            cannot be imported.
     """
     path = find_config(path)
     try:
-        cfg = Config.fromfile(path, **kwargs)
+        cfg = Config.fromfile(path, import_custom_modules=False, **kwargs)
     except SyntaxError as error:
         raise ValueError(
             f'the config {path} is not valid Python ({error.msg}, line {error.lineno})'
@@ -65,6 +73,8 @@ def read_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f'--cfg-options does not fit the config {path} ({error_message(error)})') from error
+    if import_custom:  # after the options, which may name modules, too
+        import_custom_modules(cfg, path)
     return cfg
 
 
