@@ -18,7 +18,7 @@ from fsfm_mm.commands.arguments import (
 )
 from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.engine.explaining import explain_setting
+from fsfm_mm.engine.explaining import tell_setting
 from fsfm_mm.engine.options import TEST_OPTIONS
 from fsfm_mm.engine.setting_values import SettingsAction
 from fsfm_mm.engine.settings import need, read_config
@@ -259,10 +259,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
             )
         results = {protocol: evaluation.run(protocol) for protocol in protocols}
     except Exception as error:  # wrong arguments, settings, weights or data; nothing was written
-        sentence = explain_setting(error)
-        if sentence is None:
-            raise
-        sys.exit(f'{name}: {sentence}')
+        sys.exit(f'{name}: {tell_setting(error, name=name)}')
     is_writer = is_main_process()
     leave_processes()
     if not is_writer:

@@ -163,18 +163,21 @@ def test_mae_on_plain_images(tmp_path):
         ([VIT_B, '--cfg-options', 'model.data_preprocessor.stats=nobody'], 'nobody'),
         ([str(ROOT / 'README.md')], 'README.md cannot be read (Only py'),
         ([DEMO, '--cfg-options', 'optim_wraper.optimizer.lr=1'], "no effect (did you mean 'optim_wrapper'?)"),
-        ([DEMO, '--cfg-options', 'train_dataloader.batchsize=4'], "no 'batchsize' (did you mean 'batch_size'?)"),
+        (
+            [DEMO, '--cfg-options', 'train_dataloader.batchsize=4'],
+            "no 'batchsize' (did you mean 'batch_size'?)",
+        ),
         (
             [DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'],
             '--cfg-options does not fit the config',
         ),
-        ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'CRFPMask is not in the'),
+        ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'did you mean CRFRPMask'),
         ([DEMO, '--cfg-options', 'train_cfg.val_interval=0'], 'val_interval must be 1 or more, found 0'),
         ([DEMO, '--cfg-options', 'optim_wrapper.dtype=float16'], "found 'float16'"),
         ([DEMO, '--cfg-options', 'optim_wrapper.optimizer.lr=fast'], "lr must be a number, found 'fast'"),
         ([DEMO, '--cfg-options', 'optim_wrapper.accumulative_counts=0'], 'accumulative_counts'),
         ([DEMO, '--cfg-options', 'param_scheduler.total=1'], 'the warm-up must be in'),
-        ([DEMO, '--work-dir', __file__], f'File exists: {__file__}'),
+        ([DEMO, '--work-dir', __file__], f'{__file__} is a file; name a folder'),
     ],
 )
 def test_wrong_input_is_one_sentence(tmp_path, arguments, sentence):
