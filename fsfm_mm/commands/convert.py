@@ -14,6 +14,7 @@ from typing import Any
 from fsfm_mm.checkpoints.name_maps import SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
+from fsfm_mm.files.writing import refuse_existing
 
 EPILOG = """\
 examples:
@@ -49,6 +50,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert')
     parser.add_argument('--target-file', help="the target network's file of fsfm-pretrain")
     parser.add_argument('--drop', nargs='+', default=[], metavar='PREFIX', help='leave these keys out')
     parser.add_argument('--card', nargs='+', default=[], type=card_entry, metavar='NAME=VALUE')
+    parser.add_argument('--overwrite', action='store_true', help='replace OUT where there is one')
     parser.add_argument(
         '--trust', action='store_true', help='unpickle without limits: the file can then run any program'
     )
@@ -62,6 +64,8 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
         need_files(
             [args.target_file] if args.src in zoo_names() else [args.src, args.target_file], CANNOT_READ
         )
+        if not args.overwrite:
+            refuse_existing(args.out, 'OUT')
 
         from fsfm_mm.checkpoints.convert import convert_file
         from fsfm_mm.checkpoints.pretrained import locate

@@ -54,6 +54,19 @@ def write_atomically(path: str | os.PathLike, content: str | bytes, sync: bool =
     return path
 
 
+def refuse_existing(path: str | os.PathLike, argument: str) -> None:
+    """Raise a ValueError where there is already what a command is about to write under a name of the user's.
+
+    Args:
+        path: File that is to be written.
+        argument: Where the name was given, for the message.
+    """
+    if os.path.lexists(path):
+        raise ValueError(
+            f'{argument}: {path} exists already: name another file, or replace it with --overwrite'
+        )
+
+
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
