@@ -121,6 +121,7 @@ def run(args: argparse.Namespace) -> None:
     table = statistics(samples, strategies, args.seed, args.draws)
     columns, names = ['face', 'parsing map', *strategies], [sample['name'] for sample in samples]
     sheet = contact_sheet(rows, columns, names)
+    replaced = ' (in the place of earlier ones)' if (out / 'masks.png').exists() else ''
     write_atomically(out / 'masks.png', cv2.imencode('.png', sheet[..., ::-1])[1].tobytes())
     about = (
         f'{len(samples)} faces of {args.size}x{args.size} pixels, patches of {args.patch_size}x{args.patch_size}; '
@@ -128,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
     )
     write_page(out / 'masks.html', rows, columns, names, table, about)
     print_table(table)
-    print(f'{out / "masks.png"}\n{out / "masks.html"}')
+    print(f'{out / "masks.png"}\n{out / "masks.html"}{replaced}')
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> int:

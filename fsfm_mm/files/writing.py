@@ -67,6 +67,24 @@ def refuse_existing(path: str | os.PathLike, argument: str) -> None:
         )
 
 
+def refuse_foreign(path: str | os.PathLike, argument: str, begins: str) -> None:
+    """Raise a ValueError where something else lies where a command is about to write a report of its own.
+
+    An earlier report may be replaced: whoever names the same file again wants the new one.
+
+    Args:
+        path: File that is to be written.
+        argument: Where the name was given, for the message.
+        begins: What is in the first 1000 characters of such a report.
+    """
+    if os.path.isfile(path):
+        with open(path, encoding='utf-8', errors='replace') as file:
+            if begins not in file.read(1000):
+                raise ValueError(
+                    f'{argument}: {path} exists already and is something else: name another file'
+                )
+
+
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
