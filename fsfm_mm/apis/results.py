@@ -82,6 +82,7 @@ def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
 
     result.report.write(folder, protocol)
     curves = {}
+    threshold = 0.5 if result.threshold is None else result.threshold
     for name, table in result.tables.items():
         stem = f'{protocol}_{"".join(c if c.isalnum() else "-" for c in name)}'
         table.write_samples(folder / f'{stem}_samples.csv')
@@ -89,11 +90,12 @@ def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
         if all(row.video_id for row in table.samples):
             table.write_videos(folder / f'{stem}_videos.csv')
             scores = table.videos()
-        threshold = 0.5 if result.threshold is None else result.threshold
         draw_score_histogram(
             scores.scores, scores.labels, folder / f'{stem}_scores.png', threshold=threshold, title=name
         )
         if len(set(scores.labels.tolist())) == 2:
             curves[name] = (scores.scores, scores.labels)
     if curves:
-        draw_roc_curves(curves, folder / f'{protocol}_roc.png', title=protocol)
+        draw_roc_curves(
+            curves, folder / f'{protocol}_roc.png', title=f'{protocol} protocol', threshold=threshold
+        )
