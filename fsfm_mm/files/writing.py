@@ -58,9 +58,11 @@ def refuse_existing(path: str | os.PathLike, argument: str) -> None:
     """Raise a ValueError where there is already what a command is about to write under a name of the user's.
 
     Args:
-        path: File that is to be written.
+        path: File or folder that is to be written; an empty folder is none.
         argument: Where the name was given, for the message.
     """
+    if os.path.isdir(path) and not os.listdir(path):
+        return
     if os.path.lexists(path):
         raise ValueError(
             f'{argument}: {path} exists already: name another file, or replace it with --overwrite'
