@@ -44,7 +44,7 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
     Returns:
         Dictionaries with ``step`` (iteration, from 1) and the scalars; only those with a ``loss``.
     """
-    return _by_step(work_dir, lambda entry: 'loss' in entry and _is_of_training(entry))
+    return _by_step(work_dir, _is_of_training)
 
 
 def read_validations(work_dir: str | Path) -> list[dict]:
@@ -57,7 +57,8 @@ def read_validations(work_dir: str | Path) -> list[dict]:
 
 
 def _is_of_training(entry: dict) -> bool:
-    return 'lr' in entry or 'iter' in entry
+    """Whether a line is training's; mmengine logs a learning rate with these, and in loops not of ours 'loss' twice."""
+    return 'loss' in entry and ('lr' in entry or 'data_time' not in entry)
 
 
 def _by_step(work_dir: str | Path, wanted: Callable[[dict], bool]) -> list[dict]:
@@ -188,13 +189,16 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
 
 def _name_axes(lowest: Axes, iterations_per_epoch: float | None) -> None:
     """Iterations below the lowest panel, and epochs below these."""
+    from matplotlib.ticker import MaxNLocator
+
     lowest.set_xlabel('iteration')
-    lowest.xaxis.get_major_locator().set_params(integer=True)
+    lowest.xaxis.set_major_locator(MaxNLocator(integer=True))
     if iterations_per_epoch:
         length = iterations_per_epoch
-        epochs = lowest.secondary_xaxis(-0.42, functions=(lambda x: x / length, lambda x: x * length))
+        functions = (lambda x: np.asarray(x) / length, lambda x: np.asarray(x) * length)
+        epochs = lowest.secondary_xaxis(-0.42, functions=functions)
         epochs.set_xlabel('epoch')
-        epochs.xaxis.get_major_locator().set_params(integer=True)
+        epochs.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _caption(scalars: Sequence[dict], losses: Sequence[str]) -> str:

@@ -121,6 +121,10 @@ def test_validations_are_drawn_at_their_iterations(tmp_path, figures):
         for step in (4, 8)
     ]
     write_run(tmp_path, '20260101_000000', [*scalars, *validations])
+    foreign = {'step': 6, 'loss': 0.1, 'data_time': 0.2}  # of a loop that is not ours
+    write_run(tmp_path, '20260101_000001', [foreign])
+    assert read_validations(tmp_path) == [validations[0], foreign]
+    (tmp_path / '20260101_000001/vis_data/scalars.json').unlink()
     assert read_validations(tmp_path) == validations and len(read_scalars(tmp_path)) == 8
     draw_loss_curve(scalars, tmp_path / 'curve.png', validations=read_validations(tmp_path))
     losses, shares, rate = figures[0].axes
@@ -163,7 +167,7 @@ def test_loss_curve_bridges_missing_values(tmp_path):
 def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path):
     folder = tmp_path / '20260101_000000' / 'vis_data'
     folder.mkdir(parents=True)
-    (folder / 'scalars.json').write_text('{"step": 1, "loss": 2.0, "lr": 1.0}\n{"step": 2, "lo')
+    (folder / 'scalars.json').write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
     assert [entry['step'] for entry in read_scalars(tmp_path)] == [1]
 
 

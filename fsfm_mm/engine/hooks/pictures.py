@@ -129,5 +129,5 @@ def iterations_per_epoch(runner) -> float | None:
         return None
     if isinstance(runner._train_loop, EpochBasedTrainLoop):
         return len(loader)
-    batch = getattr(loader.batch_sampler, 'batch_size', None)
-    return len(loader.dataset) / (batch * get_world_size()) if batch else None
+    batch, samples = getattr(loader.batch_sampler, 'batch_size', None), len(loader.dataset)  # type: ignore[arg-type]
+    return samples / (batch * get_world_size()) if batch else None
