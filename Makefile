@@ -13,7 +13,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo 'make PYTHON=python3.12 ... chooses another Python, make TORCH=cpu ... a torch without CUDA (1.9 GB, not 6.3)'
+	@echo 'make PYTHON=python3.12 ... chooses another Python, make TORCH=cpu ... a torch without CUDA (2 GB, not 6.3)'
 
 demo: .venv/.installed  ## pretrain a small FSFM on generated faces; again: show the result
 	$(BIN)/python tools/train.py configs/fsfm/fsfm_demo.py --work-dir $(DEMO) --resume
@@ -36,7 +36,7 @@ slow: .venv/.installed  ## the other tests
 	    { echo "There is no $(PYTHON) that runs here; choose one with: make PYTHON=python3 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	    { echo "fsfm_mm needs Python 3.10 or newer; choose one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Installing into .venv, once: $(if $(filter locked,$(TORCH)),6.3 GB (1.9 GB with: make TORCH=cpu),about 1.9 GB) and some minutes"
+	@echo "Installing into .venv, once: $(if $(filter locked,$(TORCH)),6.3 GB (2 GB with: make TORCH=cpu),about 2 GB) and some minutes"
 	$(PYTHON) -m venv .venv
 ifeq ($(TORCH),locked)
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements/lock.txt
