@@ -2,7 +2,8 @@
 
 A component is registered because it is a public name of its room (or a module of ``engine``): what a room's
 ``__init__`` names is loaded here, so there is no second list. It also makes the models of the model index known to
-mmpretrain: ``mmpretrain.list_models('*fsfm*')``.
+mmpretrain: ``mmpretrain.list_models('*fsfm*')``. ``fsfm_mm.load`` is found through here, so that what a checkpoint is
+made of is registered before it is built.
 """
 
 from types import ModuleType
@@ -16,6 +17,7 @@ import mmpretrain.registry  # noqa: E402
 from mmpretrain.apis import ModelHub  # noqa: E402
 
 from fsfm_mm import checkpoints, datasets, drawn, evaluation, models, registry  # noqa: E402
+from fsfm_mm.apis.loading import load  # noqa: E402
 from fsfm_mm.datasets import transforms  # noqa: E402
 from fsfm_mm.engine import fsdp, hooks, loops, optim  # noqa: E402
 from fsfm_mm.engine.config_files import CONFIGS  # noqa: E402
@@ -27,6 +29,7 @@ __all__ = [
     'evaluation',
     'fsdp',
     'hooks',
+    'load',
     'loops',
     'models',
     'optim',

@@ -49,6 +49,7 @@ class Evaluation:
         chosen_on: Test set to the set on which that choice was made, where it was not the test set itself but
             another part of its domain (DiFF's validation images).
         num_resamples: Bootstrap resamples over videos; 0 for no intervals.
+        overridden: What the user let win over the checkpoints' cards; ``score`` may add to it. Every table says it.
     """
 
     checkpoints: Sequence[str]
@@ -59,6 +60,7 @@ class Evaluation:
     target_criterion: str | None = None
     chosen_on: Mapping[str, str] = field(default_factory=dict)
     num_resamples: int = 1000
+    overridden: Sequence[str] = ()
     _scores: dict[tuple[str, str], Scored] = field(default_factory=dict)
 
     def scored(self, checkpoint: str, name: str) -> Scored:
@@ -159,4 +161,6 @@ class Evaluation:
                 *notes,
                 f'[low, high]: 95% bootstrap interval over videos, {self.num_resamples} resamples',
             ]
+        if self.overridden:
+            title, notes = f'{title}, card overridden', [*dict.fromkeys(self.overridden), *notes]
         return ScoreReport(rows, found, target_selected=selected, notes=notes, title=title)

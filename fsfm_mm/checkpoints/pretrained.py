@@ -99,8 +99,23 @@ def load_pretrained_backbone(
     return card
 
 
+def fits(model: nn.Module, state: Mapping[str, torch.Tensor], resize: bool = False) -> str:
+    """What differs between a model and a state dict that it is to load, or an empty text.
+
+    Args:
+        model: The model.
+        state: The state dict.
+        resize: The position table of another square grid is no difference: it is interpolated while it is loaded.
+    """
+    own = model.state_dict()
+    given = {
+        key: own[key] if resize and _can_resize(key, value, own) else value for key, value in state.items()
+    }
+    return mismatch(own, given, most=3)
+
+
 def _can_resize(key: str, loaded: torch.Tensor, own: Mapping[str, torch.Tensor]) -> bool:
-    if key != 'pos_embed' or key not in own or loaded.shape[-1] != own[key].shape[-1]:
+    if key.rpartition('.')[2] != 'pos_embed' or key not in own or loaded.shape[-1] != own[key].shape[-1]:
         return False
     side = round((loaded.shape[1] - 1) ** 0.5)
     return side * side + 1 == loaded.shape[1]

@@ -68,6 +68,12 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
         '--trust', action='store_true', help='allow the checkpoint file to run code (dangerous)'
     )
     parser.add_argument(
+        '--override-card',
+        action='store_true',
+        help='let settings that you typed, and crops of the test sets, contradict the card of the checkpoint; every '
+        'table then says so',
+    )
+    parser.add_argument(
         '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='change settings'
     )
     parser.add_argument(
@@ -142,7 +148,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     from mmengine.registry import init_default_scope
 
     from fsfm_mm.apis.protocols import Evaluation
-    from fsfm_mm.apis.testing import load_classifier, score_set
+    from fsfm_mm.apis.testing import fit_dataset, load_classifier, score_set
     from fsfm_mm.engine.launch import start_processes
 
     cfg = read_config(args.config, args.cfg_options)
@@ -157,14 +163,21 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     chosen_on = {name: f'{name}, validation part' for name in cfg.get('published_sets', {})}
     datasets.update({chosen_on[name]: dataset for name, dataset in cfg.get('published_sets', {}).items()})
     models: dict[str, Any] = {}
+    typed_sets = {item.partition('=')[0] for item in args.set}
+    overridden: list[str] = []
 
     def score(checkpoint: str, name: str):
         if checkpoint not in models:
             models.clear()  # one model in memory at a time
-            models[checkpoint] = load_classifier(cfg, checkpoint, trust=args.trust)
-        model, card = models[checkpoint]
+            loaded = models[checkpoint] = load_classifier(cfg, checkpoint, args.trust, args.override_card)
+            overridden.extend(loaded.agreement.overridden)
+        loaded = models[checkpoint]
         loader = {**cfg.test_dataloader, 'persistent_workers': False}
-        return score_set(model, datasets[name], loader, cfg.test_evaluator, name, args.amp, card)
+        dataset = fit_dataset(datasets[name], loaded.card, takes_classes=name in typed_sets)
+        notes = overridden if args.override_card else None
+        return score_set(
+            loaded.model, dataset, loader, cfg.test_evaluator, name, args.amp, loaded.card, notes
+        )
 
     evaluation = Evaluation(
         args.checkpoints,
@@ -175,6 +188,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         target_criterion=cfg.get('published_checkpoint'),
         chosen_on=chosen_on,
         num_resamples=args.bootstrap,
+        overridden=overridden,
     )
     protocols = list(PROTOCOLS) if args.protocol == 'both' else [args.protocol]
     if args.protocol == 'both' and source is None:

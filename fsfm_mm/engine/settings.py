@@ -64,7 +64,13 @@ def read_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f'--cfg-options does not fit the config {path} ({_message(error)})') from error
+    vars(cfg)['_typed'] = dict(options or {})
     return cfg
+
+
+def typed_settings(cfg: Config) -> dict[str, Any]:
+    """What the user changed himself when the config was read: names with dots and values."""
+    return dict(vars(cfg).get('_typed', {}))
 
 
 def need(cfg: Config, *names: str) -> None:

@@ -79,5 +79,7 @@ def checkpoint_file(path: str | os.PathLike) -> Path:
         raise ValueError(f'{path} cannot be read (there is no such file and no such folder).')
     last = last_whole_checkpoint(path)
     if last is None:
-        raise ValueError(f'{path} is a folder without checkpoints: name a checkpoint file, or a work directory.')
+        raise ValueError(
+            f'{path} is a folder without checkpoints: name a checkpoint file, or a work directory.'
+        )
     return last
