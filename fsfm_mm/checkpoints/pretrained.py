@@ -58,6 +58,30 @@ def locate(path: str | os.PathLike, source: str) -> tuple[str | os.PathLike, str
     return fetch(name), entry['source'], facts
 
 
+def read_encoder(
+    path: str | os.PathLike, source: str = 'fsfm_mm', trust: bool = False
+) -> tuple[dict[str, torch.Tensor], ModelCard | None]:
+    """State dict of the encoder in a checkpoint, with its last norm, and the card.
+
+    Args:
+        path: A checkpoint file; a work directory, which stands for its last whole checkpoint; or a name of the zoo,
+            which is fetched.
+        source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
+        trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
+
+    Raises:
+        ValueError: The file cannot be read or converted, or has no backbone.
+    """
+    found, source, facts = locate(path, source)
+    file = found if facts else checkpoint_file(found)
+    checkpoint = load_checkpoint_file(file, trust)
+    if source == 'fsfm_mm':
+        return pretrained_backbone(checkpoint, keep_norm=True), read_card(checkpoint)
+    content, _ = convert(checkpoint, source)
+    card = card_of(checkpoint, content, source, Path(file), facts)
+    return pretrained_backbone(content, keep_norm=True), card
+
+
 def load_pretrained_backbone(
     backbone: nn.Module, path: str | os.PathLike, source: str = 'fsfm_mm', trust: bool = False
 ) -> ModelCard | None:
