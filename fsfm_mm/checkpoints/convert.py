@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from fsfm_mm.checkpoints.card import ModelCard, installed_versions
+from fsfm_mm.checkpoints.heads import usual_heads
 from fsfm_mm.checkpoints.name_maps import (
     NAME_MAPS,
     PRETRAINING_PARTS,
@@ -353,6 +354,7 @@ def card_of(
         ),
         'source': f'converted from {source}: {path.name}',
         'versions': installed_versions(),
+        'num_heads': usual_heads(source, state),
         **_sizes(state),
     }
     beside = path.parent / STATS_FILE
