@@ -1,9 +1,9 @@
 """A small detector on one's own pictures in ``train|test/{real,fake}/...``, from one's own pretraining.
 
 python tools/train.py configs/deepfake/vit-t_own-faces.py --cfg-options train_dataloader.dataset.data_root=data/mine
-    test_dataloader.dataset.data_root=data/mine model.backbone.init_cfg.checkpoint=work_dirs/my_faces/epoch_50.pth
-    model.data_preprocessor.stats=data/my_faces/mean_std.json
-The encoder is one that was pretrained with model.backbone.arch=tiny; model.backbone.init_cfg=None starts from scratch.
+    test_dataloader.dataset.data_root=data/mine model.backbone.init_cfg.checkpoint=work_dirs/my_faces
+A work directory stands for its last whole checkpoint. Architecture, sizes and statistics are the encoder's, whatever it
+is; model.backbone.init_cfg=None starts a ViT-T from scratch.
 Hardware: two CPU cores for a few hundred pictures. Time: minutes. Result: depends on the data; see docs/downstream.md.
 """
 
@@ -12,7 +12,7 @@ _base_ = './fsfm_vit-b_ffpp-c23_10e.py'
 max_epochs = 10
 
 model = dict(
-    backbone=dict(arch='tiny', init_cfg=dict(checkpoint='work_dirs/my_faces/last.pth')),
+    backbone=dict(arch='tiny', init_cfg=dict(checkpoint='work_dirs/my_faces')),
     head=dict(in_channels=192),
 )
 train_dataloader = dict(batch_size=32, dataset=dict(data_root='data/mine'))

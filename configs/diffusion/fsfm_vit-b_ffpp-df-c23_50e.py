@@ -14,7 +14,11 @@ _base_ = '../deepfake/fsfm_vit-b_ffpp-c23_10e.py'
 
 max_epochs = 50
 
-model = dict(data_preprocessor=dict(stats='imagenet'))
+# the published run normalised with ImageNet's statistics, although its encoder was pretrained with others
+model = dict(
+    data_preprocessor=dict(stats='imagenet'),
+    backbone=dict(init_cfg=dict(override=('mean', 'std'))),
+)
 optim_wrapper = dict(optimizer=dict(lr=5e-4 * 256 / 256))
 param_scheduler = dict(total=max_epochs)
 train_cfg = dict(max_epochs=max_epochs)

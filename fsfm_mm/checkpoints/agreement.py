@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsfm_mm.checkpoints.card import ModelCard, same_fact, show_fact
@@ -22,6 +22,10 @@ from fsfm_mm.checkpoints.model_settings import (
 
 #: The option that lets a typed setting win over a card, as the sentences name it.
 OPTION = '--override-card'
+#: Facts that the shapes of the weights fix.
+FIXED = frozenset(('patch_size', 'embed_dim', 'depth'))
+#: How a note begins on what the user let win.
+OVERRIDDEN = 'the card was overridden'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ def refuse_or_note(contradictions: Sequence[str], override: bool, option: str = 
         raise ValueError(
             f'{"; ".join(contradictions)}. Leave the setting out to use what the card says, or add {option}.'
         )
-    return tuple(f'the card was overridden: {sentence}' for sentence in contradictions)
+    return tuple(f'{OVERRIDDEN}: {sentence}' for sentence in contradictions)
 
 
 def typed_for(typed: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def agree(
     if wanted.get('data_preprocessor'):
         wanted = plain_settings(wanted)
     notes = refuse_or_note(contradictions(base, wanted, typed, where), override)
-    return Agreement(wanted, tuple(differences(config, wanted, where)), notes)
+    return Agreement(wanted, differences(config, wanted, where), notes)
 
 
 def with_card(model: Mapping[str, Any], card: ModelCard) -> Settings:
@@ -114,43 +118,43 @@ def with_card(model: Mapping[str, Any], card: ModelCard) -> Settings:
 def contradictions(
     base: Mapping[str, Any], wanted: Mapping[str, Any], typed: Mapping[str, Any], where: str
 ) -> list[str]:
-    """One sentence for each typed setting that gives another model than ``base``."""
+    """One sentence for each typed setting that gives another model than ``base``; raises where no weights fit it."""
     names = [name for name in typed if not FREE & set(name.split('.'))]
     if not names:
         return []
-    found, told = [], set()
+    told: dict[tuple[str, ...], list[str]] = {}
     ours, theirs = settings_facts(wanted), settings_facts(base)
     for fact, places in WRITTEN_IN.items():
         if fact in theirs and not same_fact(fact, theirs[fact], ours.get(fact)):
-            by = [name for name in names if name.startswith(places)]
-            told.update(by)
-            found.append(
-                f'{_named(by, typed)}: {fact} would be {show_fact(fact, ours.get(fact))}, but the card of {where} says '
-                f'{show_fact(fact, theirs[fact])}'
-            )
+            by = tuple(name for name in names if name.startswith(places))
+            told.setdefault(by, []).append(fact)
+    found = []
+    for by, facts in told.items():
+        setting = ' '.join(f'model.{name}={typed[name]!r}' for name in by) or 'another setting'
+        means, says = (
+            ', '.join(f'{fact} {show_fact(fact, values.get(fact))}' for fact in facts)
+            for values in (ours, theirs)
+        )
+        found.append(f'{setting} means {means}, but the card of {where} says {says}')
+        if FIXED & set(facts):
+            raise ValueError(f'{"; ".join(found)}: the weights fit no other. Leave the setting out.')
     written = tuple(place for places in WRITTEN_IN.values() for place in places)
     for name in names:
         before = value_at(base, name)
-        if name not in told and not name.startswith(written) and not same_fact(name, before, typed[name]):
+        if not name.startswith(written) and not same_fact(name, before, typed[name]):
             found.append(f'model.{name}={typed[name]!r} was set, but the card of {where} says {before!r}')
     return found
 
 
-def _named(names: Iterable[str], typed: Mapping[str, Any]) -> str:
-    return ' '.join(f'model.{name}={typed[name]!r}' for name in names) or 'the settings'
-
-
-def differences(config: Mapping[str, Any] | None, taken: Mapping[str, Any], where: str) -> list[str]:
-    """One sentence for each fact in which a config's model is another than the one that is taken."""
-    if not config:
-        return []
-    theirs, ours = _facts_or_none(config), settings_facts(taken)
-    return [
-        f'{fact} {show_fact(fact, ours[fact])} is from the card of {where}; the config has '
-        f'{show_fact(fact, theirs[fact])}'
+def differences(config: Mapping[str, Any] | None, taken: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """One sentence on the facts in which a config's model is another than the one that is taken, or none."""
+    theirs, ours = _facts_or_none(config or {}), settings_facts(taken)
+    found = [
+        f'{fact} {show_fact(fact, ours[fact])} for {show_fact(fact, theirs[fact])}'
         for fact in WRITTEN_IN
         if theirs and fact in ours and fact in theirs and not same_fact(fact, ours[fact], theirs[fact])
     ]
+    return (f'taken from the card of {where}, not from the config: {", ".join(found)}',) if found else ()
 
 
 def _facts_or_none(model: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,9 +1,8 @@
-"""Fine-tuning from an encoder: its architecture, sizes and statistics become those of the config that starts from it."""
+"""Fine-tuning from an encoder: a config that starts from one gets its architecture, sizes and statistics."""
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mmengine.logging import print_log
 
 from fsfm_mm.checkpoints.agreement import contradictions, differences, refuse_or_note, typed_for
 from fsfm_mm.checkpoints.card import ModelCard, same_fact
+from fsfm_mm.checkpoints.heads import ask_for_heads, weights_heads, width_and_depth
 from fsfm_mm.checkpoints.model_settings import (
     Settings,
     is_ours,
@@ -48,7 +48,9 @@ OF_WEIGHTS = ('type', 'arch', 'embed_dims', 'depth', 'num_heads', 'img_size', 'p
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def settings_from_encoder(cfg: Config, typed: Mapping[str, Any] | None = None, override: bool = False) -> None:
+def settings_from_encoder(
+    cfg: Config, typed: Mapping[str, Any] | None = None, override: bool = False
+) -> None:
     """Let a config that starts from an encoder fit it, before anything is built.
 
     ``model.backbone.init_cfg`` names the encoder (``PretrainedBackbone``, or mmengine's ``Pretrained`` with the prefix
@@ -89,8 +91,9 @@ def settings_from_encoder(cfg: Config, typed: Mapping[str, Any] | None = None, o
     notes = refuse_or_note(contradictions(fitted, merged(fitted, mine), mine, where), override)
     if override:
         fitted = merged(fitted, mine)
+    taken = differences(before, fitted, where)
     _put(cfg, before, fitted, typed)
-    for sentence in (*differences(before, fitted, where), *notes) if is_main_process() else ():
+    for sentence in (*taken, *notes) if is_main_process() else ():
         print_log(sentence, logger='current')
 
 
@@ -111,7 +114,7 @@ def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
         entry = zoo_entry(name)
         mean, std = resolve_stats(entry['statistics'])
         known: Settings = {'backbone': dict(type='FusedAttentionViT', arch=entry['arch'])}
-        return ModelCard(mean=mean, std=std, model=known), name
+        return ModelCard(mean=tuple(mean), std=tuple(std), model=known), name
     if init['type'] == 'Pretrained' and '://' in name:
         return None, name
     path = checkpoint_file(name)
@@ -119,27 +122,34 @@ def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
     state, card = read_encoder(path, init.get('source', 'fsfm_mm'), init.get('trust', False))
     if card is None and init['type'] == 'Pretrained':
         return None, name
-    return _with_shapes(card or ModelCard(), state, cfg.model.backbone, path), str(path)
+    return _with_shapes(card or ModelCard(), state, cfg.model.backbone, path, init.get('num_heads')), str(
+        path
+    )
 
 
 def _exists(name: str) -> bool:
-    return name in zoo_names() or Path(name).exists()
+    path = Path(name)
+    return name in zoo_names() or path.is_file() or (path.is_dir() and any(path.glob('*.pth')))
 
 
 def _with_shapes(
-    card: ModelCard, state: Mapping[str, Any], backbone: Mapping[str, Any], path: Path
+    card: ModelCard,
+    state: Mapping[str, Any],
+    backbone: Mapping[str, Any],
+    path: Path,
+    num_heads: int | None,
 ) -> ModelCard:
     """A card that says how to build the encoder: from its own ``model``, or from the weights' shapes."""
     if card.model is not None or not is_ours(backbone) or 'patch_embed.proj.weight' not in state:
         return card
-    width, _, patch, _ = state['patch_embed.proj.weight'].shape
-    depth = len({m.group(1) for m in (re.match(r'blocks\.(\d+)\.', key) for key in state) if m})
+    width, depth = width_and_depth(state)
+    patch = state['patch_embed.proj.weight'].shape[-1]
     facts = settings_facts({'backbone': backbone})
     same = (facts['embed_dim'], facts['depth']) == (width, depth)
-    heads = card.num_heads or (facts['num_heads'] if same else None)
+    heads = weights_heads(card, state, num_heads, path) or (facts['num_heads'] if same else None)
     if heads is None:
         raise ValueError(
-            f'{path} has weights of width {width} and depth {depth} but does not say their number of heads: give '
+            f'{path}: {ask_for_heads(width, depth)} Give model.backbone.init_cfg.num_heads, or the whole '
             f'model.backbone.arch="dict(embed_dim={width}, depth={depth}, num_heads=N)".'
         )
     arch = dict(embed_dim=width, depth=depth, num_heads=heads)
@@ -160,7 +170,8 @@ def _fitted(
     if before.get('data_preprocessor') and 'mean' not in free:
         preprocessor = before['data_preprocessor']
         says_itself = any(
-            name.startswith('model.data_preprocessor') and name.endswith(('stats', 'mean', 'data_preprocessor'))
+            name.startswith('model.data_preprocessor')
+            and name.endswith(('stats', 'mean', 'data_preprocessor'))
             for name in typed
         )
         if card.mean is not None and card.std is not None:
@@ -173,6 +184,12 @@ def _fitted(
     encoder = (card.model or {}).get('backbone')
     if encoder:
         fitted['backbone'] = _backbone(before['backbone'], encoder)
+        old, new = (
+            settings_facts({'backbone': {**b, 'frozen_stages': -1}})
+            for b in (before['backbone'], fitted['backbone'])
+        )
+        if before['backbone'].get('frozen_stages') == old.get('depth', -1) >= 0:
+            fitted['backbone']['frozen_stages'] = new['depth']  # frozen whole
         if 'model.backbone.img_size' in typed:
             fitted['backbone']['img_size'] = before['backbone']['img_size']
     return fitted
@@ -192,13 +209,10 @@ def _with_statistics_of(card: ModelCard, preprocessor: Mapping[str, Any]) -> Set
 def _backbone(mine: Mapping[str, Any], encoder: Mapping[str, Any]) -> Settings:
     """The encoder's backbone with what fine-tuning chooses."""
     if mine.get('type') == encoder.get('type') and not is_ours(mine):
-        return {**encoder, **mine, **{key: encoder[key] for key in OF_WEIGHTS if key in encoder}}
-    if not is_ours(encoder):
-        kind = MODELS.get(encoder.get('type', ''))
-        takes = set(inspect.signature(kind).parameters) if kind is not None else set()
-    else:
-        takes = OF_FINE_TUNING | set()
-    chosen = {key: value for key, value in mine.items() if key in OF_FINE_TUNING & (takes | {'init_cfg'})}
+        return {**mine, **{key: encoder[key] for key in OF_WEIGHTS if key in encoder}}
+    kind = MODELS.get(encoder.get('type', ''))
+    takes = {'init_cfg', *(inspect.signature(kind).parameters if kind is not None else ())}
+    chosen = {key: value for key, value in mine.items() if key in OF_FINE_TUNING & takes}
     of_weights = {key: value for key, value in encoder.items() if key not in OF_FINE_TUNING}
     sizes = {key: mine[key] for key in ('img_size', 'patch_size') if key in mine and key not in of_weights}
     return {**of_weights, **sizes, **chosen}
@@ -207,9 +221,6 @@ def _backbone(mine: Mapping[str, Any], encoder: Mapping[str, Any]) -> Settings:
 def _put(cfg: Config, before: Mapping[str, Any], fitted: Settings, typed: Mapping[str, Any]) -> None:
     """Write the fitted settings, and what follows from them, into the config."""
     old, new = settings_facts({'backbone': before['backbone']}), settings_facts(fitted)
-    backbone = fitted['backbone']
-    if backbone.get('frozen_stages') == old.get('depth') != new.get('depth'):
-        backbone['frozen_stages'] = new['depth']  # frozen whole
     for key, value in fitted.items():
         cfg.model[key] = ConfigDict(value)
     head = cfg.model.get('head')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from fsfm_mm.checkpoints.convert import card_of, convert, state_dict_of
 from fsfm_mm.checkpoints.heads import check_heads, weights_heads
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
+from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.statistics import resolve_stats
 from fsfm_mm.text import few
@@ -98,7 +99,8 @@ def load_pretrained_backbone(
 
     Args:
         backbone: E.g. ``classifier.backbone``; changed in place, or not at all on an error.
-        path: A checkpoint file, or a name of the zoo, which is then fetched and converted.
+        path: A checkpoint file; a work directory, for its last whole checkpoint; or a name of the zoo, which is then
+            fetched and converted.
         source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
         trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
         num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
@@ -109,24 +111,19 @@ def load_pretrained_backbone(
     Raises:
         ValueError: When keys, shapes or the number of heads differ, naming them; the backbone is then as before.
     """
-    path, source, facts = locate(path, source)
-    checkpoint = load_checkpoint_file(path, trust)
-    content: Mapping[str, Any] = checkpoint
-    card = read_card(checkpoint)
-    if source != 'fsfm_mm':
-        content, _ = convert(checkpoint, source)
-        card = card_of(checkpoint, content, source, Path(path), facts)
-    check_heads(weights_heads(card, content, num_heads, path), backbone, path)
+    found, card = read_encoder(path, source, trust)
+    check_heads(weights_heads(card, found, num_heads, path), backbone, path)
     own = backbone.state_dict()
-    state = pretrained_backbone(content, keep_norm='norm.weight' in own)
+    keep_norm = 'norm.weight' in own
+    state = {key: value for key, value in found.items() if keep_norm or not key.startswith('norm.')}
     if 'fc_norm.weight' not in own:
         state = {key: value for key, value in state.items() if not key.startswith('fc_norm.')}
     needed = {key: value for key, value in own.items() if key in state or not key.startswith('fc_norm.')}
     # the position table may have another length, which the backbone interpolates, but no other width
     given = {key: needed[key] if _can_resize(key, value, needed) else value for key, value in state.items()}
-    found = mismatch(needed, given, extra='unexpected')
-    if found:
-        raise ValueError(f'{path} does not fit this backbone: {found}.')
+    differing = mismatch(needed, given, extra='unexpected')
+    if differing:
+        raise ValueError(f'{path} does not fit this backbone: {differing}.')
     backbone.load_state_dict(state, strict=False)
     return card
 
@@ -166,15 +163,23 @@ class PretrainedBackboneInit:
         source: Kind of the file.
         trust: Unpickle without limits.
         num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
+        override: Facts of the card in which the model differs on purpose: ('mean', 'std') for a recipe that
+            normalises otherwise than the encoder was trained.
     """
 
     def __init__(
-        self, checkpoint: str, source: str = 'fsfm_mm', trust: bool = False, num_heads: int | None = None
+        self,
+        checkpoint: str,
+        source: str = 'fsfm_mm',
+        trust: bool = False,
+        num_heads: int | None = None,
+        override: Sequence[str] = (),
     ):
         self.checkpoint = checkpoint
         self.source = source
         self.trust = trust
         self.num_heads = num_heads
+        self.override = tuple(override)
         self.wholemodule = True
 
     def __call__(self, module: nn.Module) -> None:

@@ -35,6 +35,11 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='settings for every run'
     )
+    parser.add_argument(
+        '--override-card',
+        action='store_true',
+        help='let --cfg-options contradict the cards of encoders and checkpoints; every table then says so',
+    )
     parser.add_argument('--bootstrap', type=int, default=0, help='resamples of the intervals of each run [0]')
     return parser.parse_args(argv)
 
@@ -57,6 +62,7 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
     if (results / 'honest.json').exists() and (results / 'published.json').exists():
         return results
     options = ['--cfg-options', f'randomness.seed={seed}', *args.cfg_options]
+    options += ['--override-card'] if args.override_card else []
     run_command('train', config, '--work-dir', str(work_dir), '--resume', *options)
     checkpoints = sorted(map(str, [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]))
     checkpoints += sorted(map(str, work_dir.glob('best_*.pth')))
@@ -67,14 +73,20 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
 
 def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
     """Mean over seeds for each target, then mean and deviation over targets."""
+    from fsfm_mm.checkpoints.agreement import OVERRIDDEN
     from fsfm_mm.evaluation import ScoreReport
 
     rows: dict[str, dict[str, float | None]] = {}
     selected: set[str] = set()
-    notes = []
+    notes: list[str] = []
+    title = f'{protocol} protocol, leave one out'
     for config, runs in folders.items():
         tables = [json.loads((folder / f'{protocol}.json').read_text(encoding='utf-8')) for folder in runs]
         selected.update(*(table['target_selected'] for table in tables))
+        overridden = [note for table in tables for note in table['notes'] if note.startswith(OVERRIDDEN)]
+        if overridden:
+            title = f'{protocol} protocol, leave one out, card overridden'
+            notes += dict.fromkeys(f'{config}: {note}' for note in overridden)
         seeds = {
             f'{folder.parent.name} {name}': row
             for folder, table in zip(runs, tables)
@@ -87,9 +99,7 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
             notes.append(
                 f'{config}, deviation over seeds: ' + ', '.join(f'{c} {v:.4f}' for c, v in deviations.items())
             )
-    report = ScoreReport(
-        rows, target_selected=selected, notes=notes, title=f'{protocol} protocol, leave one out'
-    )
+    report = ScoreReport(rows, target_selected=selected, notes=notes, title=title)
     return report.with_mean_and_std() if len(rows) > 1 else report
 
 

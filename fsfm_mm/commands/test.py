@@ -39,7 +39,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser = CommandParser(prog, __doc__, EPILOG)
     parser.add_argument('config', help='config file of the classifier, or the name of one of ours')
     parser.add_argument(
-        'checkpoints', nargs='+', help='checkpoint, or several for the protocol to choose among'
+        'checkpoints',
+        nargs='+',
+        help='checkpoint, or several for the protocol to choose among; a work directory is its last whole one',
     )
     parser.add_argument(
         '--protocol',
@@ -129,7 +131,7 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
 def check(args: argparse.Namespace) -> None:
     """Raise a ValueError where a config, checkpoint or set does not exist, or results cannot be written."""
     find_config(args.config)
-    need_files(args.checkpoints)
+    need_files(path for path in args.checkpoints if not Path(path).is_dir())
     for item in args.set:
         named_folder(item)
     if args.only_sets and not args.set:
@@ -150,7 +152,9 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     from fsfm_mm.apis.protocols import Evaluation
     from fsfm_mm.apis.testing import fit_dataset, load_classifier, score_set
     from fsfm_mm.engine.launch import start_processes
+    from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
+    args.checkpoints = [str(checkpoint_file(path)) for path in args.checkpoints]
     cfg = read_config(args.config, args.cfg_options)
     need(cfg, 'model', 'test_dataloader', 'test_evaluator')
     cfg.launcher = args.launcher

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.engine.settings import SettingsAction, need, read_config
+from fsfm_mm.engine.settings import SettingsAction, need, read_config, typed_settings
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -57,6 +57,11 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -
         help="scale the learning rate linearly from the config's base batch to this run's effective batch",
     )
     parser.add_argument(
+        '--override-card',
+        action='store_true',
+        help='let statistics or heads that you typed contradict the card of the encoder',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=SettingsAction,
@@ -77,6 +82,7 @@ def load_config(args: argparse.Namespace) -> Config:
         ValueError: When the config file does not exist or cannot be read, the checkpoint to resume from does not
             exist or is damaged, or an argument does not fit the config.
     """
+    from fsfm_mm.checkpoints.encoder_settings import settings_from_encoder
     from fsfm_mm.engine.last_checkpoint import choose_checkpoint
 
     cfg = read_config(args.config, args.cfg_options)
@@ -99,6 +105,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if cfg.get('resume'):
         choose_checkpoint(cfg)
+    settings_from_encoder(cfg, typed_settings(cfg), args.override_card)
     return cfg
 
 

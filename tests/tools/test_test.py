@@ -160,13 +160,16 @@ def test_diffusion_protocol_names_its_parts():
         (dict(extra=['--only-sets']), 'there is no test set'),
         (
             dict(extra=['--cfg-options', 'model.backbone.img_size=64']),
-            'model.backbone.img_size=64: input_size would be (64, 64), but the card of',
+            'model.backbone.img_size=64 means input_size (64, 64), but the card of',
         ),
         (
             dict(extra=['--cfg-options', 'model.data_preprocessor.stats=imagenet']),
-            'mean would be (0.485, 0.456, 0.406), but the card of',
+            "stats='imagenet' means mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225), but the card of",
         ),
-        (dict(extra=['--cfg-options', 'model.backbone.arch.num_heads=4']), 'num_heads would be 4'),
+        (
+            dict(extra=['--cfg-options', 'model.backbone.arch.num_heads=4']),
+            'num_heads=4 means num_heads 4, but the card of',
+        ),
         (
             dict(extra=['--protocol', 'published', '--calibrate', 'x.pth']),
             '--calibrate needs the honest protocol',
