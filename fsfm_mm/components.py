@@ -18,9 +18,11 @@ from mmpretrain.apis import ModelHub  # noqa: E402
 
 from fsfm_mm import checkpoints, datasets, drawn, evaluation, models, registry  # noqa: E402
 from fsfm_mm.apis.loading import load  # noqa: E402
+from fsfm_mm.checkpoints.plain_loading import check_initialised, check_loaded  # noqa: E402
 from fsfm_mm.datasets import transforms  # noqa: E402
 from fsfm_mm.engine import fsdp, hooks, loops, optim  # noqa: E402
 from fsfm_mm.engine.config_files import CONFIGS  # noqa: E402
+from fsfm_mm.engine.third_party import look_at_cards  # noqa: E402
 
 __all__ = [
     'checkpoints',
@@ -45,6 +47,8 @@ def _load(room: ModuleType) -> None:
 
 for _room in (checkpoints, datasets, transforms, drawn, evaluation, models):
     _load(_room)
+
+look_at_cards(check_initialised, check_loaded)
 
 # for names with mmpretrain's prefix, type='mmpretrain.CRFRPMask', in other projects
 for _ours, _theirs in (

@@ -17,7 +17,7 @@ max_epochs = 50
 # the published run normalised with ImageNet's statistics, although its encoder was pretrained with others
 model = dict(
     data_preprocessor=dict(stats='imagenet'),
-    backbone=dict(init_cfg=dict(override=('mean', 'std'))),
+    backbone=dict(init_cfg=dict(differing=('mean', 'std'))),
 )
 optim_wrapper = dict(optimizer=dict(lr=5e-4 * 256 / 256))
 param_scheduler = dict(total=max_epochs)

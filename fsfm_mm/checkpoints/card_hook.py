@@ -14,6 +14,7 @@ from mmpretrain.models.selfsup import BaseSelfSupervisor
 from fsfm_mm.checkpoints.card import ModelCard, installed_versions
 from fsfm_mm.checkpoints.facts import model_facts
 from fsfm_mm.checkpoints.model_settings import plain_settings
+from fsfm_mm.checkpoints.plain_loading import check_loaded
 from fsfm_mm.registry import HOOKS
 
 #: What a data set's ``metainfo`` may say for the card.
@@ -51,6 +52,12 @@ class CardHook(Hook):
         """Make the card once, so that a contradiction stops the run before it has cost anything."""
         self._model = self.model_settings(runner.cfg)  # now: a file of statistics may be gone before the end
         self.card(runner)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Compare ``load_from``'s card with the model; a resumed run is compared as a whole elsewhere."""
+        if not runner._resume:
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            check_loaded(model, checkpoint, runner._load_from)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Put the card into the checkpoint."""

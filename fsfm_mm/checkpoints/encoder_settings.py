@@ -77,7 +77,7 @@ def settings_from_encoder(
     card, where = _card_of_start(cfg, init)
     if card is None:
         return
-    free = set(init.get('override', ())) | ({'mean', 'std'} if override else set())
+    free = set(init.get('differing', ())) | ({'mean', 'std'} if override else set())
     before = {key: model[key] for key in ('data_preprocessor', 'backbone') if model.get(key)}
     fitted = _fitted(before, card, typed, free, where)
     mine = {
@@ -91,6 +91,8 @@ def settings_from_encoder(
     notes = refuse_or_note(contradictions(fitted, merged(fitted, mine), mine, where), override)
     if override:
         fitted = merged(fitted, mine)
+        if init['type'] == 'PretrainedBackbone' and notes:
+            fitted['backbone']['init_cfg'] = {**init, 'differing': ('mean', 'std')}
     taken = differences(before, fitted, where)
     _put(cfg, before, fitted, typed)
     for sentence in (*taken, *notes) if is_main_process() else ():

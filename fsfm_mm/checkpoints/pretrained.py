@@ -23,6 +23,8 @@ from fsfm_mm.statistics import resolve_stats
 from fsfm_mm.text import few
 
 PREFIX = 'backbone.'
+#: Where an initialised backbone keeps (card, file, what may differ) until the model around it is looked at.
+MARK = '_came_with_card'
 
 
 def pretrained_backbone(checkpoint: Mapping[str, Any], keep_norm: bool = False) -> dict[str, torch.Tensor]:
@@ -163,7 +165,7 @@ class PretrainedBackboneInit:
         source: Kind of the file.
         trust: Unpickle without limits.
         num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
-        override: Facts of the card in which the model differs on purpose: ('mean', 'std') for a recipe that
+        differing: Facts of the card in which the model differs on purpose: ('mean', 'std') for a recipe that
             normalises otherwise than the encoder was trained.
     """
 
@@ -173,16 +175,18 @@ class PretrainedBackboneInit:
         source: str = 'fsfm_mm',
         trust: bool = False,
         num_heads: int | None = None,
-        override: Sequence[str] = (),
+        differing: Sequence[str] = (),  # mmengine keeps the name override to itself
     ):
         self.checkpoint = checkpoint
         self.source = source
         self.trust = trust
         self.num_heads = num_heads
-        self.override = tuple(override)
+        self.differing = tuple(differing)
         self.wholemodule = True
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``."""
-        load_pretrained_backbone(module, self.checkpoint, self.source, self.trust, self.num_heads)
+        card = load_pretrained_backbone(module, self.checkpoint, self.source, self.trust, self.num_heads)
+        if card is not None:  # compared with the whole model once that is initialised
+            setattr(module, MARK, (card, self.checkpoint, self.differing))
         print_log(f'backbone loaded from {self.checkpoint}', logger='current')
