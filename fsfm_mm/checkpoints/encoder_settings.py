@@ -63,7 +63,7 @@ def settings_from_encoder(
         cfg: The config, which is changed in place. One without an encoder, or whose encoder's file has no card and is
             mmengine's to load, stays as it is.
         typed: What the user typed: names with dots and values.
-        override: Let what he typed win where the weights still fit (statistics, heads).
+        override: Let what he typed win where the weights still fit (statistics).
 
     Raises:
         ValueError: One sentence: the encoder cannot be read, does not say what is needed, or contradicts what was
@@ -77,7 +77,7 @@ def settings_from_encoder(
     card, where = _card_of_start(cfg, init)
     if card is None:
         return
-    free = set(init.get('differing', ())) | ({'mean', 'std'} if override else set())
+    free = set(init.get('differing', ()))
     before = {key: model[key] for key in ('data_preprocessor', 'backbone') if model.get(key)}
     fitted = _fitted(before, card, typed, free, where)
     mine = {

@@ -83,6 +83,10 @@ def test_what_was_typed_stays_or_is_refused_with_both_values(encoder):
         settings_from_encoder(copy.deepcopy(cfg), typed)
     settings_from_encoder(cfg, typed, override=True)
     assert facts(cfg)['mean'] == pytest.approx(PUBLISHED['imagenet'][0])
+    assert cfg.model.backbone.init_cfg.differing == ('mean', 'std')
+    cfg, typed = config_from(encoder)
+    settings_from_encoder(cfg, typed, override=True)  # nothing typed that it could override
+    assert facts(cfg)['mean'] == pytest.approx(MEAN)
     cfg, typed = config_from(encoder, **{'model.backbone.arch': 'tiny'})
     with pytest.raises(
         ValueError,

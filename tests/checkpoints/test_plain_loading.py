@@ -1,4 +1,4 @@
-"""mmengine and mmpretrain without our tools: a checkpoint with a card goes into the model that it means, or not at all."""
+"""mmengine and mmpretrain without our tools: a checkpoint goes into the model that its card means, or not at all."""
 
 import cv2
 import numpy as np
