@@ -51,7 +51,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert')
     parser = CommandParser(prog, __doc__, EPILOG)
     parser.add_argument(
         'src',
-        help="checkpoint file, our work directory (its last checkpoint), timm's folder, or the name of published weights",
+        help="checkpoint file, our work directory (its last checkpoint), timm's folder, or a name of published weights",
     )
     parser.add_argument(
         'out',
