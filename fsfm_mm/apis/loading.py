@@ -15,7 +15,8 @@ from mmengine.registry import DefaultScope
 
 from fsfm_mm.checkpoints.agreement import Agreement, agree
 from fsfm_mm.checkpoints.card import ModelCard, read_card
-from fsfm_mm.checkpoints.convert import card_of, convert
+from fsfm_mm.checkpoints.convert import convert
+from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.facts import model_facts
 from fsfm_mm.checkpoints.pretrained import fits, locate
 from fsfm_mm.checkpoints.zoo import zoo_entry, zoo_names
@@ -114,7 +115,7 @@ def _read(
         path, kind, facts = locate(name, '')
         checkpoint = load_checkpoint_file(path, trust)
         state, _ = convert(checkpoint, kind)
-        card = card_of(checkpoint, state, kind, Path(path), facts)
+        card = card_of(checkpoint, state, kind, Path(path), {}, facts)
         return Path(path), state, card, config or read_config(zoo_entry(name)['config']).model
     path = checkpoint_file(name)
     content = load_checkpoint_file(path, trust)

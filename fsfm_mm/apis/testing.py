@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from tqdm import tqdm
 
 from fsfm_mm.apis.loading import Loaded, load_checked
-from fsfm_mm.checkpoints.agreement import refuse_or_note, typed_for
+from fsfm_mm.checkpoints.agreement import refuse_or_note, typed_for, typed_values
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import FROM_METAINFO
 from fsfm_mm.checkpoints.picture_settings import set_picture_size
@@ -51,7 +51,11 @@ def load_classifier(
             the model's (the keys are named).
     """
     loaded = load_checked(
-        checkpoint, cfg.model, typed_for(typed_settings(cfg), 'model.'), override, trust=trust
+        checkpoint,
+        cfg.model,
+        typed_for(typed_values(cfg._cfg_dict, typed_settings(cfg)), 'model.'),
+        override,
+        trust=trust,
     )
     if not hasattr(loaded.model, 'head'):
         raise ValueError(

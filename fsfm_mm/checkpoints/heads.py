@@ -21,6 +21,7 @@ USUAL_HEADS: dict[str, dict[tuple[int, int], int]] = {
     'fsfm-finetuned': REFERENCE,
     'fsfm-fas': REFERENCE,
     'fs-adapter': REFERENCE,
+    'fs-adapter-fas': REFERENCE,
     'mae': {(768, 12): 12, (1024, 24): 16, (1280, 32): 16},
     'timm': {(192, 12): 3, (384, 12): 6, (768, 12): 12, (1024, 24): 16, (1280, 32): 16},
     'mmpretrain': {(192, 12): 3, (768, 8): 8, (768, 12): 12, (1024, 24): 16, (1280, 32): 16},

@@ -13,7 +13,8 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from fsfm_mm.checkpoints.card import ModelCard, read_card
-from fsfm_mm.checkpoints.convert import card_of, convert, state_dict_of
+from fsfm_mm.checkpoints.convert import convert, state_dict_of
+from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.heads import check_heads, weights_heads
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
@@ -64,7 +65,7 @@ def locate(path: str | os.PathLike, source: str) -> tuple[str | os.PathLike, str
 
 
 def read_encoder(
-    path: str | os.PathLike, source: str = 'fsfm_mm', trust: bool = False
+    path: str | os.PathLike, source: str = 'fsfm_mm', trust: bool = False, num_heads: int | None = None
 ) -> tuple[dict[str, torch.Tensor], ModelCard | None]:
     """State dict of the encoder in a checkpoint, with its last norm, and the card.
 
@@ -73,6 +74,7 @@ def read_encoder(
             which is fetched.
         source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
         trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
+        num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
 
     Raises:
         ValueError: The file cannot be read or converted, or has no backbone.
@@ -83,7 +85,8 @@ def read_encoder(
     if source == 'fsfm_mm':
         return pretrained_backbone(checkpoint, keep_norm=True), read_card(checkpoint)
     content, _ = convert(checkpoint, source)
-    card = card_of(checkpoint, content, source, Path(file), facts)
+    said = {} if num_heads is None else {'num_heads': num_heads}
+    card = card_of(checkpoint, content, source, Path(file), said, facts)
     return pretrained_backbone(content, keep_norm=True), card
 
 
@@ -113,7 +116,7 @@ def load_pretrained_backbone(
     Raises:
         ValueError: When keys, shapes or the number of heads differ, naming them; the backbone is then as before.
     """
-    found, card = read_encoder(path, source, trust)
+    found, card = read_encoder(path, source, trust, num_heads)
     check_heads(weights_heads(card, found, num_heads, path), backbone, path)
     own = backbone.state_dict()
     keep_norm = 'norm.weight' in own

@@ -21,11 +21,12 @@ from fsfm_mm.datasets.labelled.sampler import check_balanced_loader
 from fsfm_mm.datasets.labelled.splits import check_splits
 from fsfm_mm.datasets.seeding import seed_batches
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
+from fsfm_mm.engine.explaining import explain_setting
 from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
-from fsfm_mm.engine.settings import explain_setting
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
     give_gloo_time_to_end,
+    leave_hooks_out,
     own_name,
     refuse_remote_checkpoints,
     save_atomically,
@@ -140,6 +141,7 @@ def build_runner(cfg: Config) -> Runner:
             by epochs.
     """
     scale_for_accumulation(cfg)
+    leave_hooks_out(cfg)
     init_cpu_processes(cfg)
     save_atomically()
     refuse_remote_checkpoints()

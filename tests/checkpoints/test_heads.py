@@ -3,7 +3,7 @@
 import pytest
 import timm
 import torch
-from foreign_checkpoints import build_classifier
+from foreign_checkpoints import build_classifier, sharpened
 from mmpretrain.registry import MODELS
 
 from fsfm_mm.checkpoints import ModelCard, load_pretrained_backbone, save_checkpoint_file
@@ -11,17 +11,6 @@ from fsfm_mm.checkpoints.heads import USUAL_HEADS, heads_of, usual_heads, weight
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 
 TINY = dict(img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3)
-
-
-def sharpened(model, seed=0):
-    """Weights as after training: attention far from uniform, so that a wrong number of heads shows."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in model.state_dict().items():
-        scale = 0.5 if 'qkv.weight' in name else 0.2
-        value.copy_(
-            torch.randn(value.shape, generator=generator) * scale + ('norm' in name) * name.endswith('weight')
-        )
-    return model.eval()
 
 
 def test_our_architectures_have_the_reference_s_heads():

@@ -253,7 +253,7 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
     'arguments, sentence',
     [
         (['--cfg-options', 'test_dataloder.batch_size=2'], "no effect (did you mean 'test_dataloader'?)"),
-        (['--cfg-options', 'test_dataloader.batchsize=2'], "unexpected keyword argument 'batchsize'"),
+        (['--cfg-options', 'test_dataloader.batchsize=2'], "no 'batchsize' (did you mean 'batch_size'?)"),
         (['--cfg-options', 'test_dataloader.dataset.type=Nope'], 'Nope is not in the'),
         (['--out', __file__], f'results cannot be written to {__file__}'),
         (['--calibrate', f'{__file__}/new.pth'], f'results cannot be written to {__file__}'),
