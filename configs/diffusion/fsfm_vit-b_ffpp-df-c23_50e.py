@@ -19,6 +19,7 @@ _base_ = [
 
 max_epochs = 50
 
+# the published run normalised with other statistics than its encoder was pretrained with
 model = dict(
     data_preprocessor=dict(stats='imagenet'),
     backbone=dict(init_cfg=dict(checkpoint='fsfm-vit-base-ffpp-o', differing=('mean', 'std'))),

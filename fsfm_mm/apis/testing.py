@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from tqdm import tqdm
 
 from fsfm_mm.apis.loading import Loaded, load_checked
-from fsfm_mm.checkpoints.agreement import refuse_or_note, typed_for, typed_values
+from fsfm_mm.checkpoints.agreement import refuse_or_note, typed_for
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import FROM_METAINFO
 from fsfm_mm.checkpoints.picture_settings import set_picture_size
@@ -24,6 +23,7 @@ from fsfm_mm.engine.settings import typed_settings
 from fsfm_mm.evaluation import ScoreTable, bootstrap_interval, select_threshold
 from fsfm_mm.evaluation.metrics import ScoreMetric
 from fsfm_mm.evaluation.summaries import INTERVAL_METRICS
+from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS
 
@@ -53,7 +53,7 @@ def load_classifier(
     loaded = load_checked(
         checkpoint,
         cfg.model,
-        typed_for(typed_values(cfg._cfg_dict, typed_settings(cfg)), 'model.'),
+        typed_for(typed_settings(cfg), 'model.'),
         override,
         trust=trust,
     )
@@ -145,10 +145,12 @@ def score_set(
     evaluator: ScoreMetric = METRICS.build(metric)
     evaluator.dataset_meta = data.dataset.metainfo
     autocast = resolve_dtype(dtype, device) == torch.bfloat16
-    for batch in tqdm(data, desc=name, unit='batch', disable=not is_main_process()):
-        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            samples = model.test_step(batch)  # type: ignore[operator]
-        evaluator.process(batch, [sample.to_dict() for sample in samples])
+    with ProgressBar(len(data.dataset), 'pictures', name=name, shown=is_main_process()) as bar:
+        for batch in data:
+            with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+                samples = model.test_step(batch)  # type: ignore[operator]
+            evaluator.process(batch, [sample.to_dict() for sample in samples])
+            bar.show(min(bar.done + len(samples) * get_world_size(), bar.total))
     metrics = evaluator.evaluate(len(data.dataset))
     table = [evaluator.table]  # on the main process only: all processes go on with the same scores
     broadcast_object_list(table)

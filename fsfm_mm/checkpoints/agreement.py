@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsfm_mm.checkpoints.card import ModelCard, same_fact, show_fact
@@ -59,24 +59,6 @@ def refuse_or_note(contradictions: Sequence[str], override: bool, option: str = 
 def typed_for(typed: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The typed settings below a prefix, such as ``model.``, by their names after it, down to single values."""
     return {name[len(prefix) :]: value for name, value in leaves(dict(typed)) if name.startswith(prefix)}
-
-
-def typed_values(cfg: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The values that settings of these names have in a config, by name; what is not there any more is left out."""
-    found = {name: _at(cfg, name.split('.')) for name in names}
-    return {name: value for name, value in found.items() if value is not _GONE}
-
-
-_GONE = object()
-
-
-def _at(place: Any, path: Sequence[str]) -> Any:
-    for part in path:
-        if isinstance(place, list | tuple):
-            place = place[int(part)] if part.isdigit() and int(part) < len(place) else _GONE
-        else:
-            place = place.get(part, _GONE) if isinstance(place, Mapping) else _GONE
-    return place
 
 
 def agree(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from fsfm_mm.checkpoints.agreement import (
     differences,
     refuse_or_note,
     typed_for,
-    typed_values,
 )
 from fsfm_mm.checkpoints.card import ModelCard, same_fact
 from fsfm_mm.checkpoints.heads import ask_for_heads, weights_heads, width_and_depth
@@ -53,7 +52,9 @@ OF_WEIGHTS = frozenset(
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def settings_from_encoder(cfg: Config, typed: Iterable[str] = (), override: bool = False) -> None:
+def settings_from_encoder(
+    cfg: Config, typed: Mapping[str, Any] | None = None, override: bool = False
+) -> None:
     """Let a config that starts from an encoder fit it, before anything is built.
 
     ``model.backbone.init_cfg`` names the encoder (``PretrainedBackbone``, or mmengine's ``Pretrained`` with the prefix
@@ -65,7 +66,7 @@ def settings_from_encoder(cfg: Config, typed: Iterable[str] = (), override: bool
     Args:
         cfg: The config, which is changed in place. One without an encoder, or whose encoder's file has no card and is
             mmengine's to load, stays as it is.
-        typed: Names with dots of what the user typed.
+        typed: What the user typed: names with dots and values.
         override: Let what he typed win where the weights still fit (statistics).
 
     Raises:
@@ -76,7 +77,7 @@ def settings_from_encoder(cfg: Config, typed: Iterable[str] = (), override: bool
     init = (model.get('backbone') or {}).get('init_cfg') or {}
     if isinstance(init, list | tuple) or not _is_encoder(init):
         return
-    typed = typed_values(cfg._cfg_dict, typed)
+    typed = dict(typed or {})
     card, where = _card_of_start(cfg, init)
     if card is None:
         return
@@ -107,7 +108,9 @@ def _is_encoder(init: Mapping[str, Any]) -> bool:
 
 def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
     """What is known of the weights that the run begins with, and what they are called."""
-    if cfg.get('resume') and cfg.get('load_from') and Path(cfg.load_from).is_file():  # sharded ones are folders
+    if (
+        cfg.get('resume') and cfg.get('load_from') and Path(cfg.load_from).is_file()
+    ):  # sharded ones are folders
         _, card = read_encoder(cfg.load_from)
         if card is not None and not _exists(init['checkpoint']):
             cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint that is resumed
