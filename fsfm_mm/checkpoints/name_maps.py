@@ -192,7 +192,8 @@ WRAPPERS: dict[str, tuple[str, ...]] = {
     'fs-adapter-fas': ('state_dict',),
     'fs-adapter': ('model',),
     'mae': ('model',),
-    'timm': ('state_dict', 'model'),
+    # in timm's own order: where there are averaged weights, it loads them
+    'timm': ('state_dict_ema', 'model_ema', 'state_dict', 'model'),
     'mmpretrain': ('state_dict',),
     'fsfm_mm': ('state_dict',),
 }

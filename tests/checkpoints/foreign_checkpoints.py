@@ -47,3 +47,21 @@ def reference_checkpoint(state, **args):
         'scaler': {'scale': 65536.0, '_growth_tracker': 3},
         'args': argparse.Namespace(batch_size=64, device='cuda', clip_grad=None, **args),
     }
+
+
+def sharpened(model, seed=0):
+    """The model with weights as after training: attention far from uniform, so that a wrong number of heads shows.
+
+    Features keep a scale of about one. Fresh weights attend to all tokens alike, whatever the number of heads.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in model.state_dict().items():
+        noise = torch.randn(value.shape, generator=generator)
+        if 'norm' in name:
+            value.copy_(0.1 * noise + name.endswith('weight'))
+        elif value.dim() == 1:
+            value.copy_(0.1 * noise)
+        else:
+            fan_in = value[0].numel() if name.endswith('weight') else 1
+            value.copy_(noise * (2 if 'qkv' in name else 1) / fan_in**0.5)
+    return model.eval()

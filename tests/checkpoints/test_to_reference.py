@@ -6,7 +6,8 @@ from foreign_checkpoints import golden
 from golden import load_pretrain_golden
 from torch.testing import assert_close
 
-from fsfm_mm.checkpoints.convert import convert, convert_file
+from fsfm_mm.checkpoints.convert import convert
+from fsfm_mm.checkpoints.convert_files import convert_file
 from fsfm_mm.checkpoints.to_reference import to_reference, write_reference_files
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 
