@@ -22,6 +22,7 @@ from fsfm_mm.datasets.labelled.splits import check_splits
 from fsfm_mm.datasets.seeding import seed_batches
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
 from fsfm_mm.engine.explaining import explain_setting
+from fsfm_mm.engine.hooks.momentum import warn_of_a_still_target
 from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
@@ -148,6 +149,7 @@ def build_runner(cfg: Config) -> Runner:
     with own_name(cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     drop_file_client_notes(runner.logger)
+    warn_of_a_still_target(runner)
     if runner._train_dataloader is not None:
         _open_training_data(runner)
         _open_validation_data(runner)
