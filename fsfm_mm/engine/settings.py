@@ -73,7 +73,7 @@ def read_config(
         raise ValueError(f'--cfg-options does not fit the config {path} ({error_message(error)})') from error
     _agree(cfg, options)
     typed = _typed_names(before, cfg, {**settings, **options})
-    if options and kwargs.get('import_custom_modules', True):
+    if options:
         named = _typed_names(cfg, cfg, options)
         refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
     object.__setattr__(cfg, _TYPED, typed)
