@@ -37,6 +37,11 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='settings for every run'
     )
     add_short_options(parser, [name for name in OPTIONS if name != 'seed'])
+    parser.add_argument(
+        '--override-card',
+        action='store_true',
+        help='let --cfg-options contradict the cards of encoders and checkpoints; every table then says so',
+    )
     parser.add_argument('--bootstrap', type=int, default=0, help='resamples of the intervals of each run [0]')
     return parser.parse_args(argv)
 
@@ -61,6 +66,7 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
     options = ['--cfg-options', f'randomness.seed={seed}', *args.cfg_options]
     short = {name: [f'--{name}', str(value)] for name, value in short_options(args).items()}
     training = [word for words in short.values() for word in words]
+    options += ['--override-card'] if args.override_card else []
     run_command('train', config, '--work-dir', str(work_dir), '--resume', *training, *options)
     checkpoints = sorted(map(str, [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]))
     checkpoints += sorted(map(str, work_dir.glob('best_*.pth')))
@@ -72,14 +78,23 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
 
 def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
     """Mean over seeds for each target, then mean and deviation over targets."""
-    from fsfm_mm.evaluation import ScoreReport
+    from fsfm_mm.checkpoints.agreement import OVERRIDDEN
+    from fsfm_mm.evaluation import Heading, ScoreReport
 
     rows: dict[str, dict[str, float | None]] = {}
+    deviations: dict[str, dict[str, float]] = {}
     selected: set[str] = set()
-    notes = []
+    headings: list[Heading] = []
+    notes: list[str] = []
+    title = f'{protocol} protocol, leave one out: mean over seeds and over targets'
     for config, runs in folders.items():
         tables = [json.loads((folder / f'{protocol}.json').read_text(encoding='utf-8')) for folder in runs]
         selected.update(*(table['target_selected'] for table in tables))
+        headings = headings or [Heading(*heading) for heading in tables[0].get('headings', [])]
+        overridden = [note for table in tables for note in table['notes'] if note.startswith(OVERRIDDEN)]
+        if overridden:
+            title = f'{protocol} protocol, leave one out, card overridden: mean over seeds and over targets'
+            notes += dict.fromkeys(f'{config}: {note}' for note in overridden)
         seeds = {
             f'{folder.parent.name} {name}': row
             for folder, table in zip(runs, tables)
@@ -87,13 +102,17 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
         }
         spread = ScoreReport(seeds).with_mean_and_std()
         rows[config] = {column: spread.value('mean', column) for column in spread.columns}
-        deviations = {c: spread.value('std', c) for c in spread.columns if spread.value('std', c) is not None}
-        if deviations:
-            notes.append(
-                f'{config}, deviation over seeds: ' + ', '.join(f'{c} {v:.4f}' for c, v in deviations.items())
-            )
+        found = {column: spread.value('std', column) for column in spread.columns}
+        deviations[config] = {column: value for column, value in found.items() if value is not None}
+    if any(deviations.values()):
+        notes.insert(0, 'mean ± standard deviation over seeds; std: that over targets')
     report = ScoreReport(
-        rows, target_selected=selected, notes=notes, title=f'{protocol} protocol, leave one out'
+        rows,
+        target_selected=selected,
+        notes=notes,
+        title=title,
+        headings=headings,
+        deviations=deviations,
     )
     return report.with_mean_and_std() if len(rows) > 1 else report
 
@@ -113,5 +132,5 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out')
         report = summarise(folders, protocol)
         report.write(Path(args.out), protocol)
         print(report.to_text())
-    print(f'tables are in {args.out}')
+    print(f'tables with every metric are in {args.out}')
     return 0

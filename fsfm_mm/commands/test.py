@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsfm_mm.apis.results import check_folder, results_folder, set_earlier_aside, write_result
 from fsfm_mm.commands.arguments import (
     CommandParser,
     add_short_options,
@@ -18,10 +18,11 @@ from fsfm_mm.commands.arguments import (
 )
 from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.engine.explaining import explain_setting
+from fsfm_mm.engine.explaining import tell_setting
 from fsfm_mm.engine.options import TEST_OPTIONS
 from fsfm_mm.engine.setting_values import SettingsAction
 from fsfm_mm.engine.settings import need, read_config
+from fsfm_mm.files.writing import refuse_existing
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,7 +36,7 @@ held-out source data: the config's val_dataloader.
 
 examples:
   %(prog)s configs/deepfake/demo_generated.py work_dirs/demo_generated/epoch_20.pth
-  %(prog)s CONFIG work_dirs/run/epoch_*.pth --protocol both --out work_dirs/run/test
+  %(prog)s CONFIG work_dirs/run/epoch_*.pth --protocol both --out work_dirs/run/chosen
   %(prog)s CONFIG best.pth --set "my set=data/my_set" --set DFDC=dfdc:data/dfdc
   %(prog)s CONFIG best.pth --calibrate best_calibrated.pth
 
@@ -49,14 +50,16 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser = CommandParser(prog, __doc__, EPILOG)
     parser.add_argument('config', help='config file of the classifier, or the name of one of ours')
     parser.add_argument(
-        'checkpoints', nargs='+', help='checkpoint, or several for the protocol to choose among'
+        'checkpoints',
+        nargs='+',
+        help='checkpoint, or several for the protocol to choose among; a work directory is its last whole one',
     )
     parser.add_argument(
         '--protocol',
         choices=[*PROTOCOLS, 'both'],
         default='both',
         help='honest: checkpoint and threshold from held-out source data only; published: as the papers chose, '
-        'marked where the test set itself was used [both; published without a source set]',
+        'marked where the test set itself was used [both; published without a val_dataloader]',
     )
     parser.add_argument(
         '--set', action='append', default=[], metavar='NAME=[KIND:]FOLDER', help='one more test set'
@@ -64,7 +67,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser.add_argument(
         '--only-sets', action='store_true', help="test on --set folders only, not the config's sets"
     )
-    parser.add_argument('--out', help='folder of the results [work_dirs/<config name>/test]')
+    parser.add_argument(
+        '--out', help="folder of the results [test/<checkpoint's name>/ beside the checkpoint]"
+    )
     parser.add_argument(
         '--bootstrap', type=int, default=1000, help='resamples of the intervals; 0 for none [1000]'
     )
@@ -74,8 +79,15 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser.add_argument(
         '--calibrate', metavar='FILE', help='save the honest checkpoint with its threshold in the card'
     )
+    parser.add_argument('--overwrite', action='store_true', help='replace the FILE of --calibrate')
     parser.add_argument(
         '--trust', action='store_true', help='allow the checkpoint file to run code (dangerous)'
+    )
+    parser.add_argument(
+        '--override-card',
+        action='store_true',
+        help='let settings that you typed, and crops of the test sets, contradict the card of the checkpoint; every '
+        'table then says so',
     )
     parser.add_argument(
         '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='change settings'
@@ -134,18 +146,20 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
 def check(args: argparse.Namespace) -> None:
     """Raise a ValueError where a config, checkpoint or set does not exist, or results cannot be written."""
     find_config(args.config)
-    need_files(args.checkpoints)
+    need_files(path for path in args.checkpoints if not Path(path).is_dir())
     for item in args.set:
         named_folder(item)
     if args.only_sets and not args.set:
         raise ValueError('there is no test set: --only-sets needs --set NAME=FOLDER')
+    if args.calibrate and not args.overwrite:
+        refuse_existing(args.calibrate, '--calibrate')
     for target in [out_folder(args), *([Path(args.calibrate).parent] if args.calibrate else [])]:
         check_folder(target)  # now: the scores of hours would be lost
 
 
 def out_folder(args: argparse.Namespace) -> Path:
-    """Where the results go."""
-    return Path(args.out or Path('work_dirs') / Path(args.config).stem / 'test')
+    """Where the results go; raises a ValueError where that is left open."""
+    return Path(args.out) if args.out else results_folder(args.checkpoints)
 
 
 def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
@@ -153,9 +167,11 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     from mmengine.registry import init_default_scope
 
     from fsfm_mm.apis.protocols import Evaluation
-    from fsfm_mm.apis.testing import load_classifier, score_set
+    from fsfm_mm.apis.testing import fit_dataset, load_classifier, score_set
     from fsfm_mm.engine.launch import start_processes
+    from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
+    args.checkpoints = [str(checkpoint_file(path)) for path in args.checkpoints]
     cfg = read_config(args.config, args.cfg_options, short_options(args), 'test')
     need(cfg, 'model', 'test_dataloader', 'test_evaluator')
     cfg.launcher = args.launcher
@@ -168,14 +184,21 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     chosen_on = {name: f'{name}, validation part' for name in cfg.get('published_sets', {})}
     datasets.update({chosen_on[name]: dataset for name, dataset in cfg.get('published_sets', {}).items()})
     models: dict[str, Any] = {}
+    typed_sets = {item.partition('=')[0] for item in args.set}
+    overridden: list[str] = []
 
     def score(checkpoint: str, name: str):
         if checkpoint not in models:
             models.clear()  # one model in memory at a time
-            models[checkpoint] = load_classifier(cfg, checkpoint, trust=args.trust)
-        model, card = models[checkpoint]
+            loaded = models[checkpoint] = load_classifier(cfg, checkpoint, args.trust, args.override_card)
+            overridden.extend(loaded.agreement.overridden)
+        loaded = models[checkpoint]
         loader = {**cfg.test_dataloader, 'persistent_workers': False}
-        return score_set(model, datasets[name], loader, cfg.test_evaluator, name, args.amp, card)
+        dataset = fit_dataset(datasets[name], loaded.card, takes_classes=name in typed_sets)
+        notes = overridden if args.override_card else None
+        return score_set(
+            loaded.model, dataset, loader, cfg.test_evaluator, name, args.amp, loaded.card, notes
+        )
 
     evaluation = Evaluation(
         args.checkpoints,
@@ -187,42 +210,12 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         target_ties=cfg.get('published_ties', 'first'),
         chosen_on=chosen_on,
         num_resamples=args.bootstrap,
+        overridden=overridden,
     )
     protocols = list(PROTOCOLS) if args.protocol == 'both' else [args.protocol]
     if args.protocol == 'both' and source is None:
         protocols = ['published']
     return evaluation, protocols
-
-
-def check_folder(folder: Path) -> None:
-    """Raise a ValueError where a folder for results cannot be written to or made."""
-    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        reason = 'no permission' if above.is_dir() else 'not a folder'
-        raise ValueError(f'results cannot be written to {folder} ({above}: {reason})')
-
-
-def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
-    """Table in four forms, scores per sample and video, ROC curves and histograms."""
-    from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
-
-    result.report.write(folder, protocol)
-    curves = {}
-    for name, table in result.tables.items():
-        stem = f'{protocol}_{"".join(c if c.isalnum() else "-" for c in name)}'
-        table.write_samples(folder / f'{stem}_samples.csv')
-        scores: Any = table
-        if all(row.video_id for row in table.samples):
-            table.write_videos(folder / f'{stem}_videos.csv')
-            scores = table.videos()
-        threshold = 0.5 if result.threshold is None else result.threshold
-        draw_score_histogram(
-            scores.scores, scores.labels, folder / f'{stem}_scores.png', threshold=threshold, title=name
-        )
-        if len(set(scores.labels.tolist())) == 2:
-            curves[name] = (scores.scores, scores.labels)
-    if curves:
-        draw_roc_curves(curves, folder / f'{protocol}_roc.png', title=protocol)
 
 
 def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
@@ -259,19 +252,22 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
             )
         results = {protocol: evaluation.run(protocol) for protocol in protocols}
     except Exception as error:  # wrong arguments, settings, weights or data; nothing was written
-        sentence = explain_setting(error)
-        if sentence is None:
-            raise
-        sys.exit(f'{name}: {sentence}')
+        sys.exit(f'{name}: {tell_setting(error, name=name)}')
     is_writer = is_main_process()
     leave_processes()
     if not is_writer:
         return 0
     folder = out_folder(args)
     for protocol, result in results.items():
+        said = set_earlier_aside(folder, protocol, result)
         write_result(result, protocol, folder)
         print(result.report.to_text())
+        if said:
+            print(said)
     if args.calibrate:
         calibrate(results['honest'], args.calibrate, args.trust)
-    print(f'tables, scores and pictures are in {folder}')
+    for protocol in PROTOCOLS:
+        if args.protocol not in ('both', protocol):
+            print(f'the {protocol} protocol was left out: --protocol {args.protocol}')
+    print(f'every metric, scores of each sample and video, and pictures are in {folder}')
     return 0

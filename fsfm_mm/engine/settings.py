@@ -20,6 +20,7 @@ from fsfm_mm.engine.config_variables import (
     variables,
     with_variables,
 )
+from fsfm_mm.engine.custom_imports import import_custom_modules
 from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.engine.options import OPTIONS, option_settings, positive
 from fsfm_mm.engine.setting_names import refuse_unknown_names
@@ -36,6 +37,7 @@ def read_config(
     options: Mapping[str, Any] | None = None,
     short: Mapping[str, Any] | None = None,
     part: str = 'train',
+    import_custom: bool = True,
     **kwargs: Any,
 ) -> Config:
     """Read a config file and change settings of it.
@@ -46,15 +48,18 @@ def read_config(
             which what is made of them follows. A setting that nothing reads or takes is refused.
         short: Short options by their names, see :mod:`fsfm_mm.engine.options`; None where one was not given.
         part: 'train' or 'test': what ``short`` is about.
+        import_custom: Import what ``custom_imports`` names, from beside the config or the current folder, too.
         **kwargs: Of ``Config.fromfile``.
 
     Returns:
         The config; :func:`typed_settings` knows what was changed.
 
     Raises:
-        ValueError: One sentence: the file is not there or cannot be read, or a setting cannot be changed.
+        ValueError: One sentence: the file is not there or cannot be read, a setting cannot be changed, or a module
+            cannot be imported.
     """
     path = find_config(path)
+    kwargs['import_custom_modules'] = False
     options, short = dict(options or {}), {k: v for k, v in (short or {}).items() if v is not None}
     try:
         before, assigned = read_with(path, {}, **kwargs)
@@ -73,15 +78,16 @@ def read_config(
         raise ValueError(f'--cfg-options does not fit the config {path} ({error_message(error)})') from error
     _agree(cfg, options)
     typed = _typed_names(before, cfg, {**settings, **options})
-    if options:
-        named = _typed_names(cfg, cfg, options)
-        refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
-    object.__setattr__(cfg, _TYPED, typed)
+    if import_custom:  # after the options, which may name modules, too
+        import_custom_modules(cfg, path)
+    named = _typed_names(cfg, cfg, options) if options else []
+    refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
+    object.__setattr__(cfg, _TYPED, {name: _value(cfg, name) for name in sorted(typed)})
     return cfg
 
 
-def typed_settings(cfg: Config) -> frozenset[str]:
-    """Names with dots of the settings that were set on the command line, with their full names or by a short option.
+def typed_settings(cfg: Config) -> dict[str, Any]:
+    """The settings that were set on the command line, with their full names or by a short option: names and values.
 
     ``--arch small`` gives 'model.backbone.arch' and 'model.head.in_channels'; a dict gives its single values, such as
     'model.backbone.init_cfg.checkpoint'. What a config file says is not among them. The names stay with copies of the
@@ -90,7 +96,7 @@ def typed_settings(cfg: Config) -> frozenset[str]:
     Args:
         cfg: Of :func:`read_config`; any other config has none.
     """
-    return vars(cfg).get(_TYPED, frozenset())
+    return dict(vars(cfg).get(_TYPED, {}))
 
 
 def need(cfg: Config, *names: str) -> None:
@@ -125,6 +131,17 @@ def _with_settings(
 def _values(cfg: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     names = {name.partition('.')[0] for name in options}
     return {name: value for name, value in cfg.to_dict().items() if name in names}
+
+
+def _value(cfg: Config, name: str) -> Any:
+    """The value of a name with dots; None where it was removed."""
+    value: Any = cfg
+    try:
+        for part in name.split('.'):
+            value = value[int(part) if isinstance(value, list | tuple) else part]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return value
 
 
 def _typed_names(before: Config, cfg: Config, options: Mapping[str, Any]) -> frozenset[str]:

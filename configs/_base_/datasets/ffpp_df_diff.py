@@ -9,9 +9,7 @@ data_root = 'data/ffpp_df'
 test_root = 'data/diff'
 
 ffpp = dict(_delete_=True, type='LabelledFaces', data_root=data_root, classes=('fake', 'real'))
-diff = dict(
-    type='LabelledFaces', data_root=test_root, classes=('fake', 'real'), pipeline={{_base_.val_pipeline}}
-)
+diff = dict(type='LabelledFaces', data_root=test_root, classes=('fake', 'real'), pipeline={{_base_.val_pipeline}})
 subsets = ('T2I', 'I2I', 'FS', 'FE')
 
 train_dataloader = dict(
