@@ -22,6 +22,7 @@ from fsfm_mm.datasets.labelled.sampler import check_balanced_loader
 from fsfm_mm.datasets.labelled.splits import check_splits
 from fsfm_mm.datasets.seeding import seed_batches
 from fsfm_mm.engine.checking import check_settings
+from fsfm_mm.engine.console import terse_loggers
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
 from fsfm_mm.engine.explaining import (
     SettingsError,
@@ -166,7 +167,7 @@ def _build(cfg: Config) -> Runner:
     init_cpu_processes(cfg)
     save_atomically()
     refuse_remote_checkpoints()
-    with own_name(cfg):
+    with own_name(cfg), terse_loggers():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     drop_file_client_notes(runner.logger)
     if runner._train_dataloader is not None:
