@@ -13,10 +13,18 @@ HEAD_NAMES = {
     'adapter.linear1.': 'head.adapter.down.',
     'adapter.linear2.': 'head.adapter.up.',
     'projector.': 'head.projector.',
+    'embedder.bottleneck_layer_fc.': 'head.spoof.bottleneck.',
+    'classifier.classifier_layer.': 'head.spoof.fc.',
 }
+#: Stored and never used: the bottleneck a second time, and the head of a ViT that another head follows.
+UNUSED = ('embedder.bottleneck_layer.0.', 'backbone.vit.head.')
 
 
 def our_name(name):
+    """Our name of a parameter of the reference; None where it is stored and not used."""
+    if name.startswith(UNUSED):
+        return None
+    name = name.removeprefix('backbone.vit.')
     for theirs, ours in HEAD_NAMES.items():
         if name.startswith(theirs):
             return ours + name[len(theirs) :]
@@ -30,6 +38,7 @@ def load(file):
         values = {key: torch.from_numpy(arrays[key]) for key in arrays.files if key != 'meta'}
     values = {key: value.double() if value.is_floating_point() else value for key, value in values.items()}
     state = {our_name(key[3:]): value for key, value in values.items() if key.startswith('sd/')}
+    state.pop(None, None)
     return values, state, meta
 
 
@@ -45,7 +54,7 @@ def build(meta, head, **backbone):
             patch_size=meta['patch_size'],
             **backbone,
         ),
-        head=dict(num_classes=meta['num_classes'], in_channels=meta['embed_dim'], **head),
+        head=dict(num_classes=meta.get('num_classes', 2), in_channels=meta['embed_dim'], **head),
     )
     return MODELS.build(config).double().eval()
 

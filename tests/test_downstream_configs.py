@@ -9,6 +9,17 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import BATCH_AUGMENTS, DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+from recipes import (
+    ANTISPOOF,
+    DEEPFAKE,
+    DEPTH,
+    DIFFUSION,
+    DOMAINS,
+    SPOOF_NUMBERS,
+    metafiles,
+    spoof_configs,
+    written,
+)
 
 from fsfm_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from fsfm_mm.statistics import resolve_stats
@@ -17,19 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ('deepfake', 'diffusion', 'antispoof')
 CONFIGS = sorted(path for folder in FOLDERS for path in (ROOT / 'configs' / folder).glob('*.py'))
 NAMES = [path.stem for path in CONFIGS]
-FAS = [path for path in CONFIGS if path.parent.name == 'antispoof' and not path.stem.startswith('demo')]
 
-#: The recipe's table: batch, epochs, blr, layer decay, weight decay; None: no layer-wise decay.
-RECIPES = {
-    'fsfm_vit-b_ffpp-c23_10e': (64, 10, 2.5e-4, 0.65, 0.05),
-    'fsvfm_vit-s_ffpp-c23_10e': (64, 10, 2e-4, 0.65, 0.03),
-    'fsvfm_vit-b_ffpp-c23_10e': (64, 10, 2e-4, 0.60, 0.03),
-    'fsvfm_vit-l_ffpp-c23_10e': (64, 10, 5e-5, 0.90, 0.01),
-    'fsvfm_vit-s_adapter_ffpp-c23_60e': (512, 60, 1e-3, None, 0.0),
-    'fsvfm_vit-b_adapter_ffpp-c23_50e': (256, 50, 5e-3, None, 0.0),
-    'fsvfm_vit-l_adapter_ffpp-c23_50e': (256, 50, 1e-2, None, 0.0),
-    'fsfm_vit-b_ffpp-df-c23_50e': (256, 50, 5e-4, 0.65, 0.05),
-}
+RECIPES = {**DEEPFAKE, **DIFFUSION}
 #: Trained parameters; full fine-tuning of B: timm's ViT-B/16 with two classes, positions learned.
 TRAINED = {
     'fsvfm_vit-s_adapter_ffpp-c23_60e': 84_578,
@@ -38,8 +38,6 @@ TRAINED = {
     'fsfm_vit-b_linear_ffpp-c23_50e': 1_538,
     'fsfm_vit-b_ffpp-c23_10e': 85_800_194,
 }
-CONTRAST = {'s': 0.01, 'b': 0.01, 'l': 0.1}
-DEPTH = {'s': 12, 'b': 12, 'l': 24}
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +80,8 @@ def test_model_and_optimiser_build(path):
     assert model.head(feats).shape == (2, 2)
     optimizer = build_optimizer(config, model)
     trained = {id(p) for p in model.parameters() if p.requires_grad}
-    given = [id(p) for group in optimizer.param_groups for p in group['params']]
+    # plain Adam is given frozen parameters, too; they have no gradient
+    given = [id(p) for group in optimizer.param_groups for p in group['params'] if p.requires_grad]
     assert len(given) == len(set(given)) and set(given) == trained
 
 
@@ -133,44 +132,69 @@ def accepts(registry, settings):
     assert set(settings) - {'type'} <= known
 
 
+@pytest.mark.parametrize('path', written(), ids=lambda path: path.stem)
+def test_config_is_what_its_row_writes(path):
+    """Change the table in recipes.py and run it, not the config."""
+    assert path.read_text(encoding='utf-8') == written()[path]
+
+
+def test_every_recipe_has_a_config_and_a_place_in_the_index():
+    stems = {path.stem for path in CONFIGS if path.stem.startswith('fs')}
+    others = {'fsfm_vit-b_linear_ffpp-c23_50e'}
+    assert stems == {path.stem for path in written()} | others
+    assert len(DIFFUSION) == 8 and len(spoof_configs()) == 7 * len(ANTISPOOF)
+    for path, text in metafiles().items():
+        assert path.read_text(encoding='utf-8') == text
+
+
+def view_of(loader):
+    (step,) = [step for step in loader.dataset.pipeline if step['type'] == 'ResizeFace']
+    assert (step.size, step.interpolation) == (224, 'bicubic')
+    return step.get('view', 'whole')
+
+
 @pytest.mark.parametrize('name', RECIPES)
 def test_published_recipe(name):
-    batch, epochs, blr, layer_decay, weight_decay = RECIPES[name]
-    config = config_of(name)
+    row, config = RECIPES[name], config_of(name)
     optimizer = config.optim_wrapper.optimizer
     assert optimizer.type == 'AdamW' and tuple(optimizer.betas) == (0.9, 0.999)
-    assert optimizer.lr == pytest.approx(blr * batch / 256)
-    assert optimizer.weight_decay == weight_decay
-    assert config.train_dataloader.batch_size == config.auto_scale_lr.base_batch_size == batch
-    assert config.train_dataloader.drop_last and batch % 2 == 0  # mixup pairs the batch with itself
-    assert config.train_cfg.max_epochs == config.param_scheduler.total == epochs
+    assert optimizer.lr == pytest.approx(row.blr * row.batch / 256)
+    assert optimizer.weight_decay == row.weight_decay
+    assert config.train_dataloader.batch_size == config.auto_scale_lr.base_batch_size == row.batch
+    assert config.train_dataloader.drop_last and row.batch % 2 == 0  # mixup pairs the batch with itself
+    assert config.train_cfg.max_epochs == config.param_scheduler.total == row.epochs
     assert (config.param_scheduler.warmup, config.param_scheduler.final_lr) == (5, 1e-6)
-    paramwise = config.optim_wrapper.get('paramwise_cfg', {})
-    assert paramwise.get('layer_decay') == layer_decay
+    assert config.optim_wrapper.get('paramwise_cfg', {}).get('layer_decay') == row.layer_decay
     augments = config.model.train_cfg.augments
     assert dict(augments) == dict(
         type='TimmBatchAugment', erasing=0.25, mixup=0.8, cutmix=1.0, prob=1.0, switch_prob=0.5
     )
     assert BATCH_AUGMENTS.build(augments).mix.mix_prob == 1.0
     assert config.model.head.loss.label_smooth_val == 0.1
-    assert config.model.backbone.drop_path_rate == (0.1 if layer_decay else 0.0)
-    assert config.train_dataloader.dataset.pipeline[1].type == 'TimmTrainAugment'
-    stats = config.model.data_preprocessor.stats
-    assert config.train_dataloader.dataset.pipeline[1].stats == stats
-    resolve_stats(stats)
+    backbone = config.model.backbone
+    assert (backbone.arch, backbone.init_cfg.checkpoint) == (row.arch, row.weights)
+    assert backbone.drop_path_rate == 0.1
+    augment = config.train_dataloader.dataset.pipeline[1]
+    assert (augment.type, augment.interpolation) == ('TimmTrainAugment', 'bilinear')
+    assert augment.get('auto_augment', 'rand-m9-mstd0.5-inc1') == 'rand-m9-mstd0.5-inc1'
+    assert config.model.data_preprocessor.stats == augment.stats == row.statistics
+    resolve_stats(row.statistics)
+    # the checkpoint is chosen in the central view, whatever view the numbers belong to
+    assert view_of(config.val_dataloader) == 'centre'
+    assert view_of(config.test_dataloader) == row.view
     assert config.default_hooks.checkpoint.save_best == 'loss'
     assert config.default_hooks.checkpoint.rule == 'less'
 
 
-@pytest.mark.parametrize('name', [name for name, recipe in RECIPES.items() if recipe[3]])
+@pytest.mark.parametrize('name', [name for name, row in RECIPES.items() if row.layer_decay])
 def test_layer_wise_learning_rates(name):
     """d ** (depth + 1 - layer); vectors, class token and positions are not decayed."""
-    batch, _, blr, decay, weight_decay = RECIPES[name]
-    config = config_of(name)
+    row, config = RECIPES[name], config_of(name)
     model = build_model(config)
     depth = model.backbone.depth
+    assert depth == DEPTH[row.arch]
     of = {id(p): g for g in build_optimizer(config, model).param_groups for p in g['params']}
-    base = blr * batch / 256
+    base = row.blr * row.batch / 256
     for parameter_name, parameter in model.named_parameters():
         parts = parameter_name.split('.')
         layer = depth + 1
@@ -179,81 +203,90 @@ def test_layer_wise_learning_rates(name):
         elif parts[1] == 'blocks':
             layer = int(parts[2]) + 1
         group = of[id(parameter)]
-        assert group['lr'] == pytest.approx(base * decay ** (depth + 1 - layer))
+        assert group['lr'] == pytest.approx(base * row.layer_decay ** (depth + 1 - layer))
         free = parameter.ndim == 1 or parts[-1] in ('cls_token', 'pos_embed')
-        assert group['weight_decay'] == (0.0 if free else weight_decay), parameter_name
+        assert group['weight_decay'] == (0.0 if free else row.weight_decay), parameter_name
     assert len({id(group) for group in of.values()}) <= 2 * (depth + 2)
 
 
-@pytest.mark.parametrize('name', [name for name in TRAINED if 'adapter' in name or 'linear' in name])
+@pytest.mark.parametrize('name', [name for name in NAMES if 'adapter' in name or 'linear' in name])
 def test_frozen_backbones_are_frozen_whole(name):
     config = config_of(name)
     model = build_model(config).train()
-    size = name.split('vit-')[1][0]
-    assert model.backbone.frozen_stages == model.backbone.depth == DEPTH[size]
+    assert model.backbone.frozen_stages == model.backbone.depth
     assert not any(p.requires_grad for p in model.backbone.parameters())
     assert not model.backbone.fc_norm.training and not any(block.training for block in model.backbone.blocks)
+    # the published adapters were trained with stochastic depth active in the frozen blocks
+    active = [
+        block.drop_path.training for block in model.backbone.blocks if hasattr(block.drop_path, 'drop_prob')
+    ]
+    assert (any(active) and all(active)) == (name in RECIPES and 'adapter' in name)
     if 'adapter' in name:
-        assert model.head.contrast.loss_weight == CONTRAST[size]
-        assert model.head.contrast.temperature == 0.07
+        row = RECIPES.get(name) or spoof_configs()[name][0]
+        contrast = model.head.contrast
+        assert (contrast.loss_weight, contrast.temperature) == (row.contrast, 0.07)
+        assert contrast.group_size == getattr(row, 'group', None)
         assert model.head.real_label == 1
 
 
-@pytest.mark.parametrize('path', FAS, ids=[path.stem for path in FAS])
-def test_antispoof_protocol(path):
-    config = Config.fromfile(path)
-    family, benchmark = path.stem.split('_')[0], path.stem.split('_')[2]
-    root, letter = benchmark.split('-')
-    domains = {
-        'mcio': dict(m='msu', c='casia', i='replay', o='oulu'),
-        'wcs': dict(w='wmca', c='cefa', s='surf'),
-    }[root]
+@pytest.mark.parametrize('name', spoof_configs())
+def test_antispoof_protocol(name):
+    row, root, letter = spoof_configs()[name]
+    config = config_of(name)
+    domains = {domain for domain, _ in DOMAINS[root].values()}
     train, val, test = (config[f'{split}_dataloader'].dataset for split in ('train', 'val', 'test'))
-    assert test.domains == [config.target] == [domains[letter]]
-    assert (
-        set(train.domains)
-        == set(val.domains)
-        == set(config.sources)
-        == set(domains.values()) - {config.target}
-    )
+    assert test.domains == [config.target] == [DOMAINS[root][letter][0]]
+    assert set(train.domains) == set(val.domains) == set(config.sources) == domains - {config.target}
     assert (train.split, val.split, test.split) == ('train', 'test', 'test')
     assert {train.data_root, val.data_root, test.data_root} == {f'data/{root.upper()}'}
-    assert list(train.extra_domains) == (['celeb'] if root == 'mcio' else [])
+    assert list(train.extra_domains) == ['celeb']  # in both benchmarks
     assert 'extra_domains' not in val and 'extra_domains' not in test
-    groups = 2 * (len(train.domains) + len(train.extra_domains))
-    assert config.train_dataloader.sampler.per_group == 12
-    assert config.train_dataloader.batch_size == 12 * groups
-    lr = {'fsfm': 1e-4, 'fsvfm': {'s': 2.5e-5, 'b': 2.5e-5, 'l': 1e-5}.get(path.stem.split('vit-')[1][0])}[
-        family
-    ]
+    groups = 2 * (len(train.domains) + 1)
+    assert config.train_dataloader.sampler.per_group == row.per_group
+    assert config.train_dataloader.batch_size == row.per_group * groups
     optimizer = config.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('Adam', lr, 1e-6)
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('Adam', row.lr, row.weight_decay)
+    assert config.optim_wrapper.dtype == 'float32'
     assert not config.param_scheduler
     assert (config.train_cfg.max_iters, config.train_cfg.val_interval) == (4000, 100)
-    jitter = config.train_dataloader.dataset.pipeline[3]
-    assert (jitter.type, tuple(jitter.saturation)) == ('ColorJitter', (0.8, 1.2))
-    groups = build_optimizer(config, build_model(config)).param_groups
-    assert {(group['lr'], group['weight_decay']) for group in groups} == {(lr, 1e-6)}
-
-
-def test_every_target_has_a_config():
-    stems = {path.stem for path in FAS}
-    assert {f'fsfm_vit-b_mcio-{t}' for t in 'mcio'} | {f'fsfm_vit-b_wcs-{t}' for t in 'wcs'} <= stems
-    assert {f'fsvfm_vit-{size}_mcio-o' for size in 'sbl'} <= stems
+    flip, saturation = train.pipeline[2:4]
+    assert (flip.type, flip.prob) == ('RandomFaceFlip', 0.5)
+    assert (saturation.type, saturation.prob, tuple(saturation.scale)) == (
+        'RandomSaturation',
+        0.5,
+        (0.8, 1.2),
+    )
+    assert view_of(config.val_dataloader) == view_of(config.test_dataloader) == 'whole'
+    assert (config.published_checkpoint, config.published_ties) == ('HTER@target-EER', 'last')
+    backbone, head = config.model.backbone, config.model.head
+    assert (backbone.arch, backbone.init_cfg.checkpoint) == (row.arch, row.weights)
+    if row.contrast is None:
+        assert (head.type, backbone.out_type) == ('AntiSpoofHead', 'pooled_tokens')
+    else:
+        assert (head.type, backbone.out_type) == ('AntiSpoofAdapterHead', 'avg_featmap')
+    assert head.get('form', 'published') == 'published'
+    model = build_model(config)
+    groups = build_optimizer(config, model).param_groups
+    assert {(group['lr'], group['weight_decay']) for group in groups} == {(row.lr, row.weight_decay)}
+    for number in SPOOF_NUMBERS.get(name, ()):
+        assert f'{number:.2f} %' in config.text
 
 
 def test_diffusion_trains_on_deepfakes_only():
-    config = config_of('fsfm_vit-b_ffpp-df-c23_50e')
-    for split in ('train', 'val'):
-        dataset = config[f'{split}_dataloader'].dataset
-        assert (dataset.type, dataset.data_root, dataset.split) == ('LabelledFaces', 'data/ffpp_df', split)
-    assert 'ffpp FaceForensics++ data/ffpp_df --manipulations Deepfakes' in config.text
-    for subset, dataset in config.test_sets.items():
-        kept = {'T2I', 'I2I', 'FS', 'FE'} - {folder.removeprefix('fake_') for folder in dataset.ignore}
-        assert (kept, dataset.domain, dataset.data_root) == ({subset}, subset, 'data/diff')
-    assert config.test_dataloader.dataset.domain == 'T2I'
-    assert config.model.data_preprocessor.stats == 'imagenet'
-    assert tuple(config.test_evaluator.level) == ('frame',)
+    for name, row in DIFFUSION.items():
+        config = config_of(name)
+        for split in ('train', 'val'):
+            dataset = config[f'{split}_dataloader'].dataset
+            expected = ('LabelledFaces', 'data/ffpp_df', split)
+            assert (dataset.type, dataset.data_root, dataset.split) == expected
+        assert 'ffpp FaceForensics++ data/ffpp_df --manipulations Deepfakes' in config.text
+        for subset, dataset in config.test_sets.items():
+            kept = {'T2I', 'I2I', 'FS', 'FE'} - {folder.removeprefix('fake_') for folder in dataset.ignore}
+            assert (kept, dataset.domain, dataset.data_root) == ({subset}, subset, 'data/diff')
+        assert config.test_dataloader.dataset.domain == 'T2I'
+        assert tuple(config.test_evaluator.level) == ('frame',)
+        # only FSFM's own run chose on DiFF's validation images
+        assert config.get('published_checkpoint') == ('loss' if row.statistics == 'imagenet' else None)
 
 
 @pytest.mark.parametrize('name', ['deepfake', 'antispoof'])

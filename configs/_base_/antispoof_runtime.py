@@ -5,9 +5,10 @@ The metric's 'target' is whatever it is given: validation is on held-out videos 
 
 _base_ = './default_runtime.py'
 
-# the published runs chose, among all evaluations, the checkpoint with the least HTER on the *target*: tools/test.py
-# repeats that (and marks it) when it is given all checkpoints, so all are kept
+# the published runs chose, among all evaluations, the checkpoint with the least HTER on the *target*, the last
+# of equals: tools/test.py repeats that (and marks it) when it is given all checkpoints, so all are kept
 published_checkpoint = 'HTER@target-EER'
+published_ties = 'last'
 
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=-1, save_best='HTER@target-EER', rule='less'),

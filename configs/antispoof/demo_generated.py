@@ -12,6 +12,8 @@ _base_ = [
     '../_base_/antispoof_runtime.py',
 ]
 
+max_iters = 400
+
 model = dict(
     data_preprocessor=dict(_delete_=True, type='FaceClsDataPreprocessor', mean=[127.5] * 3, std=[63.75] * 3),
     backbone=dict(
@@ -23,4 +25,4 @@ model = dict(
     head=dict(in_channels=128),
 )
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
-train_cfg = dict(max_iters=400, val_interval=100)
+train_cfg = dict(max_iters=max_iters, val_interval=100)

@@ -1,11 +1,16 @@
-"""Deepfake detection: FS-VFM ViT-S/16 fine-tuned on FF++ c23, all layers, tested on unseen sets.
+"""Deepfake detection: FS-VFM ViT-S/16 fine-tuned, all layers, FF++ c23; tested on unseen sets.
 
 python tools/train.py configs/deepfake/fsvfm_vit-s_ffpp-c23_10e.py
 Effective batch 64. Hardware, time and result: not yet measured here.
-Published: FS-VFM (arXiv 2510.10663); the numbers of this size are not copied here.
+Published number: in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here.
 """
 
-_base_ = './fsfm_vit-b_ffpp-c23_10e.py'
+_base_ = [
+    '../_base_/models/vit_classifier.py',
+    '../_base_/datasets/ffpp_c23.py',
+    '../_base_/schedules/finetune_10e.py',
+    '../_base_/deepfake_runtime.py',
+]
 
 model = dict(
     backbone=dict(arch='small', init_cfg=dict(checkpoint='fs-vfm-vit-small-vggface2')),
@@ -15,3 +20,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay=0.65),
     optimizer=dict(lr=2e-4 * 64 / 256, weight_decay=0.03),
 )
+auto_scale_lr = dict(base_batch_size=64)

@@ -1,28 +1,38 @@
 """A small detector on one's own pictures in ``train|test/{real,fake}/...``, from one's own pretraining.
 
-python tools/train.py configs/deepfake/vit-t_own-faces.py --cfg-options train_dataloader.dataset.data_root=data/mine
-    test_dataloader.dataset.data_root=data/mine model.backbone.init_cfg.checkpoint=work_dirs/my_faces/epoch_50.pth
-    model.data_preprocessor.stats=data/my_faces/mean_std.json
-The encoder is one that was pretrained with model.backbone.arch=tiny; model.backbone.init_cfg=None starts from scratch.
+python tools/train.py configs/deepfake/vit-t_own-faces.py --data data/mine --init work_dirs/my_faces/epoch_50.pth
+    --cfg-options model.data_preprocessor.stats=data/my_faces/mean_std.json
+The encoder is one that was pretrained with --arch tiny; --init none starts from scratch.
 Hardware: two CPU cores for a few hundred pictures. Time: minutes. Result: depends on the data; see docs/downstream.md.
 """
 
 _base_ = './fsfm_vit-b_ffpp-c23_10e.py'
 
 max_epochs = 10
+data_root = 'data/mine'
+test_root = data_root
 
 model = dict(
     backbone=dict(arch='tiny', init_cfg=dict(checkpoint='work_dirs/my_faces/last.pth')),
     head=dict(in_channels=192),
 )
-train_dataloader = dict(batch_size=32, dataset=dict(data_root='data/mine'))
-test_dataloader = dict(dataset=dict(_delete_=True, type='LabelledFaces', data_root='data/mine', split='test',
-                                    pipeline={{_base_.test_pipeline}}))
+train_dataloader = dict(batch_size=32, dataset=dict(data_root=data_root))
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='LabelledFaces',
+        data_root=test_root,
+        split='test',
+        pipeline={{_base_.test_pipeline}},
+    )
+)
 # no held-out part of the training domain here: the last checkpoint counts, and no threshold can be calibrated
 val_dataloader = None
 val_evaluator = None
 val_cfg = None
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay=0.75), optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
+optim_wrapper = dict(
+    paramwise_cfg=dict(layer_decay=0.75), optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0)
+)
 param_scheduler = dict(warmup=1, total=max_epochs)
 train_cfg = dict(max_epochs=max_epochs)
 default_hooks = dict(logger=dict(interval=5), checkpoint=dict(save_best=None, rule=None))

@@ -12,4 +12,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-train_dataloader = dict(dataset=dict(data_root='data/vggface2'))
+data_root = 'data/vggface2'
+
+train_dataloader = dict(dataset=dict(data_root=data_root))

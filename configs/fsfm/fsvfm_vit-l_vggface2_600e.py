@@ -11,5 +11,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
+data_root = 'data/vggface2'
+
 model = dict(backbone=dict(arch='large'))
-train_dataloader = dict(dataset=dict(data_root='data/vggface2'))
+train_dataloader = dict(dataset=dict(data_root=data_root))

@@ -11,6 +11,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
+data_root = 'data/vggface2'
+
 model = dict(backbone=dict(arch='small'))
 optim_wrapper = dict(accumulative_counts=2)
-train_dataloader = dict(batch_size=512, dataset=dict(data_root='data/vggface2'))
+train_dataloader = dict(batch_size=512, dataset=dict(data_root=data_root))

@@ -49,6 +49,8 @@ class Evaluation:
         chosen_on: Test set to the set on which that choice was made, where it was not the test set itself but
             another part of its domain (DiFF's validation images).
         num_resamples: Bootstrap resamples over videos; 0 for no intervals.
+        target_ties: Which of the checkpoints with equal values of that criterion the published runs kept: 'first'
+            or 'last'.
     """
 
     checkpoints: Sequence[str]
@@ -59,6 +61,7 @@ class Evaluation:
     target_criterion: str | None = None
     chosen_on: Mapping[str, str] = field(default_factory=dict)
     num_resamples: int = 1000
+    target_ties: str = 'first'
     _scores: dict[tuple[str, str], Scored] = field(default_factory=dict)
 
     def scored(self, checkpoint: str, name: str) -> Scored:
@@ -68,8 +71,8 @@ class Evaluation:
             self._scores[key] = self.score(checkpoint, name)
         return self._scores[key]
 
-    def best(self, name: str, criterion: str) -> str:
-        """Checkpoint with the least value of a metric on a set; the first of equals.
+    def best(self, name: str, criterion: str, ties: str = 'first') -> str:
+        """Checkpoint with the least value of a metric on a set; the first or last of equals.
 
         Raises:
             ValueError: When the metric does not exist there, e.g. because a class is missing.
@@ -83,7 +86,8 @@ class Evaluation:
             raise ValueError(
                 f'the checkpoint is chosen by {criterion!r} on {name!r}, which has no such value there'
             )
-        return self.checkpoints[values.index(min(values))]
+        equals = [path for path, value in zip(self.checkpoints, values) if value == min(values)]
+        return equals[-1 if ties == 'last' else 0]
 
     def best_on_source(self) -> str:
         """Checkpoint with the least cross entropy on the held-out source set.
@@ -138,7 +142,10 @@ class Evaluation:
         if criterion is None:
             chosen = dict.fromkeys(self.sets, self.best_on_source())
         else:
-            chosen = {name: self.best(self.chosen_on.get(name, name), criterion) for name in self.sets}
+            chosen = {
+                name: self.best(self.chosen_on.get(name, name), criterion, self.target_ties)
+                for name in self.sets
+            }
         tables = {name: self.scored(checkpoint, name)[1] for name, checkpoint in chosen.items()}
         rows = {name: self.scored(checkpoint, name)[0] for name, checkpoint in chosen.items()}
         notes = [f'checkpoint for {name}: {checkpoint}' for name, checkpoint in chosen.items()]

@@ -7,9 +7,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         'card': ['ModelCard', 'read_card'],
         'card_hook': ['CardHook', 'check_model', 'model_facts', 'preprocessor_statistics'],
-        'convert': ['ConversionReport', 'convert', 'convert_file', 'save_checkpoint_file'],
+        'convert': ['ConversionReport', 'convert'],
+        'convert_files': ['convert_file', 'save_checkpoint_file'],
         'name_maps': ['from_reference'],
         'pretrained': ['load_checkpoint_file', 'load_pretrained_backbone', 'pretrained_backbone'],
+        'timm_models': ['TIMM_MODELS'],
         'zoo': ['fetch', 'zoo_names'],
     },
 )

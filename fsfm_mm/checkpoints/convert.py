@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from fsfm_mm.checkpoints.card import ModelCard, installed_versions
 from fsfm_mm.checkpoints.name_maps import (
     NAME_MAPS,
     PRETRAINING_PARTS,
@@ -21,19 +19,12 @@ from fsfm_mm.checkpoints.name_maps import (
     Rule,
     from_reference,
 )
-from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 from fsfm_mm.files.checkpoint_matching import LISTED, differences
-from fsfm_mm.statistics import load_mean_std
 from fsfm_mm.text import few
 
 State = dict[str, torch.Tensor]
 #: Kinds with a head that was trained on one of the two pooled features.
-WITH_POOLED_HEAD = ('fsfm-finetuned', 'fsfm-fas', 'fs-adapter')
-#: The reference's file of pixel statistics, beside its checkpoints.
-STATS_FILE = 'pretrain_ds_mean_std.txt'
-#: Folders in alphabetical order are the reference's labels: 0 = fake, 1 = real.
-REFERENCE_CLASSES = ('fake', 'real')
-TASKS = {'fsfm-pretrain': 'pretrain', 'mae': 'pretrain', 'fsfm-fas': 'antispoof'}
+WITH_POOLED_HEAD = ('fsfm-finetuned', 'fsfm-fas', 'fs-adapter', 'fs-adapter-fas')
 
 
 @dataclasses.dataclass
@@ -46,6 +37,7 @@ class ConversionReport:
         renamed: Source key -> new key.
         dropped: Source key -> why it has no place.
         made: New key -> what it was made from.
+        notes: Lines about a file: what was taken for granted, how to load it.
     """
 
     source: str
@@ -53,6 +45,7 @@ class ConversionReport:
     renamed: dict[str, str] = dataclasses.field(default_factory=dict)
     dropped: dict[str, str] = dataclasses.field(default_factory=dict)
     made: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def summary(self) -> str:
         """Some lines for a terminal."""
@@ -61,7 +54,7 @@ class ConversionReport:
             for reason in dict.fromkeys(entries.values()):
                 keys = [key for key, why in entries.items() if why == reason]
                 lines.append(f'  {len(keys)} {what}: {few(keys, 4)}: {reason}')
-        return '\n'.join(lines)
+        return '\n'.join([*lines, *(f'  {note}' for note in self.notes)])
 
 
 def convert(
@@ -195,14 +188,35 @@ def _to_ours(
         report.renamed.values()
     ):
         raise ValueError(f'a {source!r} checkpoint has a norm or fc_norm after the blocks, found neither.')
+    _check_embedding({report.renamed[key]: value for key, value in state.items()}, source)
     if source == 'fsfm-pretrain':
         return _pretraining(state, target_network, report)
     ours = {report.renamed[key]: value for key, value in state.items()}
-    if source == 'fsfm-fas':
+    if source in ('fsfm-fas', 'fs-adapter-fas'):
         _mend_antispoof(ours, report)
     if source == 'mae' and 'mask_token' in ours:
         _mend_mask_token(ours, report)
     return ours
+
+
+def _check_embedding(ours: State, source: str) -> None:
+    """Refuse patches and positions that have our names and another meaning."""
+    patches = ours['backbone.patch_embed.proj.weight']
+    if patches.ndim != 4 or patches.shape[-1] != patches.shape[-2]:
+        raise ValueError(
+            f'the patch embedding of a {source!r} checkpoint must be (width, channels, side, side), found '
+            f'{tuple(patches.shape)}.'
+        )
+    length = ours['backbone.pos_embed'].shape[1]
+    if not _is_square(length - 1) and _is_square(length):
+        raise ValueError(
+            f'the position table of this {source!r} checkpoint has {length} places, a square grid without one for the '
+            'class token (no_embed_class in timm), which the backbone here needs.'
+        )
+
+
+def _is_square(number: int) -> bool:
+    return math.isqrt(number) ** 2 == number
 
 
 def _pretraining(state: State, target_network: Mapping[str, Any] | None, report: ConversionReport) -> State:
@@ -224,34 +238,24 @@ def _pretraining(state: State, target_network: Mapping[str, Any] | None, report:
 
 
 def _mend_antispoof(ours: State, report: ConversionReport) -> None:
-    """Check the doubled bottleneck, and bring the class vectors to (classes, features)."""
+    """Check the doubled bottleneck, and leave out the head of the ViT that the spoof classifier replaces."""
     for end in ('weight', 'bias'):
-        again = ours.pop(f'head.bottleneck_again.{end}')
-        if not torch.equal(again, ours[f'head.bottleneck.{end}']):
+        again = ours.pop(f'head.spoof.bottleneck_again.{end}')
+        if not torch.equal(again, ours[f'head.spoof.bottleneck.{end}']):
             raise ValueError(
-                f'embedder.bottleneck_layer.0.{end} and embedder.bottleneck_layer_fc.{end} are the same layer in a '
-                "'fsfm-fas' checkpoint, but their values differ."
+                f'embedder.bottleneck_layer.0.{end} and embedder.bottleneck_layer_fc.{end} are the same layer in the '
+                f'reference, but in this {report.source!r} checkpoint their values differ.'
             )
-        _moved(report, f'head.bottleneck_again.{end}', 'the same tensor as embedder.bottleneck_layer_fc')
-    width = ours['head.bottleneck.weight'].shape[0]
-    weight = ours['head.fc.weight']
-    rows, columns = weight.shape
-    if (rows == width) == (columns == width):
-        raise ValueError(
-            f'classifier.classifier_layer.weight must be (classes, {width}) or ({width}, classes), found '
-            f'{tuple(weight.shape)}.'
+        _moved(
+            report, f'head.spoof.bottleneck_again.{end}', 'the same tensor as embedder.bottleneck_layer_fc'
         )
-    if rows == width:
-        ours['head.fc.weight'] = weight.t().contiguous()
-        report.made['head.fc.weight'] = f'classifier.classifier_layer.weight ({rows}, {columns}) transposed'
-    bias = ours.pop('head.fc.bias', None)
-    if bias is not None:
-        if bias.count_nonzero():
-            raise ValueError(
-                'classifier.classifier_layer.bias is not zero, but the anti-spoofing head has no class bias: its '
-                'scores would change.'
-            )
-        _moved(report, 'head.fc.bias', 'all zeros, and the head has no class bias')
+        if ours.pop(f'head.unused.{end}', None) is not None:
+            _moved(report, f'head.unused.{end}', 'the anti-spoofing classifier is read in its place')
+    width, weight = ours['head.spoof.bottleneck.weight'].shape[0], ours['head.spoof.fc.weight']
+    if weight.ndim != 2 or weight.shape[1] != width:
+        raise ValueError(
+            f'classifier.classifier_layer.weight must be (classes, {width}), found {tuple(weight.shape)}.'
+        )
 
 
 def _mend_mask_token(ours: State, report: ConversionReport) -> None:
@@ -278,6 +282,11 @@ def _moved(report: ConversionReport, new_key: str, why: str) -> None:
 
 def _to_timm(ours: State, report: ConversionReport) -> State:
     kept = {key: value for key, value in ours.items() if not key.startswith(PRETRAINING_PARTS)}
+    if {'backbone.norm.weight', 'backbone.fc_norm.weight'} <= set(kept):
+        raise ValueError(
+            'a ViT of timm has one norm after its blocks, this backbone has two (final_norm=True with '
+            "out_type='avg_featmap'): its features would be others there."
+        )
     rules = [Rule(rule.ours, rule.theirs, rule.group) for rule in NAME_MAPS['timm']]
     names = match_rules(kept, rules, 'a ViT that timm has (backbone.*, head.fc.*)')
     origin = {new: key for key, new in report.renamed.items()} or {key: key for key in ours}
@@ -286,88 +295,3 @@ def _to_timm(ours: State, report: ConversionReport) -> State:
     report.dropped.update(dict.fromkeys(gone, 'a part of pretraining that a ViT in timm does not have'))
     report.made = {names[key]: how for key, how in report.made.items() if key in names}
     return {names[key]: value for key, value in kept.items()}
-
-
-def convert_file(
-    path: str | os.PathLike,
-    out: str | os.PathLike,
-    source: str,
-    target: str = 'fsfm_mm',
-    target_file: str | os.PathLike | None = None,
-    trust: bool = False,
-    drop: Sequence[str] = (),
-    facts: Mapping[str, Any] | None = None,
-) -> tuple[ModelCard, ConversionReport]:
-    """Convert a file and give it a card.
-
-    Args:
-        path: Checkpoint of the kind ``source``. ``pretrain_ds_mean_std.txt`` beside it goes into the card.
-        out: File to write: ``{'state_dict', 'card', 'meta'}``, or safetensors by its ending.
-        source: See :func:`~fsfm_mm.checkpoints.convert.convert`, as are ``target`` and ``drop``.
-        target: 'fsfm_mm' or 'timm'.
-        target_file: The target network's file of 'fsfm-pretrain'.
-        trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
-        drop: Prefixes of keys to leave out.
-        facts: Fields of the card that the caller knows; they win.
-
-    Returns:
-        The card, and what became of every key.
-
-    Raises:
-        ValueError: As the three functions named; nothing is written then.
-    """
-    checkpoint = load_checkpoint_file(path, trust)
-    target_network = None if target_file is None else load_checkpoint_file(target_file, trust)
-    state, report = convert(checkpoint, source, target, target_network, drop)
-    card = card_of(checkpoint, state, source, Path(path), facts or {})
-    content: dict[str, Any] = {'state_dict': state, 'card': card.to_dict()}
-    if Path(out).suffix != '.safetensors':
-        # where mmpretrain's own tools look for the class names
-        names = {'classes': list(card.classes), 'positive_class': card.positive_class} if card.classes else {}
-        content['meta'] = {'dataset_meta': names}
-    save_checkpoint_file(content, out)
-    return card, report
-
-
-def card_of(
-    checkpoint: Mapping[str, Any],
-    state: Mapping[str, torch.Tensor],
-    source: str,
-    path: Path,
-    facts: Mapping[str, Any],
-) -> ModelCard:
-    """Card of converted weights: the checkpoint's own, or what format, shapes and files beside it say.
-
-    Args:
-        checkpoint: What was converted.
-        state: The state dict made of it, in our or timm's names.
-        source: Kind of the checkpoint.
-        path: Its file.
-        facts: Fields that the caller knows; they win.
-    """
-    if source == 'fsfm_mm' and checkpoint.get('card') is not None:
-        return ModelCard.from_dict({**checkpoint['card'], **facts})
-    found: dict[str, Any] = {
-        'task': TASKS.get(
-            source, 'classify' if 'head.fc.weight' in state or 'head.weight' in state else None
-        ),
-        'source': f'converted from {source}: {path.name}',
-        'versions': installed_versions(),
-        **_sizes(state),
-    }
-    beside = path.parent / STATS_FILE
-    if beside.is_file():
-        found.update(load_mean_std(beside))
-    head = state.get('head.fc.weight', state.get('head.weight'))
-    if source in WITH_POOLED_HEAD and head is not None and len(head) == len(REFERENCE_CLASSES):
-        found.update(classes=REFERENCE_CLASSES, positive_class='real')
-    return ModelCard(**{**found, **facts})
-
-
-def _sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """Input and patch size, from the shapes of patch embedding and position table (square images)."""
-    prefix = 'backbone.' if 'backbone.pos_embed' in state else ''
-    patch = state[f'{prefix}patch_embed.proj.weight'].shape[-1]
-    side = round((state[f'{prefix}pos_embed'].shape[1] - 1) ** 0.5)
-    is_square = side * side == state[f'{prefix}pos_embed'].shape[1] - 1
-    return {'patch_size': patch, **({'input_size': side * patch} if is_square else {})}

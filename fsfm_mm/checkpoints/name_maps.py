@@ -106,6 +106,15 @@ def timm_norms(prefix: str = '') -> list[Rule]:
     ]
 
 
+def adapter(prefix: str = '') -> list[Rule]:
+    """FS-Adapter's bottleneck and projector."""
+    return [
+        Rule(f'{prefix}adapter.linear1.weight', 'head.adapter.down.weight'),
+        Rule(f'{prefix}adapter.linear2.weight', 'head.adapter.up.weight'),
+        *layer(f'{prefix}projector', 'head.projector'),
+    ]
+
+
 def _reference(groups: dict[str, str | None]) -> list[Rule]:
     """The reference's pretraining networks, from the table that :func:`from_reference` uses.
 
@@ -128,6 +137,12 @@ def _reference(groups: dict[str, str | None]) -> list[Rule]:
     return rules
 
 
+SPOOF_CLASSIFIER = [
+    *layer('embedder.bottleneck_layer_fc', 'head.spoof.bottleneck'),
+    # the same layer a second time, as its container has it
+    *layer('embedder.bottleneck_layer.0', 'head.spoof.bottleneck_again'),
+    *layer('classifier.classifier_layer', 'head.spoof.fc'),
+]
 ONLINE = ('backbone', 'mask_token', 'pixel_decoder', 'rep_decoder', 'projector', 'predictor')
 
 #: Kind of source -> its rules; ours are on the right of each.
@@ -138,21 +153,19 @@ NAME_MAPS: dict[str, list[Rule]] = {
         Rule('mask_token', 'mask_token'),
     ],
     'fsfm-finetuned': [*timm_vit(), *timm_norms(), *layer('head', 'head.fc')],
-    'fsfm-fas': [
+    'fsfm-fas': [*timm_vit('backbone.vit.'), *timm_norms('backbone.vit.'), *SPOOF_CLASSIFIER],
+    'fs-adapter-fas': [
         *timm_vit('backbone.vit.'),
         *timm_norms('backbone.vit.'),
-        *layer('embedder.bottleneck_layer_fc', 'head.bottleneck'),
-        # the same layer a second time, as its container has it
-        *layer('embedder.bottleneck_layer.0', 'head.bottleneck_again'),
-        Rule('classifier.classifier_layer.weight', 'head.fc.weight'),
-        Rule('classifier.classifier_layer.bias', 'head.fc.bias', 'class_bias'),
+        *adapter('backbone.vit.'),
+        # of the ViT by itself; the spoof classifier follows instead
+        *layer('backbone.vit.head', 'head.unused', 'unused'),
+        *SPOOF_CLASSIFIER,
     ],
     'fs-adapter': [
         *timm_vit(),
         *timm_norms(),
-        Rule('adapter.linear1.weight', 'head.adapter.down.weight'),
-        Rule('adapter.linear2.weight', 'head.adapter.up.weight'),
-        *layer('projector', 'head.projector'),
+        *adapter(),
         *layer('head', 'head.fc'),
     ],
     'mae': _reference({'backbone': None, 'mask_token': 'decoder', 'pixel_decoder': 'decoder'}),
@@ -176,9 +189,11 @@ WRAPPERS: dict[str, tuple[str, ...]] = {
     'fsfm-pretrain': ('model',),
     'fsfm-finetuned': ('model',),
     'fsfm-fas': ('state_dict',),
+    'fs-adapter-fas': ('state_dict',),
     'fs-adapter': ('model',),
     'mae': ('model',),
-    'timm': ('state_dict', 'model'),
+    # in timm's own order: where there are averaged weights, it loads them
+    'timm': ('state_dict_ema', 'model_ema', 'state_dict', 'model'),
     'mmpretrain': ('state_dict',),
     'fsfm_mm': ('state_dict',),
 }

@@ -13,7 +13,9 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from fsfm_mm.checkpoints.card import ModelCard, read_card
-from fsfm_mm.checkpoints.convert import card_of, convert, state_dict_of
+from fsfm_mm.checkpoints.convert import convert, state_dict_of
+from fsfm_mm.checkpoints.convert_files import card_of
+from fsfm_mm.checkpoints.heads import check_heads, weights_heads
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
@@ -54,12 +56,17 @@ def locate(path: str | os.PathLike, source: str) -> tuple[str | os.PathLike, str
         return path, source, {}
     entry = zoo_entry(name)
     mean, std = resolve_stats(entry['statistics'])
-    facts = {'mean': mean, 'std': std, 'source': f'{name} (huggingface.co/{entry["repository"]})'}
+    facts = {'mean': mean, 'std': std, 'num_heads': entry['num_heads']}
+    facts['source'] = f'{name} (huggingface.co/{entry["repository"]})'
     return fetch(name), entry['source'], facts
 
 
 def load_pretrained_backbone(
-    backbone: nn.Module, path: str | os.PathLike, source: str = 'fsfm_mm', trust: bool = False
+    backbone: nn.Module,
+    path: str | os.PathLike,
+    source: str = 'fsfm_mm',
+    trust: bool = False,
+    num_heads: int | None = None,
 ) -> ModelCard | None:
     """Load a pretrained encoder; only ``fc_norm`` may start fresh, all else must match.
 
@@ -71,20 +78,23 @@ def load_pretrained_backbone(
         path: A checkpoint file, or a name of the zoo, which is then fetched and converted.
         source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
         trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
+        num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
 
     Returns:
         The card of the checkpoint, or None where it has none.
 
     Raises:
-        ValueError: When keys or shapes differ, naming them; the backbone is then as before.
+        ValueError: When keys, shapes or the number of heads differ, naming them; the backbone is then as before.
     """
     path, source, facts = locate(path, source)
     checkpoint = load_checkpoint_file(path, trust)
     content: Mapping[str, Any] = checkpoint
+    said = {} if num_heads is None else {'num_heads': num_heads}
     card = read_card(checkpoint)
     if source != 'fsfm_mm':
         content, _ = convert(checkpoint, source)
-        card = card_of(checkpoint, content, source, Path(path), facts)
+        card = card_of(checkpoint, content, source, Path(path), said, facts)
+    check_heads(weights_heads(card, content, num_heads, path), backbone, path)
     own = backbone.state_dict()
     state = pretrained_backbone(content, keep_norm='norm.weight' in own)
     if 'fc_norm.weight' not in own:
@@ -118,15 +128,19 @@ class PretrainedBackboneInit:
         checkpoint: See :func:`load_pretrained_backbone`, as are the others.
         source: Kind of the file.
         trust: Unpickle without limits.
+        num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
     """
 
-    def __init__(self, checkpoint: str, source: str = 'fsfm_mm', trust: bool = False):
+    def __init__(
+        self, checkpoint: str, source: str = 'fsfm_mm', trust: bool = False, num_heads: int | None = None
+    ):
         self.checkpoint = checkpoint
         self.source = source
         self.trust = trust
+        self.num_heads = num_heads
         self.wholemodule = True
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``."""
-        load_pretrained_backbone(module, self.checkpoint, self.source, self.trust)
+        load_pretrained_backbone(module, self.checkpoint, self.source, self.trust, self.num_heads)
         print_log(f'backbone loaded from {self.checkpoint}', logger='current')

@@ -6,7 +6,9 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from fsfm_mm.engine.options import OPTIONS
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -34,6 +36,26 @@ class CommandParser(argparse.ArgumentParser):
         """End with usage, a message and the exit code for wrong arguments."""
         self.print_usage(sys.stderr)
         self.exit(self.wrong_arguments, f'{short_name(self.prog)}: error: {message}\n')
+
+
+def add_short_options(parser: argparse.ArgumentParser, names: Iterable[str] = tuple(OPTIONS)) -> None:
+    """Add options of :data:`~fsfm_mm.engine.options.OPTIONS`, with the same help in every command."""
+    group = parser.add_argument_group('short options, for settings that everybody changes')
+    for name in names:
+        option = OPTIONS[name]
+        group.add_argument(
+            f'--{name}',
+            metavar=option.metavar,
+            type=option.read,
+            choices=option.choices,
+            help=option.sets.replace('`', ''),
+        )
+
+
+def short_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The short options that were given, by their names."""
+    values = {name: getattr(args, name.replace('-', '_'), None) for name in OPTIONS}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def short_name(prog: str) -> str:

@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
 from fsfm_mm.engine.config_files import list_configs
-from fsfm_mm.engine.settings import SettingsAction, read_config
+from fsfm_mm.engine.options import OPTIONS
+from fsfm_mm.engine.setting_values import SettingsAction
+from fsfm_mm.engine.settings import read_config
 from fsfm_mm.text import text_table
 
 EPILOG = """\
@@ -27,6 +29,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm config') 
     parser.add_argument(
         '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='changes to apply'
     )
+    add_short_options(parser, [name for name in OPTIONS if name != 'device'])
     args = parser.parse_args(argv)
     if args.list == (args.config is not None):
         parser.error('name a config, or --list them')
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm config') -> int
         print('\n'.join(text_table(list(list_configs()), '<')))
         return 0
     try:
-        cfg = read_config(args.config, args.cfg_options, import_custom=False)
+        cfg = read_config(args.config, args.cfg_options, short_options(args), import_custom_modules=False)
     except ValueError as error:
         sys.exit(f'{short_name(prog)}: {error}')
     print(cfg.pretty_text)

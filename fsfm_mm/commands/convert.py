@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fsfm_mm.checkpoints.name_maps import SOURCES, TARGETS
@@ -23,8 +24,13 @@ examples:
   %(prog)s fsfm-vit-base-vggface2 fsfm_b.pth --from fsfm-pretrain
   # a fine-tuned detector; what you know of its crops goes into the card
   %(prog)s checkpoint-best.pth detector.pth --from fsfm-finetuned --card crop_margin=1.3 detector=dlib
-  # ours to timm, as safetensors
-  %(prog)s work_dirs/x/epoch_10.pth vit.safetensors --from fsfm_mm --to timm
+  # a ViT-S that mmpretrain has with 6 heads and with 12: the shapes do not tell
+  %(prog)s deit-small.pth deit.pth --from mmpretrain --num-heads 6
+  # ours to timm, as a folder: timm.create_model('local-dir:vit', pretrained=True), which needs no fsfm_mm
+  %(prog)s work_dirs/x/epoch_10.pth vit --from fsfm_mm --to timm
+  # as a file: after import fsfm_mm.components,
+  # timm.create_model('fsfm_vit_small_patch16_224', checkpoint_path='vit.pth')
+  %(prog)s work_dirs/x/epoch_10.pth vit.pth --from fsfm_mm --to timm
 """
 
 
@@ -42,13 +48,22 @@ def card_entry(text: str) -> tuple[str, Any]:
 def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(prog, __doc__, EPILOG)
-    parser.add_argument('src', help='checkpoint file, or the name of published weights')
-    parser.add_argument('out', help='file to write: .pth or .safetensors')
+    parser.add_argument('src', help="checkpoint file, timm's folder, or the name of published weights")
+    parser.add_argument(
+        'out',
+        help='file to write: .pth or .safetensors; with --to timm also a folder (a name without ending)',
+    )
     parser.add_argument('--from', dest='source', required=True, choices=(*SOURCES, 'fsfm_mm'))
     parser.add_argument('--to', dest='target', default='fsfm_mm', choices=TARGETS)
     parser.add_argument('--target-file', help="the target network's file of fsfm-pretrain")
     parser.add_argument('--drop', nargs='+', default=[], metavar='PREFIX', help='leave these keys out')
     parser.add_argument('--card', nargs='+', default=[], type=card_entry, metavar='NAME=VALUE')
+    parser.add_argument(
+        '--num-heads',
+        type=int,
+        help='heads of the attention, where neither the file nor its kind tells (width 384: 12 in FS-VFM and MoCo v3, '
+        '6 in DeiT, DINO and AugReg)',
+    )
     parser.add_argument(
         '--trust', action='store_true', help='unpickle without limits: the file can then run any program'
     )
@@ -59,14 +74,18 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
     """Convert and tell what was done; returns the exit code."""
     args = parse_args(argv, prog)
     try:
-        need_files(
-            [args.target_file] if args.src in zoo_names() else [args.src, args.target_file], CANNOT_READ
-        )
+        is_file = args.src not in zoo_names() and not (args.source == 'timm' and Path(args.src).is_dir())
+        need_files([args.src, args.target_file] if is_file else [args.target_file], CANNOT_READ)
+        facts = dict(args.card)
+        if args.num_heads is not None and facts.setdefault('num_heads', args.num_heads) != args.num_heads:
+            raise ValueError(
+                f'--num-heads {args.num_heads} and --card num_heads={facts["num_heads"]} differ.'
+            )
 
-        from fsfm_mm.checkpoints.convert import convert_file
+        from fsfm_mm.checkpoints.convert_files import convert_file
         from fsfm_mm.checkpoints.pretrained import locate
 
-        path, source, facts = locate(args.src, args.source)
+        path, source, known = locate(args.src, args.source)
         if source != args.source:
             raise ValueError(f'{args.src} is of kind {source!r}, not {args.source!r}.')
         card, report = convert_file(
@@ -77,13 +96,16 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             args.target_file,
             args.trust,
             args.drop,
-            {**facts, **dict(args.card)},
+            facts,
+            known,
         )
     except (ValueError, TypeError, OSError) as error:
         sys.exit(f'{short_name(prog)}: {error}')
     print(report.summary())
     known = {
-        key: value for key, value in card.to_dict().items() if value and key not in ('config', 'versions')
+        key: value
+        for key, value in card.to_dict().items()
+        if value and key not in ('config', 'versions', 'model')
     }
     print(f'card: {json.dumps(known, ensure_ascii=False)}')
     print(f'written: {args.out}')

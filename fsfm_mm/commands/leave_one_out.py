@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
 from fsfm_mm.engine.config_files import find_config
+from fsfm_mm.engine.options import OPTIONS, TEST_OPTIONS
 
 if TYPE_CHECKING:
     from fsfm_mm.evaluation import ScoreReport
@@ -35,6 +36,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='settings for every run'
     )
+    add_short_options(parser, [name for name in OPTIONS if name != 'seed'])
     parser.add_argument('--bootstrap', type=int, default=0, help='resamples of the intervals of each run [0]')
     return parser.parse_args(argv)
 
@@ -57,11 +59,14 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
     if (results / 'honest.json').exists() and (results / 'published.json').exists():
         return results
     options = ['--cfg-options', f'randomness.seed={seed}', *args.cfg_options]
-    run_command('train', config, '--work-dir', str(work_dir), '--resume', *options)
+    short = {name: [f'--{name}', str(value)] for name, value in short_options(args).items()}
+    training = [word for words in short.values() for word in words]
+    run_command('train', config, '--work-dir', str(work_dir), '--resume', *training, *options)
     checkpoints = sorted(map(str, [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]))
     checkpoints += sorted(map(str, work_dir.glob('best_*.pth')))
     test = ['--out', str(results), '--bootstrap', str(args.bootstrap), *options]
-    run_command('test', config, *checkpoints, *test)
+    testing = [word for name, words in short.items() if name in TEST_OPTIONS for word in words]
+    run_command('test', config, *checkpoints, *testing, *test)
     return results
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,12 +29,11 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
     with_weights,
 )
-from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.preparation.run import STATISTICS_FILE, prepare
+from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings
 from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.writers.folders import CHROMA
-from fsfm_mm.registry import FACE_PARSERS
+from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
 
 EPILOG = f"""\
 examples:
@@ -116,8 +114,11 @@ def _from_file(path: str) -> Config:
         raise ValueError(f'{path} is no .py or .json file with a config ({error}).') from error
 
 
-def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, ...]]:
-    """Configs of detector and parser, and modules to import for them.
+def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, ...], dict | None]:
+    """Configs of detector and parser, modules to import for them, and who finds landmarks inside the crops.
+
+    The parser's landmarks are looked for inside the crops, by YuNet, where the detector gives none, as the published
+    maps came about, whose detector is dlib. ``--detector-weights`` are YuNet's then.
 
     Raises:
         ValueError: A file is missing or holds no such config, or weights are given to what has none.
@@ -133,12 +134,26 @@ def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, 
     for name, part in (('detector', detector), ('parser', parser)):
         if part is not None and 'type' not in part:
             raise ValueError(f"the {name}'s config must be a dict with a type, found {part!r}.")
-    detector = detector_of(args, detector)
+    if needs_landmarks(parser) and gives_no_landmarks(args, detector):
+        inside = with_weights('detector', FACE_DETECTORS, dict(type='YuNet'), args.detector_weights)
+        detector = detector_of(args, detector, None)
+    else:
+        inside, detector = None, detector_of(args, detector, args.detector_weights)
     parser = with_weights('parser', FACE_PARSERS, parser, args.parser_weights)
-    if detector['type'] == 'NoDetector' and parser is not None and parser['type'] == 'TemplateParser':
-        raise ValueError('--parser template needs the landmarks of a detector: leave out --detector none.')
     imports = config.get('custom_imports', {}).get('imports', ())
-    return detector, parser, (imports,) if isinstance(imports, str) else tuple(imports)
+    return detector, parser, (imports,) if isinstance(imports, str) else tuple(imports), inside
+
+
+def needs_landmarks(parser: dict | None) -> bool:
+    """Whether a parser's config is of one that gives no map without landmarks."""
+    kind = None if parser is None else FACE_PARSERS.module_dict.get(parser['type'])
+    return getattr(kind, 'needs_landmarks', False) and not (parser or {}).get('default_landmarks', False)
+
+
+def gives_no_landmarks(args: argparse.Namespace, detector: dict) -> bool:
+    """Whether the chosen detector is known to give none."""
+    kind = FACE_DETECTORS.module_dict.get(detector_of(args, detector, None)['type'])
+    return getattr(kind, 'gives_landmarks', None) is False
 
 
 def output_format(args: argparse.Namespace) -> dict[str, Any]:
@@ -175,10 +190,10 @@ def next_command(
         patch_size: Side of the patches in pixels.
         maps: Whether it has maps.
     """
-    changes: dict[str, Any] = {} if form == 'folders' else {'train_dataloader.dataset.type': DATASETS[form]}
+    command = f'fsfm-mm train {CONFIG} --work-dir work_dirs/my_faces'
     if Path(out) != Path(DATA_ROOT):
-        changes['train_dataloader.dataset.data_root'] = out
-        changes['model.data_preprocessor.stats'] = str(Path(out, STATISTICS_FILE))
+        command += f' --data {shlex.quote(out)}'
+    changes: dict[str, Any] = {} if form == 'folders' else {'train_dataloader.dataset.type': DATASETS[form]}
     if size != SIZE and size % patch_size == 0:
         changes |= {'model.backbone.img_size': size, 'train_dataloader.dataset.pipeline.1.size': size}
     if patch_size != PATCH_SIZE:
@@ -189,21 +204,20 @@ def next_command(
     if not maps:
         changes['train_dataloader.dataset.need_maps'] = False
     options = ' '.join(shlex.quote(f'{key}={value}') for key, value in changes.items())
-    if re.search(r'[\s,\[\]()]', out):  # mmengine's --cfg-options drops spaces and splits at commas
-        return f'copy {find_config(CONFIG)}, set in it {options}, and give the copy to fsfm-mm train'
-    command = f'fsfm-mm train {CONFIG} --work-dir work_dirs/my_faces'
     return f'{command} --cfg-options {options}' if options else command
 
 
 def command(args: argparse.Namespace) -> int:
     """Do what the command line says and tell the outcome; returns the exit code."""
-    detector, parser, imports = components(args)
+    detector, parser, imports, inside = components(args)
     form = output_format(args)
     items = find_items(args.sources, args.frames, exclude=args.out)
     chunk_size = args.chunk_size
     if chunk_size is None and args.format != 'folders' and len(items) >= MANY:
         chunk_size = 1024
-    settings = Settings(detector, parser, form, args.faces, args.margin, args.size, args.min_face, chunk_size)
+    settings = Settings(
+        detector, parser, form, args.faces, args.margin, args.size, args.min_face, chunk_size, inside
+    )
     execution = execution_of(args, imports)
     about = {'sources': args.sources, 'frames': asdict(args.frames)}
     outcome = prepare(items, args.out, settings, execution, about, share_of(args), args.engine)

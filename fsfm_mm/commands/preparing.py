@@ -145,14 +145,14 @@ def add_execution_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def detector_of(args: argparse.Namespace, default: dict[str, Any]) -> dict[str, Any]:
+def detector_of(args: argparse.Namespace, default: dict[str, Any], weights: str | None) -> dict[str, Any]:
     """Config of the detector that the options name.
 
     Raises:
         ValueError: Weights for one that has none.
     """
     detector = presets(FACE_DETECTORS)[args.detector] if args.detector else dict(default)
-    return with_weights('detector', FACE_DETECTORS, detector, args.detector_weights)
+    return with_weights('detector', FACE_DETECTORS, detector, weights)
 
 
 def with_weights(option: str, registry: Registry, component: dict | None, weights: str | None) -> Any:
@@ -220,7 +220,8 @@ def check_place(source: str, out: str) -> None:
 
 def labelled_settings(args: argparse.Namespace, detector: str = 'YuNet') -> Settings:
     """Of the crops of a labelled set: files without maps; the detector where the options name none."""
-    finder, form = detector_of(args, dict(type=detector)), dict(type='folders', image_folder='')
+    finder = detector_of(args, dict(type=detector), args.detector_weights)
+    form = dict(type='folders', image_folder='')
     return Settings(finder, None, form, 'largest', args.margin, args.size, args.min_face, 64)
 
 

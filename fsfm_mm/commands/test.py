@@ -9,10 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsfm_mm.commands.arguments import CommandParser, need_files, short_name
+from fsfm_mm.commands.arguments import (
+    CommandParser,
+    add_short_options,
+    need_files,
+    short_name,
+    short_options,
+)
 from fsfm_mm.engine.config_files import find_config
+from fsfm_mm.engine.device import choose_device
 from fsfm_mm.engine.explaining import tell_setting
-from fsfm_mm.engine.settings import SettingsAction, need, read_config
+from fsfm_mm.engine.options import TEST_OPTIONS
+from fsfm_mm.engine.setting_values import SettingsAction
+from fsfm_mm.engine.settings import need, read_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -71,6 +80,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser.add_argument(
         '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='change settings'
     )
+    add_short_options(parser, TEST_OPTIONS)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher'
     )
@@ -146,7 +156,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     from fsfm_mm.apis.testing import load_classifier, score_set
     from fsfm_mm.engine.launch import start_processes
 
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, short_options(args), 'test')
     need(cfg, 'model', 'test_dataloader', 'test_evaluator')
     cfg.launcher = args.launcher
     start_processes(cfg)
@@ -174,6 +184,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         score,
         cfg.test_evaluator,
         target_criterion=cfg.get('published_checkpoint'),
+        target_ties=cfg.get('published_ties', 'first'),
         chosen_on=chosen_on,
         num_resamples=args.bootstrap,
     )
@@ -231,6 +242,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
     args, name = parse_args(argv, prog), short_name(prog)
     try:
         check(args)
+        choose_device(args.device)
     except ValueError as error:
         sys.exit(f'{name}: {error}')
 

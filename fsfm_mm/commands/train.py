@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
 from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.engine.settings import SettingsAction, need, read_config
+from fsfm_mm.engine.device import choose_device
+from fsfm_mm.engine.setting_values import SettingsAction
+from fsfm_mm.engine.settings import need, read_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   %(prog)s configs/fsfm/fsfm_demo.py                    # or by name, from anywhere: fsfm_demo
-  %(prog)s configs/fsfm/fsfm_vit-b_vggface2_400e.py --auto-scale-lr \\
-      --cfg-options train_dataloader.dataset.data_root=data/my_faces train_dataloader.batch_size=64
+  %(prog)s fsfm_vit-s_own-faces --data "my faces" --epochs 20 --batch-size 32 --arch tiny
   %(prog)s CONFIG --cfg-options train_dataloader.dataset.mask.type=FRPMask
   %(prog)s CONFIG --resume                 # go on from the last checkpoint in the work dir
   tools/dist_train.sh CONFIG 8                          # eight processes with torchrun
@@ -63,6 +64,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -
         metavar='KEY=VALUE',
         help='change settings of the config, e.g. model.backbone.arch=large optim_wrapper.optimizer.lr=1e-3',
     )
+    add_short_options(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher'
     )
@@ -79,7 +81,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     from fsfm_mm.engine.last_checkpoint import choose_checkpoint
 
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options, short_options(args))
     need(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     cfg.launcher = args.launcher
     default = cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
@@ -129,6 +131,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -> int:
     args, name = parse_args(argv, prog), short_name(prog)
     try:
         check(args)
+        choose_device(args.device)
     except ValueError as error:
         sys.exit(f'{name}: {error}')
 

@@ -10,8 +10,10 @@ import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
+from mmengine.config.config import DELETE_KEY
 from mmengine.config.utils import MODULE2PACKAGE
 
 #: The folder of the configs.
@@ -37,6 +39,35 @@ def find_base(name: str, filename: str) -> tuple[str, str | None]:
 
 
 Config._get_cfg_path = staticmethod(find_base)
+_merge = Config._merge_a_into_b
+
+
+def merge(a: dict, b: Any, allow_list_keys: bool = False) -> Any:
+    """Merge ``a`` over ``b``, for mmengine, which refuses a dict over what is none, such as ``neck=None``.
+
+    A dict takes the place of any single value, of an empty list, and with a ``type`` of any list. Goes when mmengine
+    takes it.
+
+    Args:
+        a: The dict that wins.
+        b: What is inherited.
+        allow_list_keys: Whether ``{'0': ...}`` means the first of a list.
+    """
+    if isinstance(b, dict):
+        b = b.copy()
+        for key, value in a.items():
+            if not isinstance(value, dict):
+                continue
+            below = b.get(key)
+            keeps = isinstance(below, dict) or (isinstance(below, list) and below and 'type' not in value)
+            if key in b and not keeps:
+                del b[key]
+            if key not in b:
+                value.pop(DELETE_KEY, None)
+    return _merge(a, b, allow_list_keys)
+
+
+Config._merge_a_into_b = staticmethod(merge)
 
 
 def find_config(name: str | os.PathLike) -> Path:

@@ -34,6 +34,7 @@ from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
     give_gloo_time_to_end,
+    leave_hooks_out,
     own_name,
     refuse_remote_checkpoints,
     save_atomically,
@@ -164,6 +165,7 @@ def _build(cfg: Config) -> Runner:
     check_folder(cfg.work_dir, 'the work directory')
     check_settings(cfg)
     scale_for_accumulation(cfg)
+    leave_hooks_out(cfg)
     init_cpu_processes(cfg)
     save_atomically()
     refuse_remote_checkpoints()

@@ -2,80 +2,102 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
-import inspect
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from fsfm_mm.engine.config_changes import changes, flat
 from fsfm_mm.engine.config_files import find_config
+from fsfm_mm.engine.config_variables import (
+    READ,
+    read_with,
+    refuse_variables_without_effect,
+    settings_called,
+    variables,
+    with_variables,
+)
 from fsfm_mm.engine.custom_imports import import_custom_modules
 from fsfm_mm.engine.explaining import error_message
+from fsfm_mm.engine.options import OPTIONS, option_settings, positive
+from fsfm_mm.engine.setting_names import refuse_unknown_names
+from fsfm_mm.text import few
 
-#: Top-level settings that the runners and tools read besides the runners' arguments.
-_READ = {
-    'auto_scale_lr',
-    'custom_imports',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'published_checkpoint',
-    'published_sets',
-    'runner_type',
-    'sync_bn',
-    'test_sets',
-}
-
-
-class SettingsAction(DictAction):
-    """``--cfg-options KEY=VALUE ...``, with a message of argparse where a ``=`` is missing."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        """Add the settings."""
-        for value in values:
-            if '=' not in value:
-                raise argparse.ArgumentError(self, f'expected KEY=VALUE, found {value!r}')
-        super().__call__(parser, namespace, values, option_string)
+#: Variables of our configs that are short options, whatever a config makes of them.
+LENGTHS = {'max_epochs': 'epochs', 'max_iters': 'iters'}
+#: Where the names of the settings that a user typed are kept: an attribute of the config object, no setting.
+_TYPED = '_typed_settings'
 
 
 def read_config(
     path: str | os.PathLike,
     options: Mapping[str, Any] | None = None,
-    import_custom: bool = True,
+    short: Mapping[str, Any] | None = None,
+    part: str = 'train',
     **kwargs: Any,
 ) -> Config:
     """Read a config file and change settings of it.
 
     Args:
         path: A Python, JSON or YAML file, or the name of a config of ours, see :func:`find_config`.
-        options: Settings by their names with dots, as on the command line. The first part of a name must be a
-            setting of the config or of mmengine's: another one would be taken and have no effect.
-        import_custom: Import what ``custom_imports`` names, from beside the config or the current folder, too.
-        **kwargs: Of ``Config.fromfile``.
+        options: Settings by their names with dots, as on the command line, or variables of the config's file, on
+            which what is made of them follows. A setting that nothing reads or takes is refused.
+        short: Short options by their names, see :mod:`fsfm_mm.engine.options`; None where one was not given.
+        part: 'train' or 'test': what ``short`` is about.
+        **kwargs: Of ``Config.fromfile``. Modules of ``custom_imports`` are looked for beside the config, too.
+
+    Returns:
+        The config; :func:`typed_settings` knows what was changed.
 
     Raises:
-        ValueError: One sentence: the file is not there or cannot be read, a setting cannot be changed, or a module
-            cannot be imported.
+        ValueError: One sentence: the file is not there or cannot be read, or a setting cannot be changed.
     """
     path = find_config(path)
+    import_custom = kwargs.pop('import_custom_modules', True)
+    kwargs['import_custom_modules'] = (
+        False  # ours says what is wrong with them, and has them of the options, too
+    )
+    options, short = dict(options or {}), {k: v for k, v in (short or {}).items() if v is not None}
     try:
-        cfg = Config.fromfile(path, import_custom_modules=False, **kwargs)
+        before, assigned = read_with(path, {}, **kwargs)
+        refuse_variables_without_effect(path, before, assigned, **kwargs)
     except SyntaxError as error:
         raise ValueError(
             f'the config {path} is not valid Python ({error.msg}, line {error.lineno})'
         ) from error
-    except (OSError, KeyError) as error:  # another kind of file, a base that is not there, names twice
+    except (OSError, KeyError, TypeError) as error:  # another kind of file, no such base, names twice
         raise ValueError(f'the config {path} cannot be read ({error_message(error)})') from error
-    _check_names(cfg, path, options or {})
+    _move_lengths(options, short)
+    _check_names(before, path, options)
     try:
-        cfg.merge_from_dict(dict(options or {}))
+        cfg, settings = _with_settings(before, path, options, short, part, kwargs)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f'--cfg-options does not fit the config {path} ({error_message(error)})') from error
-    if import_custom:  # after the options, which may name modules, too
+    _agree(cfg, options)
+    typed = _typed_names(before, cfg, {**settings, **options})
+    if import_custom:
         import_custom_modules(cfg, path)
+    if options and import_custom:
+        named = _typed_names(cfg, cfg, options)
+        refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
+    object.__setattr__(cfg, _TYPED, typed)
     return cfg
+
+
+def typed_settings(cfg: Config) -> frozenset[str]:
+    """Names with dots of the settings that were set on the command line, with their full names or by a short option.
+
+    ``--arch small`` gives 'model.backbone.arch' and 'model.head.in_channels'; a dict gives its single values, such as
+    'model.backbone.init_cfg.checkpoint'. What a config file says is not among them. The names stay with copies of the
+    config object (``runner.cfg``) and are not written into files.
+
+    Args:
+        cfg: Of :func:`read_config`; any other config has none.
+    """
+    return vars(cfg).get(_TYPED, frozenset())
 
 
 def need(cfg: Config, *names: str) -> None:
@@ -85,20 +107,86 @@ def need(cfg: Config, *names: str) -> None:
         raise ValueError(f'the config {cfg.filename} has no {", ".join(missing)}: is it the right file?')
 
 
-def _check_names(cfg: Config, path: Any, options: Mapping[str, Any]) -> None:
-    if not options:
-        return
-    from mmengine.runner import FlexibleRunner, Runner  # heavy: only where there is something to compare
+def _with_settings(
+    before: Config,
+    path: Path,
+    options: dict[str, Any],
+    short: dict[str, Any],
+    part: str,
+    kwargs: dict[str, Any],
+) -> tuple[Config, dict[str, Any]]:
+    """The config with all of it, and the settings that short options set."""
+    own = variables(before)
+    changed = {name: value for name, value in options.items() if name.partition('.')[0] in own}
+    cfg = with_variables(path, before, changed, **kwargs)
+    lengths = {name: short[option] for name, option in LENGTHS.items() if option in short and name in own}
+    if lengths:
+        cfg = read_with(path, {**_values(cfg, changed), **lengths}, **kwargs)[0]
+    followed = changes(before.to_dict(), cfg.to_dict())
+    settings = option_settings(before, short, part, options)
+    cfg.merge_from_dict({name: value for name, value in settings.items() if name not in followed})
+    cfg.merge_from_dict({name: value for name, value in options.items() if name not in changed})
+    return cfg, settings
 
-    arguments = {
-        name for kind in (Runner, FlexibleRunner) for name in inspect.signature(kind.__init__).parameters
-    }
-    known = {*cfg.keys(), *arguments, *_READ} - {'self', 'cfg'}
+
+def _values(cfg: Config, options: Mapping[str, Any]) -> dict[str, Any]:
+    names = {name.partition('.')[0] for name in options}
+    return {name: value for name, value in cfg.to_dict().items() if name in names}
+
+
+def _typed_names(before: Config, cfg: Config, options: Mapping[str, Any]) -> frozenset[str]:
+    """What was typed, and what followed from it."""
+    typed = set(changes(before.to_dict(), cfg.to_dict()))
+    for name, value in options.items():
+        typed |= set(flat(value, name)) if value else {name}
+    return frozenset(name.removesuffix('._delete_') for name in typed)
+
+
+def _move_lengths(options: dict[str, Any], short: dict[str, Any]) -> None:
+    """``--cfg-options max_epochs=3`` is ``--epochs 3``: a warm-up that stays would be longer than the run."""
+    for name, option in LENGTHS.items():
+        if name in options:
+            value = options.pop(name)
+            try:
+                value = positive(str(value))
+            except Exception as error:
+                raise ValueError(f'--cfg-options {name}: {error}') from error
+            if short.setdefault(option, value) != value:
+                raise ValueError(
+                    f'--{option} {short[option]} and --cfg-options {name}={value} contradict each other'
+                )
+
+
+def _check_names(cfg: Config, path: Any, options: Mapping[str, Any]) -> None:
+    known = {*cfg.keys(), *READ}
     for name in options:
         first = name.partition('.')[0]
         if first not in known:
             close = difflib.get_close_matches(first, sorted(known), 1)
+            named = settings_called(cfg, name)
+            hint = f' (did you mean {close[0]!r}?)' if close else ''
+            hint = f' (did you mean {few(named, 3, between=" or ")}?)' if named else hint
+            option = {'data_root': 'data', 'num_workers': 'workers'}.get(name, name.replace('_', '-'))
+            hint = f' (use --{option})' if option in OPTIONS else hint
             raise ValueError(
-                f'--cfg-options {name}: {path} has no setting {first!r}, so it would have no effect'
-                + (f' (did you mean {close[0]!r}?)' if close else '')
+                f'--cfg-options {name}: {path} has no setting {first!r}, so it would have no effect{hint}'
             )
+        outer = next((other for other in options if name.startswith(f'{other}.')), None)
+        if outer is not None and not isinstance(options[outer], dict):
+            raise ValueError(f'--cfg-options sets {outer}, and {name} in it: give one of them')
+
+
+def _agree(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Make settings follow without which the typed ones could not be."""
+    for part in ('train', 'val', 'test'):
+        together = (f'{part}_dataloader', f'{part}_evaluator', f'{part}_cfg')
+        if part != 'train' and any(options.get(name, '') is None for name in together):
+            for name in together:
+                if name in cfg:
+                    cfg[name] = None
+        loader: Any = cfg.get(f'{part}_dataloader')
+        if isinstance(loader, dict) and loader.get('num_workers', 0) == 0:
+            # torch refuses both without workers
+            if loader.get('persistent_workers'):
+                loader['persistent_workers'] = False
+            loader.pop('prefetch_factor', None)

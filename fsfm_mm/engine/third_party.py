@@ -10,9 +10,11 @@ theirs say what they do differently where they are: :mod:`~fsfm_mm.engine.loops`
 validation), :mod:`~fsfm_mm.engine.hooks.runtime_info` (no wait for the device at every iteration),
 :mod:`~fsfm_mm.engine.optim.wrapper` (autocast on CPUs), :mod:`~fsfm_mm.engine.optim.schedulers` (a warm-up that ends
 an iteration early), :mod:`~fsfm_mm.engine.fsdp` (torch's second FSDP), :mod:`~fsfm_mm.engine.resume` (states of another
-model), :mod:`~fsfm_mm.engine.config_files` (the scope of ``_base_ = 'fsfm_mm::...'``; it imports no torch).
+model), :mod:`~fsfm_mm.engine.config_files` (the scope of ``_base_ = 'fsfm_mm::...'`` and dicts over
+None; it imports no torch),
+:mod:`~fsfm_mm.engine.setting_values` (values with spaces).
 Words of theirs are read in :mod:`~fsfm_mm.engine.data_faults` (torch on dead workers) and
-:mod:`~fsfm_mm.engine.settings` (mmengine on wrong settings); noise while they are imported is filtered in
+:mod:`~fsfm_mm.engine.explaining` (mmengine on wrong settings); noise while they are imported is filtered in
 ``fsfm_mm/_startup.py``.
 """
 
@@ -153,6 +155,17 @@ def scale_for_accumulation(cfg: Config) -> None:
     if cfg.get('auto_scale_lr', {}).get('enable') and not cfg.auto_scale_lr.get('accumulation_counted'):
         cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get('accumulative_counts', 1)
         cfg.auto_scale_lr.accumulation_counted = True
+
+
+def leave_hooks_out(cfg: Config) -> None:
+    """Take hooks that are None from ``default_hooks``, where mmengine leaves out its own six only.
+
+    ``default_hooks.pictures=None`` is an AssertionError without words in onedl-mmengine 0.10; goes when it is not.
+    """
+    known = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None and name not in known]:
+        del hooks[name]
 
 
 def wrap_without_a_device(cfg: Config) -> None:

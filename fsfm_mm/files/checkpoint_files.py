@@ -44,6 +44,8 @@ BROKEN_ERRORS = (
     struct.error,
     zipfile.BadZipFile,
 )
+#: What a safetensors file holds beside tensors, as JSON: the card, and what timm needs to build an export.
+METADATA = ('card', 'timm_config')
 NUMPY_MAKERS = ('_reconstruct', 'scalar')
 
 
@@ -312,8 +314,9 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
         loaded: dict[str, Any] = {'state_dict': load_safetensors(path)}
     except safetensors.SafetensorError as error:
         raise ValueError(f'{path}: the safetensors file is damaged ({error}).') from error
-    if 'card' in header.get('__metadata__', {}):
-        loaded['card'] = json.loads(header['__metadata__']['card'])
+    for name in METADATA:
+        if name in header.get('__metadata__', {}):
+            loaded[name] = json.loads(header['__metadata__'][name])
     return loaded
 
 
@@ -344,7 +347,7 @@ def _flat(obj: Mapping[str, Any], path: Path) -> tuple[dict[str, torch.Tensor], 
     """Tensors without shared memory, and metadata, for safetensors."""
     whole = isinstance(obj.get('state_dict'), Mapping)
     state = obj['state_dict'] if whole else obj
-    others = sorted(set(obj) - {'state_dict', 'card'}) if whole else []
+    others = sorted(set(obj) - {'state_dict', *METADATA}) if whole else []
     others += sorted(str(key) for key, value in state.items() if not isinstance(value, torch.Tensor))
     if others:
         raise ValueError(
@@ -352,8 +355,9 @@ def _flat(obj: Mapping[str, Any], path: Path) -> tuple[dict[str, torch.Tensor], 
             'write a .pth file.'
         )
     metadata = {'format': 'pt'}
-    if whole and obj.get('card') is not None:
-        metadata['card'] = json.dumps(obj['card'], ensure_ascii=False)
+    for name in METADATA if whole else ():
+        if obj.get(name) is not None:
+            metadata[name] = json.dumps(obj[name], ensure_ascii=False)
     seen: set[int] = set()
     tensors = {}
     for key, value in state.items():

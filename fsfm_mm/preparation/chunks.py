@@ -124,6 +124,7 @@ class Workshop:
         out: Folder of the output.
         detector: Finds faces.
         parser: Labels pixels; None for crops without maps.
+        landmarks: Finds the parser's landmarks inside crops that came without; None where nobody needs to.
         writer: Writes.
         batch_size: Crops that are parsed together.
     """
@@ -132,6 +133,7 @@ class Workshop:
     out: Path
     detector: FaceDetector
     parser: FaceParser | None
+    landmarks: FaceDetector | None
     writer: FaceWriter
     batch_size: int = 16
 
@@ -150,13 +152,13 @@ class Workshop:
 
     def prepare(self) -> None:
         """Load the models now."""
-        self.detector.prepare()
-        if self.parser is not None:
-            self.parser.prepare()
+        for part in (self.detector, self.parser, self.landmarks):
+            if part is not None:
+                part.prepare()
 
     def takes_device(self) -> bool:
         """Whether detector or parser compute where they are told to."""
-        kinds = [type(part) for part in (self.detector, self.parser) if part is not None]
+        kinds = [type(part) for part in (self.detector, self.parser, self.landmarks) if part is not None]
         return any('device' in inspect.signature(kind).parameters for kind in kinds)
 
     def imports(self) -> tuple[str, ...]:
@@ -258,12 +260,25 @@ class _ChunkJob:
         assert self.shop.parser is not None
         crops = [self.store.crop(cut.slot) for cut in cuts if cut.slot is not None]
         try:
+            self._find_landmarks(cuts, crops)
             origins, landmarks = zip(*((cut.origin, cut.landmarks) for cut in cuts))
             return list(self.shop.parser.parse_from(origins, crops, landmarks))
         except _machine_failures() as error:
             raise _machine_failed(error) from error
         except Exception as error:  # recorded as 'crashed' with the error's text
             return [error] if len(cuts) == 1 else [self._parse([cut])[0] for cut in cuts]
+
+    def _find_landmarks(self, cuts: list[Cut], crops: list[np.ndarray]) -> None:
+        """Landmarks of the largest face inside each crop that came without them."""
+        missing = (
+            [] if self.shop.landmarks is None else [n for n, cut in enumerate(cuts) if cut.landmarks is None]
+        )
+        if not missing or self.shop.landmarks is None:
+            return
+        found = self.shop.landmarks.detect([crops[n] for n in missing])
+        for n, faces in zip(missing, found):
+            if faces:
+                cuts[n].landmarks = max(faces, key=lambda face: face.area).landmarks
 
     def _label(self, cut: Cut, labels: np.ndarray | Exception | None) -> None:
         assert cut.slot is not None
@@ -273,11 +288,17 @@ class _ChunkJob:
             return
         cut.slot = None
         if labels is None:
-            cut.record.status, cut.record.message = 'unparsed', 'the parser gives no map for this face'
+            cut.record.status, cut.record.message = 'unparsed', self._without_map(cut)
         elif isinstance(labels, BrokenSampleError):
             cut.record.status, cut.record.message = 'unreadable', str(labels)
         else:
             cut.record.status, cut.record.message = 'crashed', f'{type(labels).__name__}: {labels}'
+
+    def _without_map(self, cut: Cut) -> str:
+        parser = self.shop.parser
+        if parser is not None and parser.needs_landmarks and cut.landmarks is None:
+            return 'the parser needs landmarks, and no face was found inside the crop'
+        return 'the parser gives no map for this face'
 
     def faces_to_write(self) -> Iterator[PreparedFace]:
         """The faces, read from the store one at a time."""

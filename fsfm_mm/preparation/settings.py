@@ -46,6 +46,8 @@ class Settings:
         size: Side of the crops in pixels; None keeps each as large as it was cut out (files without maps only).
         min_face: Faces whose box's longer side is below so many pixels are left out (status 'small').
         chunk_size: Pictures, or wanted frames, that are worked on and written together; None lets the plan choose.
+        landmarks: Config of a detector that looks *inside the crops* for the landmarks which the parser needs and
+            ``detector`` does not give; None where nobody needs to.
     """
 
     detector: Mapping[str, Any]
@@ -56,6 +58,7 @@ class Settings:
     size: int | None = 224
     min_face: int = 40
     chunk_size: int | None = None
+    landmarks: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:
@@ -149,8 +152,8 @@ def _called(kind: Callable, config: Mapping[str, Any], what: str) -> Any:
 
 def build_components(
     settings: Settings, execution: Execution, worker: int = 0
-) -> tuple[FaceDetector, FaceParser | None]:
-    """Build detector and parser.
+) -> tuple[FaceDetector, FaceParser | None, FaceDetector | None]:
+    """Build the detector, the parser, and who finds landmarks inside the crops.
 
     Args:
         settings: Their configs.
@@ -158,7 +161,7 @@ def build_components(
         worker: Number of the process on this machine; chooses among several GPUs.
 
     Raises:
-        ValueError: An unknown type or wrong arguments.
+        ValueError: An unknown type, wrong arguments, or a parser that would get no landmarks and so give no map.
     """
     for module in execution.imports:
         importlib.import_module(module)
@@ -167,7 +170,25 @@ def build_components(
         return execution.device_of(worker)
 
     detector = _built(FACE_DETECTORS, settings.detector, device)
-    return detector, None if settings.parser is None else _built(FACE_PARSERS, settings.parser, device)
+    parser = None if settings.parser is None else _built(FACE_PARSERS, settings.parser, device)
+    inside = None if settings.landmarks is None else _built(FACE_DETECTORS, settings.landmarks, device)
+    check_landmarks(detector, parser, inside)
+    return detector, parser, inside
+
+
+def check_landmarks(detector: FaceDetector, parser: FaceParser | None, inside: FaceDetector | None) -> None:
+    """Refuse a parser that would get no landmarks: every face would be without a map, after all the work.
+
+    Raises:
+        ValueError: Naming the parts and what to do.
+    """
+    if parser is None or not parser.needs_landmarks or detector.gives_landmarks is not False:
+        return
+    if inside is None or inside.gives_landmarks is False:
+        raise ValueError(
+            f'{type(parser).__name__} needs landmarks, which {type(detector).__name__} does not give: give '
+            "Settings(landmarks=dict(type='YuNet')), which finds them inside the crops, or take another detector."
+        )
 
 
 def build_writer(config: Mapping[str, Any]) -> FaceWriter:

@@ -84,6 +84,15 @@ def test_published_choice_on_the_target_is_marked():
     assert 'chosen by HTER@target-EER on target, target data' in result.report.to_text()
 
 
+def test_published_choice_among_equals(monkeypatch):
+    """The published anti-spoofing runs kept the last checkpoint of equal HTER."""
+    monkeypatch.setitem(TABLES, ('c', 'target'), TABLES['b', 'target'])
+    options = dict(checkpoints=['a', 'b', 'c'], target_criterion='HTER@target-EER')
+    assert evaluation(SPOOF, **options)[0].run('published').checkpoints == {'target': 'b'}
+    last = evaluation(SPOOF, **options, target_ties='last')[0]
+    assert last.run('published').checkpoints == {'target': 'c'}
+
+
 def test_published_choice_on_another_part_of_the_target(monkeypatch):
     monkeypatch.setitem(TABLES, ('a', 'target val'), TABLES['b', 'target'])
     monkeypatch.setitem(TABLES, ('b', 'target val'), TABLES['a', 'target'])

@@ -49,20 +49,19 @@ def reference_checkpoint(state, **args):
     }
 
 
-def antispoof_state(state, hidden=16, transposed=False, bias=False, seed=0):
-    """A face anti-spoofing state dict (method of the reference) around a golden ViT."""
+def sharpened(model, seed=0):
+    """The model with weights as after training: attention far from uniform, so that a wrong number of heads shows.
+
+    Features keep a scale of about one. Fresh weights attend to all tokens alike, whatever the number of heads.
+    """
     generator = torch.Generator().manual_seed(seed)
-    width = state['cls_token'].shape[-1]
-    vit = {f'backbone.vit.{key}': value for key, value in state.items() if not key.startswith('head.')}
-    layer = {
-        'weight': torch.randn(hidden, width, generator=generator),
-        'bias': torch.randn(hidden, generator=generator),
-    }
-    classes = torch.randn(2, hidden, generator=generator)
-    return {
-        **vit,
-        **{f'embedder.bottleneck_layer_fc.{end}': value for end, value in layer.items()},
-        **{f'embedder.bottleneck_layer.0.{end}': value.clone() for end, value in layer.items()},
-        'classifier.classifier_layer.weight': classes.t().contiguous() if transposed else classes,
-        **({'classifier.classifier_layer.bias': torch.zeros(2)} if bias else {}),
-    }
+    for name, value in model.state_dict().items():
+        noise = torch.randn(value.shape, generator=generator)
+        if 'norm' in name:
+            value.copy_(0.1 * noise + name.endswith('weight'))
+        elif value.dim() == 1:
+            value.copy_(0.1 * noise)
+        else:
+            fan_in = value[0].numel() if name.endswith('weight') else 1
+            value.copy_(noise * (2 if 'qkv' in name else 1) / fan_in**0.5)
+    return model.eval()

@@ -1,6 +1,7 @@
 """The two commands, as users call them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from foreign_checkpoints import build_classifier, golden, reference_checkpoint
 from golden import build_tiny_fsfm, load_pretrain_golden, tensors
 from mmengine.runner.checkpoint import load_checkpoint
+from mmpretrain.registry import MODELS
 
 from fsfm_mm.checkpoints import load_checkpoint_file, read_card
 from fsfm_mm.commands import card as show_card
@@ -34,6 +36,7 @@ def test_a_fine_tuned_file(fine_tuned, tmp_path, name, capsys):
     out = tmp_path / name
     convert_checkpoint.main(
         [str(src), str(out), '--from', 'fsfm-finetuned', '--card', 'crop_margin=1.3', 'detector=dlib']
+        + ['--num-heads', '3']
     )
     said = capsys.readouterr().out
     assert f'{len(golden("vit_cls_avg")[0])} tensors renamed' in said and f'written: {out}' in said
@@ -45,6 +48,11 @@ def test_a_fine_tuned_file(fine_tuned, tmp_path, name, capsys):
     assert (card.classes, card.positive_class) == (('fake', 'real'), 'real')
     assert (card.mean, card.std) == ((0.5, 0.4, 0.3), (0.3, 0.2, 0.1))
     assert (card.input_size, card.patch_size, card.crop_margin, card.detector) == (32, 8, 1.3, 'dlib')
+    assert card.num_heads == meta['num_heads'] == 3
+    built = MODELS.build(card.model).eval()  # the card is enough
+    built.load_state_dict(load_checkpoint_file(out)['state_dict'], strict=True)
+    assert torch.allclose(built(arrays['in/img'], mode='tensor'), logits, rtol=0, atol=1e-6)
+    assert torch.allclose(built.data_preprocessor.mean.flatten(), 255 * torch.tensor(card.mean))
     assert card.source == 'converted from fsfm-finetuned: checkpoint-best.pth'
     if name == 'out.pth':  # mmengine's loader and mmpretrain's look for the class names
         loaded = load_checkpoint(build_classifier(meta), str(out), strict=True)
@@ -67,6 +75,7 @@ def test_pretraining_with_target_and_on_to_timm(tmp_path, capsys):
     out, vit = str(tmp_path / 'out.pth'), str(tmp_path / 'vit.safetensors')
     convert_checkpoint.main(
         [str(tmp_path / 'a.pth'), out, '--from', 'fsfm-pretrain', '--target-file', str(tmp_path / 'te.pth')]
+        + ['--num-heads', '3', '--card', 'mean=[0.5,0.4,0.3]', 'std=[0.3,0.2,0.1]']
     )
     build_tiny_fsfm().load_state_dict(load_checkpoint_file(out)['state_dict'], strict=True)
     assert read_card(out).task == 'pretrain' and read_card(out).classes is None
@@ -90,7 +99,16 @@ def test_errors_are_one_sentence_and_nothing_is_written(fine_tuned, tmp_path, ca
     run = convert_checkpoint.main
     assert 'the keys are not those of' in failing(run, [src, out, '--from', 'fsfm-pretrain'], capsys)
     assert 'cannot be read' in failing(run, [tmp_path / 'no.pth', out, '--from', 'mae'], capsys)
-    base = [src, out, '--from', 'fsfm-finetuned']
+    base = [src, out, '--from', 'fsfm-finetuned', '--num-heads', 3]
+    for wrong, words in (
+        ('patch_size=16', r'says patch_size 8, but in what was given it is 16'),
+        ('mean=[0.1,0.1,0.1]', r'says mean \(0.5, 0.4, 0.3\), but in what was given it is'),
+        ('num_heads=4', '--num-heads 3 and --card num_heads=4 differ'),
+    ):
+        assert re.search(words, failing(run, [*base, '--card', wrong, 'std=[0.3,0.2,0.1]'], capsys))
+    said = failing(run, base[:-2], capsys)
+    assert 'how many attention heads these weights of width 48 have' in said and '--num-heads' in said
+    assert 'not divisible by 5 heads' in failing(run, [*base[:-1], 5], capsys)
     assert "'threshold' must be" in failing(run, [*base, '--card', 'threshold=7'], capsys)
     assert 'colour' in failing(run, [*base, '--card', 'colour=red'], capsys)
     (tmp_path / 'pretrain_ds_mean_std.txt').write_text('{"mean": [200, 1, 1]}')

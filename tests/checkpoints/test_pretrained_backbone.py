@@ -11,6 +11,7 @@ from fsfm_mm.checkpoints import (
     pretrained,
     pretrained_backbone,
     save_checkpoint_file,
+    zoo,
 )
 
 
@@ -152,6 +153,10 @@ def test_by_name_of_the_zoo(tmp_path, meta, monkeypatch):
     online = tensors(arrays, 'online/', torch.float32)
     torch.save(reference_checkpoint(online), tmp_path / 'x.pth')
     monkeypatch.setattr(pretrained, 'fetch', lambda name: tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match='12 attention heads, but the backbone has 3'):
+        load_pretrained_backbone(build_classifier(meta).backbone, 'fsfm-vit-base-vggface2')
+    entry = {**zoo.zoo_entry('fsfm-vit-base-vggface2'), 'num_heads': meta['num_heads']}
+    monkeypatch.setattr(pretrained, 'zoo_entry', lambda name: entry)
     backbone = build_classifier(meta).backbone
     card = load_pretrained_backbone(backbone, 'fsfm-vit-base-vggface2')
     assert torch.equal(backbone.cls_token, online['cls_token'])

@@ -17,6 +17,7 @@ from huggingface_hub import hf_hub_url
 
 from fsfm_mm.checkpoints import fetch, zoo, zoo_names
 from fsfm_mm.files import download, sha256_of
+from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 from fsfm_mm.statistics import PUBLISHED
 
 NAME = 'fsfm-vit-base-vggface2'
@@ -247,6 +248,7 @@ def test_the_table():
         assert entry['statistics'] in PUBLISHED and entry['source'] == 'fsfm-pretrain'
         assert set(entry['files']) == set(entry['sha256']) == set(zoo.PARTS)
         assert entry['arch'] in name
+        assert entry['num_heads'] == ARCHS[entry['arch']][2]
     with pytest.raises(ValueError, match='is not one of the published weights: fsfm-vit-base-vggface2'):
         fetch('fsfm-vit-huge')
     with pytest.raises(ValueError, match='part must be one of'):

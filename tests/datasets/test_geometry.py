@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from face_files import COLOURS, label_map
 from PIL import Image
+from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from fsfm_mm.datasets.transforms.geometry import (
     RandomFaceCrop,
@@ -159,3 +160,26 @@ def test_crop_and_flip_refuse_what_they_would_spoil():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize('shape', [(300, 300), (224, 224), (180, 251), (400, 333)])
+def test_central_view_is_torchvisions(shape):
+    """Resize to 256 and a central square of 224, as in the published validation; the map moves along."""
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    labels = np.random.default_rng(1).integers(0, 11, shape, np.uint8)
+    found = ResizeFace(224, view='centre')(dict(img=image, parsing_map=labels))
+    pil = Resize(256, InterpolationMode.BICUBIC)(Image.fromarray(image))
+    expected = np.asarray(CenterCrop(224)(pil)).astype(int)
+    assert found['img'].shape == (224, 224, 3) and found['img'].flags.c_contiguous
+    assert np.abs(found['img'] - expected).max() <= 3
+    assert found['parsing_map'].shape == (224, 224)
+    assert not np.array_equal(found['img'], ResizeFace(224)(dict(img=image))['img'])
+
+
+def test_a_view_that_cannot_be():
+    with pytest.raises(ValueError, match=r"view must be one of \('whole', 'centre'\), but is 'center'"):
+        ResizeFace(224, view='center')
+    with pytest.raises(ValueError, match='cuts out a square'):
+        ResizeFace((224, 112), view='centre')
+    with pytest.raises(ValueError, match="cannot move a sample's 'patch_labels'"):
+        ResizeFace(8, view='centre')(dict(img=np.zeros((9, 9, 3), np.uint8), patch_labels=np.zeros((2, 2))))

@@ -64,6 +64,25 @@ def test_target_waits_for_the_step_under_accumulation(tmp_path):
     assert torch.equal(record.target[2], record.target[1])
 
 
+def test_target_may_follow_every_iteration_of_an_accumulation(tmp_path):
+    """As the reference's path for one GPU: between the steps it goes on towards the weights that there are."""
+    runner = tiny_runner(
+        tmp_path,
+        max_iters=4,
+        optim=dict(accumulative_counts=2),
+        hooks=dict(momentum=dict(type='MomentumUpdateHook', per='iteration')),
+        custom_hooks=[dict(type='Recorder')],
+    )
+    expected = runner.model.target.backbone.norm.bias.clone()
+    record = recorded(runner)
+    for i in range(4):
+        m = momentum_cosine(i, 4)
+        expected = m * expected + (1 - m) * record.online[i]
+        torch.testing.assert_close(record.target[i], expected, rtol=1e-5, atol=1e-7)
+    with pytest.raises(ValueError, match="per must be 'update' or 'iteration', found 'epoch'"):
+        HOOKS.build(dict(type='MomentumUpdateHook', per='epoch'))
+
+
 def test_frozen_random_target_stays(tmp_path):
     target = dict(type='MomentumTarget', base_momentum=None, start='random')
     runner = tiny_runner(tmp_path, model=dict(target=target))

@@ -76,6 +76,33 @@ def test_contrastive_loss_against_loops(labels, temperature):
     assert loss.item() == pytest.approx(loss_by_loops(z, labels, 1, temperature), rel=1e-10, abs=1e-12)
 
 
+def test_parts_of_a_batch_are_compared_by_themselves():
+    """One process with ``group_size`` computes the mean of what as many GPUs would."""
+    z = F.normalize(torch.randn(10, 6, dtype=torch.float64), dim=1)
+    labels = torch.tensor([1, 0, 1, 1, 0, 0, 1, 1, 0, 1])
+    loss = MODELS.build(dict(type='RealAnchorContrastiveLoss', loss_weight=1.0, group_size=5))
+    parts = [loss_by_loops(z[i : i + 5], labels[i : i + 5].tolist(), 1, 0.07) for i in (0, 5)]
+    assert loss(z, labels, 1).item() == pytest.approx(sum(parts) / 2, rel=1e-10)
+    assert loss(z, labels, 1) != real_anchor_contrastive(z, labels, 1)
+    with pytest.raises(ValueError, match='group_size must be a positive number'):
+        MODELS.build(dict(type='RealAnchorContrastiveLoss', group_size=0))
+
+
+def test_drop_path_may_stay_active_in_a_frozen_backbone(golden):
+    """FS-Adapter's published training: the features of a picture differ from one forward to the next."""
+    values, state, meta = golden
+    for active in (True, False):
+        model = adapter_model(meta, drop_path_rate=0.5, frozen_drop_path=active)
+        model.load_state_dict(state, strict=True)
+        model.train()
+        images = values['in/img'].repeat(4, 1, 1, 1)
+        equal = torch.equal(model.extract_feat(images)[-1], model.extract_feat(images)[-1])
+        assert equal is not active
+        assert not any(p.requires_grad for p in model.backbone.parameters())
+        model.eval()
+        assert torch.equal(model.extract_feat(images)[-1], model.extract_feat(images)[-1])
+
+
 def test_opposite_projections_show_the_epsilon():
     """Far from all others, the 1e-6 is most of the denominator: it must not be left out."""
     z = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)

@@ -255,3 +255,15 @@ def test_bad_inputs_are_refused():
         build(out_type='featmap')(images(), torch.zeros(2, 16, dtype=torch.bool))
     with pytest.raises(ValueError, match='an image of 16x18 cannot be cut'):
         build()(images(16, 18))
+
+
+def test_pooled_tokens_are_the_pooled_feature_and_the_tokens_without_a_norm():
+    vit = build(out_type='pooled_tokens')
+    assert not hasattr(vit, 'norm')
+    x = images()
+    (found,) = vit(x)
+    tokens = vit.embed(patchify(x, 4))
+    for block in vit.blocks:
+        tokens = block(tokens)
+    torch.testing.assert_close(found[:, 1:], tokens[:, 1:], **CLOSE)
+    torch.testing.assert_close(found[:, 0], vit.fc_norm(tokens[:, 1:].mean(dim=1)), **CLOSE)

@@ -148,7 +148,9 @@ def test_hard_labels_stay_beside_mixed_scores():
 
 
 @pytest.mark.parametrize(
-    'head', [LINEAR, dict(type='AdapterHead'), dict(type='AntiSpoofHead')], ids=lambda head: head['type']
+    'head',
+    [LINEAR, dict(type='AdapterHead'), dict(type='AntiSpoofHead'), dict(type='AntiSpoofAdapterHead')],
+    ids=lambda head: head['type'],
 )
 def test_every_trainable_parameter_gets_a_gradient(head):
     model = tiny_classifier(head).train()

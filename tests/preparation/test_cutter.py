@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from engine_fakes import picture, settings, video_item, write_video
 
-from fsfm_mm.preparation.cutting.cutter import Cutter
+from fsfm_mm.preparation.cutting.cutter import Cutter, crop_square
 from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.detectors.none import NoDetector
 from fsfm_mm.preparation.plan import make_chunks, make_plan
@@ -217,3 +217,17 @@ def test_a_picture_that_is_a_crop_already_keeps_its_margin(tmp_path):
     (found,) = cutter.cut(Item(str(tmp_path / 'p.png'), 'p.png', 0, 'p'))
     assert found.record.square == [30, 0, 70, 40]
     assert kept[0].shape == (40, 40, 3) and kept[0].min() == 200
+
+
+@pytest.mark.parametrize('margin', [1.0, 1.02, 1.3])
+def test_squares_are_those_of_the_published_crops(margin):
+    """Whole pixels throughout: the centre of the box and half the side are each rounded down, then clipped."""
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        left, top = generator.integers(0, 150, 2).tolist()
+        right, bottom = left + int(generator.integers(20, 90)), top + int(generator.integers(20, 90))
+        side = int(max(right - left, bottom - top) * margin)
+        x0, y0 = max((left + right) // 2 - side // 2, 0), max((top + bottom) // 2 - side // 2, 0)
+        side = min(side, 240 - x0, 220 - y0)
+        found = crop_square([left, top, right, bottom], 240, 220, margin)
+        assert found == (x0, y0, x0 + side, y0 + side)

@@ -78,7 +78,7 @@ def test_all_is_well(tool, tmp_path, fake, capsys):
         (
             'a/b',
             'folders',
-            ' --cfg-options train_dataloader.dataset.data_root=a/b model.data_preprocessor.stats=a/b/mean_std.json',
+            ' --data a/b',
         ),
     ],
 )
@@ -127,10 +127,8 @@ def test_the_next_command_trains(tool, tmp_path, fake, options, capsys):
     assert (tmp_path / train_as_printed(said, tmp_path)).is_file()
 
 
-def test_next_command_where_cfg_options_would_drop_the_spaces(tool):
-    assert tool.next_command('my faces', 'folders').startswith(
-        f'copy {ROOT / "configs/fsfm/fsfm_vit-s_own-faces.py"}, set in it '
-    )
+def test_next_command_of_a_folder_with_spaces(tool):
+    assert tool.next_command("my faces, Ann's", 'folders').endswith(" --data 'my faces, Ann'\"'\"'s'")
 
 
 @pytest.mark.parametrize('option', ['--config', '--parser'])
@@ -188,7 +186,10 @@ def test_no_face_at_all(tool, tmp_path, fake, capsys):
         (['--parser', 'nobody'], 'nobody is neither a file nor one of farl, farl-celebm, template, none'),
         (['--parser', 'none', '--parser-weights', 'x'], '--parser-weights: this parser has no weights'),
         (['--parser', 'template', '--parser-weights', 'x'], '--parser-weights: this parser has no weights'),
-        (['--detector', 'none', '--detector-weights', 'x'], '--detector-weights: this detector has no'),
+        (
+            ['--detector', 'none', '--parser', 'none', '--detector-weights', 'x'],
+            '--detector-weights: this detector has no',
+        ),
         (['--shard', '1'], '--shard and --num-shards belong together'),
         (['--shard', '2', '--num-shards', '2'], 'found shard 2 of 2'),
         (['--margin', '0'], 'the margin must lie within'),
@@ -200,7 +201,6 @@ def test_no_face_at_all(tool, tmp_path, fake, capsys):
         (['--chunk-size', '0'], 'chunk_size must be 1 or more, found 0'),
         (['--patch-size', '0', '--format', 'archive'], '--patch-size must be 1 or more, found 0'),
         (['--timeout', '0'], 'timeout must be above 0'),
-        (['--detector', 'none', '--parser', 'template'], '--parser template needs the landmarks'),
         (['--detector-weights', 'nowhere.onnx', '--parser', 'none'], 'nowhere.onnx'),
         (['--config', 'nowhere.py'], 'nowhere.py is neither a file nor'),
     ],
@@ -239,13 +239,13 @@ def test_parser_from_a_file(tool, tmp_path, ending):
     path = tmp_path / f'segmenter.{ending}'
     path.write_text(json.dumps(config) if ending == 'json' else f'parser = {config!r}')
     args = tool.parse_args(['photos', 'out', '--parser', str(path), '--parser-weights', 'other.ts'])
-    detector, parser, imports = tool.components(args)
+    detector, parser, imports, _ = tool.components(args)
     assert detector == dict(type='YuNet') and imports == ()
     assert parser == {**config, 'weights': 'other.ts'}
 
 
 def test_defaults(tool):
-    detector, parser, _ = tool.components(tool.parse_args(['photos', 'out']))
+    detector, parser, *_ = tool.components(tool.parse_args(['photos', 'out']))
     assert detector == dict(type='YuNet') and parser == dict(type='FaRLParser', model='lapa/448')
 
 

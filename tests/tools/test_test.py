@@ -199,11 +199,8 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
     'arguments, sentence',
     [
         (['--cfg-options', 'test_dataloder.batch_size=2'], "no effect (did you mean 'test_dataloader'?)"),
-        (['--cfg-options', 'test_dataloader.batchsize=2'], "no setting 'batchsize' (did you mean batch_size"),
-        (
-            ['--cfg-options', 'test_dataloader.dataset.type=Nope'],
-            "there is no dataset 'Nope'",
-        ),
+        (['--cfg-options', 'test_dataloader.batchsize=2'], "no 'batchsize' (did you mean 'batch_size'?)"),
+        (['--cfg-options', 'test_dataloader.dataset.type=Nope'], "there is no dataset 'Nope'"),
         (['--out', __file__], f'results cannot be written to {__file__}'),
         (['--calibrate', f'{__file__}/new.pth'], f'results cannot be written to {__file__}'),
     ],

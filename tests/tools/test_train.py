@@ -165,7 +165,7 @@ def test_mae_on_plain_images(tmp_path):
         ([DEMO, '--cfg-options', 'optim_wraper.optimizer.lr=1'], "no effect (did you mean 'optim_wrapper'?)"),
         (
             [DEMO, '--cfg-options', 'train_dataloader.batchsize=4'],
-            "no setting 'batchsize' (did you mean batch_size",
+            "no 'batchsize' (did you mean 'batch_size'?)",
         ),
         (
             [DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'],

@@ -33,7 +33,7 @@ train_dataloader = dict(
             dict(type='LoadFace'),
             resize,
             dict(type='RandomFaceFlip', prob=0.5),
-            dict(type='ColorJitter', saturation=(0.8, 1.2), backend='cv2'),
+            dict(type='RandomSaturation', prob=0.5, scale=(0.8, 1.2)),
             pack,
         ],
     ),

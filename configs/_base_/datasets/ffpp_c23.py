@@ -2,6 +2,8 @@
 
 python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_c23
 python tools/data/prepare_deepfake.py celebdf_v2 Celeb-DF-v2 data/celeb_df_v2 --splits test
+Training resamples bilinearly, validation (which chooses the checkpoint) sees the central 224 of 256 pixels: so did the
+published runs. Tests see the whole crop, unless a config says otherwise.
 Frames extracted by other tools into the folders of the source are read by NamedForgerySet: docs/downstream_data.md.
 """
 
@@ -14,6 +16,8 @@ num_workers = max(1, min(12, len(os.sched_getaffinity(0)) // int(os.environ.get(
 
 pack = dict(type='PackInputs', meta_keys=('img_path', 'video_id', 'domain', 'class_name', 'sample_idx'))
 test_pipeline = [dict(type='LoadFace'), dict(type='ResizeFace', size=224, interpolation='bicubic'), pack]
+val_pipeline = [dict(type='LoadFace'), dict(type='ResizeFace', size=224, interpolation='bicubic', view='centre'), pack]
+augment = dict(type='TimmTrainAugment', size=224, stats='vggface2', interpolation='bilinear')
 
 train_dataloader = dict(
     batch_size=64,
@@ -28,7 +32,7 @@ train_dataloader = dict(
         data_root=data_root,
         split='train',
         classes=('fake', 'real'),
-        pipeline=[dict(type='LoadFace'), dict(type='TimmTrainAugment', size=224, stats='vggface2'), pack],
+        pipeline=[dict(type='LoadFace'), augment, pack],
     ),
 )
 val_dataloader = dict(
@@ -43,7 +47,7 @@ val_dataloader = dict(
         data_root=data_root,
         split='val',
         classes=('fake', 'real'),
-        pipeline=test_pipeline,
+        pipeline=val_pipeline,
     ),
 )
 test_dataloader = dict(

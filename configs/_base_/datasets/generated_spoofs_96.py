@@ -11,7 +11,7 @@ pack = dict(type='PackInputs', meta_keys=('img_path', 'video_id', 'domain', 'cla
 spoofs = dict(type='GeneratedForgeries', img_size=96, kinds=('moire', 'print', 'replay'), frames_per_video=2)
 augment = [
     dict(type='RandomFaceFlip', prob=0.5),
-    dict(type='ColorJitter', saturation=(0.8, 1.2), backend='cv2'),
+    dict(type='RandomSaturation', prob=0.5, scale=(0.8, 1.2)),
     pack,
 ]
 

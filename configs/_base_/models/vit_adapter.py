@@ -1,10 +1,13 @@
-"""FS-Adapter (FS-VFM, arXiv 2510.10663): the backbone frozen, a bottleneck and a head trained."""
+"""FS-Adapter (FS-VFM, arXiv 2510.10663): the backbone frozen, a bottleneck and a head trained.
+
+As in the published training, stochastic depth stays active in the frozen blocks.
+"""
 
 _base_ = './vit_classifier.py'
 
 model = dict(
-    # frozen_stages = depth: fc_norm is frozen too, and all of it stays in evaluation
-    backbone=dict(frozen_stages=12, drop_path_rate=0.0, trainable_positions=False),
+    # frozen_stages = depth: fc_norm is frozen too
+    backbone=dict(frozen_stages=12, frozen_drop_path=True, trainable_positions=False),
     head=dict(
         _delete_=True,
         type='AdapterHead',

@@ -1,7 +1,7 @@
-"""ViT with the face anti-spoofing head; mean of patch tokens through fc_norm, as in the other tasks.
+"""ViT with the face anti-spoofing head as published: all tokens, the pooled feature in the class token's place.
 
-The published recipe does not say how tokens are pooled. Its full fine-tuning's slip (see AntiSpoofHead) is
-``backbone=dict(out_type='raw'), head=dict(norm_axis='token')``.
+The published head has slips (:class:`~fsfm_mm.models.heads.antispoof.SpoofClassifier`); the repaired one is
+``backbone=dict(out_type='avg_featmap'), head=dict(form='repaired')``.
 """
 
 model = dict(
@@ -12,7 +12,7 @@ model = dict(
         arch='base',
         img_size=224,
         patch_size=16,
-        out_type='avg_featmap',
+        out_type='pooled_tokens',
         trainable_positions=True,
         init_cfg=dict(type='PretrainedBackbone', checkpoint='fsfm-vit-base-vggface2'),
     ),

@@ -7,6 +7,7 @@ from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_m
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        'colour': ['RandomSaturation'],
         'geometry': ['RandomFaceCrop', 'RandomFaceFlip', 'ResizeFace'],
         'loading': ['LoadFace', 'PackFaces'],
         'masking': [

@@ -77,28 +77,70 @@ def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
+#: What of a picture :class:`ResizeFace` shows.
+VIEWS = ('whole', 'centre')
+
+
 @TRANSFORMS.register_module()
 class ResizeFace(FaceTransform):
     """Resize ``img`` and ``parsing_map``; neither is touched nor copied when it has that size already.
 
-    A per-patch label table (``patch_labels``) stays valid, since the whole picture is kept.
+    A per-patch label table (``patch_labels``) stays valid where the whole picture is kept.
 
     Args:
         size: Side of the square, or (height, width), in pixels.
         interpolation: Filter of the image, one of :data:`~fsfm_mm.ops.resizing.INTERPOLATIONS`. The published
             recipe is bicubic.
+        view: 'whole': all of the picture, whatever its sides. 'centre': the shorter side becomes 256/224 of ``size``,
+            and the square in the middle is cut out (12.5% tighter; ImageNet's evaluation, in which FSFM's
+            published tests and everybody's validation see faces). Nothing is left out in passing: a picture of the
+            wanted size is resized, too.
+
+    Raises:
+        ValueError: For another view, or a central view that is not square; from :meth:`transform`, when a central view
+            meets a per-patch label table.
     """
 
-    def __init__(self, size: int | tuple[int, int] = 224, interpolation: str = 'bicubic') -> None:
+    def __init__(
+        self, size: int | tuple[int, int] = 224, interpolation: str = 'bicubic', view: str = 'whole'
+    ) -> None:
         self.size = _pair(size)
         self.interpolation = _checked_interpolation(interpolation)
+        if view not in VIEWS:
+            raise ValueError(f'view must be one of {VIEWS}, but is {view!r}.')
+        if view == 'centre' and self.size[0] != self.size[1]:
+            raise ValueError(f"view='centre' cuts out a square, but size is {self.size}.")
+        self.view = view
 
     def transform(self, results: dict) -> dict:
         """Resize the image and, where there is one, the map."""
+        if self.view == 'centre':
+            refuse_key(results, 'patch_labels', self, "take view='whole', or BuildPatchLabels after it")
+            size, box = _central(results['img'].shape, self.size[0])
+            results['img'] = _cut(resize_image(results['img'], size, self.interpolation), box)
+            if 'parsing_map' in results:
+                results['parsing_map'] = _cut(resize_labels(results['parsing_map'], size), box)
+            return results
         results['img'] = resize_image(results['img'], self.size, self.interpolation)
         if 'parsing_map' in results:
             results['parsing_map'] = resize_labels(results['parsing_map'], self.size)
         return results
+
+
+def _cut(picture: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
+    return np.ascontiguousarray(picture[box])
+
+
+def _central(shape: tuple[int, ...], side: int) -> tuple[tuple[int, int], tuple[slice, slice]]:
+    """Height and width to resize to, and what to cut out then; rounded as torchvision's Resize and CenterCrop do."""
+    height, width = shape[:2]
+    shorter = int(side * 256 / 224)
+    size = (
+        int(shorter * height / min(height, width)) if height > width else shorter,
+        int(shorter * width / min(height, width)) if width > height else shorter,
+    )
+    top, left = (round((length - side) / 2) for length in size)
+    return size, np.s_[top : top + side, left : left + side]
 
 
 @TRANSFORMS.register_module()

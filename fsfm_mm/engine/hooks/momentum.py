@@ -14,25 +14,38 @@ from fsfm_mm.registry import HOOKS
 class MomentumUpdateHook(Hook):
     """Updates ``model.target`` after every optimiser step (FSFM section 3.2); idle for other models.
 
-    Iterations that only accumulate gradients do not move the target, and the momentum's cosine runs
-    over the optimiser's updates, not over iterations. An update that was skipped for a gradient that is not
-    finite counts as one: the target goes on towards the weights as they are.
+    An update that was skipped for a gradient that is not finite counts as one: the target goes on towards the weights
+    as they are.
+
+    Args:
+        per: 'update': iterations that only accumulate gradients do not move the target, and the momentum's cosine
+            runs over the optimiser's updates. 'iteration': every iteration moves it, also while gradients accumulate,
+            and the cosine runs over iterations, as in the reference's path for one GPU. Without accumulation
+            they are the same.
+
+    Raises:
+        ValueError: For another ``per``.
     """
 
     priority = 'ABOVE_NORMAL'
 
+    def __init__(self, per: str = 'update'):
+        if per not in ('update', 'iteration'):
+            raise ValueError(f"MomentumUpdateHook.per must be 'update' or 'iteration', found {per!r}")
+        self.per = per
+
     def before_train(self, runner) -> None:
-        """Find the target, and how many updates the run will make."""
+        """Find the target, and how often the run will move it."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.target = getattr(model, 'target', None)
-        self.accumulate = runner.optim_wrapper._accumulative_counts
-        self.total_updates = math.ceil(runner.max_iters / self.accumulate)
+        self.every = runner.optim_wrapper._accumulative_counts if self.per == 'update' else 1
+        self.total = math.ceil(runner.max_iters / self.every)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Update, when this iteration made an optimiser step."""
-        if self.target is None or not runner.optim_wrapper.should_update():
+        """Update, when this iteration made an optimiser step, or at every one."""
+        if self.target is None or (self.per == 'update' and not runner.optim_wrapper.should_update()):
             return
-        momentum = self.target.momentum(runner.iter // self.accumulate, self.total_updates)
+        momentum = self.target.momentum(runner.iter // self.every, self.total)
         if momentum is None:
             return
         self.target.update(momentum)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.models.utils import resize_pos_embed
+from timm.layers import DropPath
 from torch import nn
 
 from fsfm_mm.models.layers import (
@@ -31,7 +32,9 @@ ARCHS: dict[str, tuple[int, int, int]] = {
     'large': (1024, 24, 16),
     'huge': (1280, 32, 16),
 }
-OUT_TYPES = ('raw', 'cls_token', 'featmap', 'avg_featmap')
+OUT_TYPES = ('raw', 'cls_token', 'featmap', 'avg_featmap', 'pooled_tokens')
+#: Those with a norm over the mean of the patch tokens.
+POOLED = ('avg_featmap', 'pooled_tokens')
 
 
 def resolve_arch(arch: str | dict) -> tuple[int, int, int]:
@@ -68,12 +71,17 @@ class FusedAttentionViT(BaseBackbone):
         qkv_bias: Whether the attention's ``qkv`` has a bias.
         drop_path_rate: Stochastic depth of the last block; rises linearly from 0 at the first.
         out_type: What each output is: 'raw' (N, 1+L, D); 'cls_token' (N, D); 'featmap' (N, D, h, w);
-            'avg_featmap' (N, D), the mean of the patch tokens through ``fc_norm``.
+            'avg_featmap' (N, D), the mean of the patch tokens through ``fc_norm``; 'pooled_tokens'
+            (N, 1+L, D), that mean in the class token's place before the patch tokens as they are (what the published
+            anti-spoofing head reads).
         out_indices: Block(s) whose outputs to return, in block order; negative counts from the last.
         final_norm: Whether the last block's output passes ``norm``. None: yes, except for
-            'avg_featmap', whose ``fc_norm`` takes its place (as in timm and in the fine-tuned FSFM).
+            'avg_featmap' and 'pooled_tokens', whose ``fc_norm`` takes its place (as in timm and in the
+            fine-tuned FSFM).
         frozen_stages: -1 trains everything; 0 freezes patch embedding, class token and positions;
             k also the first k blocks; depth also the last norm.
+        frozen_drop_path: Whether stochastic depth stays active in frozen blocks while the model trains (FS-Adapter's
+            published training); otherwise frozen blocks are in evaluation.
         trainable_positions: Whether the position table is learned (fine-tuning in the papers).
         fused: Attention kernel, see :class:`~fsfm_mm.models.layers.Attention`.
         with_cp: Activation checkpointing in every block, see :class:`~fsfm_mm.models.layers.Block`.
@@ -98,6 +106,7 @@ class FusedAttentionViT(BaseBackbone):
         out_indices: int | Sequence[int] = -1,
         final_norm: bool | None = None,
         frozen_stages: int = -1,
+        frozen_drop_path: bool = False,
         trainable_positions: bool = False,
         fused: bool | None = None,
         with_cp: bool = False,
@@ -123,6 +132,7 @@ class FusedAttentionViT(BaseBackbone):
         self.out_type = out_type
         self.out_indices = self._resolve_indices(out_indices)
         self.frozen_stages = frozen_stages
+        self.frozen_drop_path = frozen_drop_path
 
         self.cls_token = token(self.embed_dims)
         self.pos_embed = position_table(self.embed_dims, self.grid, trainable=trainable_positions)
@@ -140,10 +150,10 @@ class FusedAttentionViT(BaseBackbone):
             )
             for i in range(self.depth)
         )
-        self.final_norm = out_type != 'avg_featmap' if final_norm is None else final_norm
+        self.final_norm = out_type not in POOLED if final_norm is None else final_norm
         if self.final_norm:
             self.norm = nn.LayerNorm(self.embed_dims, eps=LAYER_NORM_EPS)
-        if out_type == 'avg_featmap':
+        if out_type in POOLED:
             self.fc_norm = nn.LayerNorm(self.embed_dims, eps=LAYER_NORM_EPS)
         init_transformer(self)
         self._freeze_stages()
@@ -237,8 +247,13 @@ class FusedAttentionViT(BaseBackbone):
         if self.out_type == 'cls_token':
             return tokens[:, 0]
         patch_tokens = tokens[:, 1:]
-        if self.out_type == 'avg_featmap':
-            return self.fc_norm(patch_tokens.mean(dim=1))
+        if self.out_type in POOLED:
+            pooled = self.fc_norm(patch_tokens.mean(dim=1))
+            return (
+                pooled
+                if self.out_type == 'avg_featmap'
+                else torch.cat([pooled[:, None], patch_tokens], dim=1)
+            )
         return patch_tokens.transpose(1, 2).unflatten(2, grid)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -279,8 +294,11 @@ class FusedAttentionViT(BaseBackbone):
             self.pos_embed.requires_grad_(False)
 
     def train(self, mode: bool = True) -> FusedAttentionViT:
-        """Set training mode; frozen stages stay in evaluation mode."""
+        """Set training mode; frozen stages stay in evaluation mode, but for their stochastic depth where asked for."""
         super().train(mode)
         for module in self._frozen_modules():
             module.eval()
+            for child in module.modules() if self.frozen_drop_path else ():
+                if isinstance(child, DropPath):
+                    child.train(mode)
         return self

@@ -86,7 +86,11 @@ class AdapterHead(ClsHead):
 
     def forward(self, feats: Sequence[torch.Tensor]) -> torch.Tensor:
         """Logits (N, classes) of a tuple of features, the last one (N, D)."""
-        return self.fc(self.pre_logits(feats))
+        return self.classify(self.pre_logits(feats))
+
+    def classify(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, classes) of [f, a] (N, 2D)."""
+        return self.fc(x)
 
     def project(self, bottleneck: torch.Tensor) -> torch.Tensor:
         """z: (N, D/r) to unit vectors (N, D/r)."""
@@ -107,7 +111,7 @@ class AdapterHead(ClsHead):
             ValueError: When the samples' class names contradict ``real_label``.
         """
         bottleneck, adapted = self.adapter(feats[-1])
-        logits = self.fc(torch.cat([feats[-1], adapted], dim=1))
+        logits = self.classify(torch.cat([feats[-1], adapted], dim=1))
         losses = self._get_loss(logits, data_samples, **kwargs)
         labels = torch.cat([sample.gt_label for sample in data_samples])
         self._check_names(data_samples, labels)

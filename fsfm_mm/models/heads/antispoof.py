@@ -1,4 +1,4 @@
-"""The face anti-spoofing head: an embedding of moderated length, compared with one direction a class."""
+"""The face anti-spoofing heads: an embedding of moderated length, compared with one direction a class."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from mmpretrain.models.heads import ClsHead
 from torch import nn
 
+from fsfm_mm.models.heads.adapter import AdapterHead
 from fsfm_mm.registry import MODELS
 
-NORM_AXES = ('feature', 'token')
+FORMS = ('published', 'repaired')
 
 
 def root_norm(x: torch.Tensor, dim: int) -> torch.Tensor:
@@ -21,31 +22,30 @@ def root_norm(x: torch.Tensor, dim: int) -> torch.Tensor:
     return x / (2 * norm.clamp(min=1e-12)).sqrt()
 
 
-@MODELS.register_module()
-class AntiSpoofHead(ClsHead):
-    """Linear, ReLU, dropout, division by sqrt(2 * L2 norm), and unit class vectors without bias.
+class SpoofClassifier(nn.Module):
+    """Linear, ReLU, dropout, division by sqrt(2 * L2 norm), and a classifier, in one of two forms.
 
-    Two kinds of input, by what the norm is taken over:
+    - ``form='published'``: the norm is taken over axis 1, whatever that is. For pooled features (N, D) these are the
+      features of a sample; for tokens (N, 1 + L, D) the *tokens of the image*, so that each of the 512 features is
+      divided by its own length over the picture (a slip: code written for pooled features). Row 0 is read then.
+      Before every forward in training, the classifier's weight (classes, 512) is **overwritten** by itself with each of
+      its 512 columns scaled to unit length over the classes; so what Adam has moved is projected at the next forward.
+      It has a trained bias, zero at the start.
+    - ``form='repaired'``: pooled features only, norm over the features, unit *class* vectors, no bias.
 
-    - ``norm_axis='feature'`` (default, and what the formula is for): a pooled feature (N, D). Each sample's
-      embedding is divided by the square root of twice its own length over the 512 features.
-    - ``norm_axis='token'``: all tokens (N, 1 + L, D), from a backbone with ``out_type='raw'``. Each of the
-      512 features is divided by the square root of twice its length *over the tokens of the image*, and the
-      class token's row goes on. This is the published full fine-tuning's slip: code written for (N, 512)
-      normalises axis 1, which is the token axis once the backbone hands on all tokens. It is kept for
-      comparing with, and for converting, such weights. That the class token is the row which is read
-      there is our assumption; the published recipe does not say.
+    Evaluation computes with the same scaled weight but does not write it: scaling twice moves the last digit, and a
+    run that validates would not train as one that does not. Under FSDP the overwriting would be lost with
+    the gathered weights: the published form needs DDP or one process.
 
     Args:
-        in_channels: Width D.
+        in_channels: Width of the input.
         num_classes: Number of classes.
         hidden_dim: Width of the embedding.
         dropout: Probability of dropping a feature in training.
-        norm_axis: One of :data:`NORM_AXES`.
-        **kwargs: ``loss``, ``topk``, ``cal_acc``, ``init_cfg`` of mmpretrain's ClsHead.
+        form: One of :data:`FORMS`.
 
     Raises:
-        ValueError: For another ``norm_axis``, or features of another rank than it needs.
+        ValueError: For another ``form``.
     """
 
     def __init__(
@@ -54,32 +54,119 @@ class AntiSpoofHead(ClsHead):
         num_classes: int = 2,
         hidden_dim: int = 512,
         dropout: float = 0.5,
-        norm_axis: str = 'feature',
+        form: str = 'published',
+    ):
+        super().__init__()
+        if form not in FORMS:
+            raise ValueError(f'form must be one of {FORMS}, found {form!r}')
+        self.form = form
+        self.bottleneck = nn.Linear(in_channels, hidden_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(hidden_dim, num_classes, bias=form == 'published')
+        nn.init.normal_(self.bottleneck.weight, std=0.005)
+        nn.init.constant_(self.bottleneck.bias, 0.1)
+        if form == 'published':
+            nn.init.zeros_(self.fc.bias)
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Embedding (N, hidden_dim) of features (N, D), or of the first of tokens (N, 1 + L, D).
+
+        Raises:
+            ValueError: For an input of another rank, or for tokens in the repaired form.
+        """
+        ranks = (2, 3) if self.form == 'published' else (2,)
+        if x.ndim not in ranks:
+            wanted = 'pooled features (N, D)' + (' or tokens (N, 1 + L, D)' if 3 in ranks else '')
+            raise ValueError(
+                f'the anti-spoofing head in its {self.form} form takes {wanted}, found {tuple(x.shape)}: change the '
+                "backbone's out_type, or the head's form"
+            )
+        x = root_norm(self.dropout(F.relu(self.bottleneck(x))), dim=1)
+        return x if x.ndim == 2 else x[:, 0]
+
+    def classify(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Logits (N, classes) of embeddings (N, hidden_dim)."""
+        if self.form == 'repaired':
+            return F.linear(embedding, F.normalize(self.fc.weight, dim=1))
+        scaled = F.normalize(self.fc.weight.detach(), dim=0)
+        if not self.training:
+            return F.linear(embedding, scaled, self.fc.bias)
+        with torch.no_grad():
+            self.fc.weight.copy_(scaled)
+        return self.fc(embedding)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, classes) of features (N, D) or tokens (N, 1 + L, D)."""
+        return self.classify(self.embed(x))
+
+
+@MODELS.register_module()
+class AntiSpoofHead(ClsHead):
+    """Head of face anti-spoofing's full fine-tuning: :class:`SpoofClassifier` on what the backbone hands on.
+
+    The published recipes give it a backbone with ``out_type='pooled_tokens'``; the repaired form takes
+    ``out_type='avg_featmap'``.
+
+    Args:
+        in_channels: Width D.
+        num_classes: Number of classes.
+        hidden_dim: Width of the embedding.
+        dropout: Probability of dropping a feature in training.
+        form: 'published' or 'repaired', see :class:`SpoofClassifier`.
+        **kwargs: ``loss``, ``topk``, ``cal_acc``, ``init_cfg`` of mmpretrain's ClsHead.
+
+    Raises:
+        ValueError: For another ``form``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int = 2,
+        hidden_dim: int = 512,
+        dropout: float = 0.5,
+        form: str = 'published',
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if norm_axis not in NORM_AXES:
-            raise ValueError(f'norm_axis must be one of {NORM_AXES}, found {norm_axis!r}')
         self.num_classes = num_classes
-        self.norm_axis = norm_axis
-        self.bottleneck = nn.Linear(in_channels, hidden_dim)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(hidden_dim, num_classes, bias=False)
-        nn.init.normal_(self.bottleneck.weight, std=0.005)
-        nn.init.constant_(self.bottleneck.bias, 0.1)
+        self.spoof = SpoofClassifier(in_channels, num_classes, hidden_dim, dropout, form)
 
     def pre_logits(self, feats: Sequence[torch.Tensor]) -> torch.Tensor:
         """Embedding (N, hidden_dim) of the last stage's features, (N, D) or (N, 1 + L, D)."""
-        x = feats[-1]
-        rank = 2 if self.norm_axis == 'feature' else 3
-        if x.ndim != rank:
-            wanted = 'pooled features (N, D)' if rank == 2 else "tokens (N, 1 + L, D), out_type='raw'"
-            raise ValueError(
-                f'norm_axis={self.norm_axis!r} needs {wanted}, found a shape of {tuple(x.shape)}'
-            )
-        x = root_norm(self.dropout(F.relu(self.bottleneck(x))), dim=1)
-        return x if rank == 2 else x[:, 0]
+        return self.spoof.embed(feats[-1])
 
     def forward(self, feats: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Logits (N, classes): the embedding's component along each class's unit vector."""
-        return F.linear(self.pre_logits(feats), F.normalize(self.fc.weight, dim=1))
+        """Logits (N, classes)."""
+        return self.spoof(feats[-1])
+
+
+@MODELS.register_module()
+class AntiSpoofAdapterHead(AdapterHead):
+    """Head of FS-Adapter in face anti-spoofing: the adapter's [f, a] (N, 2D) into :class:`SpoofClassifier`.
+
+    Args:
+        num_classes: Number of classes.
+        in_channels: Width D of the pooled feature.
+        hidden_dim: Width of the embedding.
+        dropout: Probability of dropping a feature in training.
+        form: 'published' or 'repaired', see :class:`SpoofClassifier`.
+        **kwargs: Of :class:`~fsfm_mm.models.heads.adapter.AdapterHead`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        hidden_dim: int = 512,
+        dropout: float = 0.5,
+        form: str = 'published',
+        **kwargs: Any,
+    ):
+        super().__init__(num_classes, in_channels, **kwargs)
+        del self.fc
+        self.spoof = SpoofClassifier(2 * in_channels, num_classes, hidden_dim, dropout, form)
+
+    def classify(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, classes) of [f, a] (N, 2D)."""
+        return self.spoof(x)

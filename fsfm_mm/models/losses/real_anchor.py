@@ -53,16 +53,30 @@ class RealAnchorContrastiveLoss(nn.Module):
     Args:
         loss_weight: w in the objective; the papers' recipes use 0.01 (ViT-S, B) and 0.1 (ViT-L).
         temperature: t, no unit.
+        group_size: Samples that are compared with each other at most: a larger batch is cut into parts of this size,
+            in its order, and their losses are averaged. So one process computes what the published two GPUs
+            did, with half of the batch each. None: the whole batch of a process.
+
+    Raises:
+        ValueError: When the temperature or the group's size is not positive.
     """
 
-    def __init__(self, loss_weight: float = 0.1, temperature: float = 0.07):
+    def __init__(self, loss_weight: float = 0.1, temperature: float = 0.07, group_size: int | None = None):
         super().__init__()
         if temperature <= 0:
             raise ValueError(f'the temperature must be positive, found {temperature}')
+        if group_size is not None and group_size < 1:
+            raise ValueError(f'group_size must be a positive number of samples, found {group_size}')
         self.loss_weight = loss_weight
         self.temperature = temperature
+        self.group_size = group_size
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor, real: int) -> torch.Tensor:
         """Weighted loss of unit projections z (B, d) with labels (B,)."""
         with torch.autocast(z.device.type, enabled=False):
-            return self.loss_weight * real_anchor_contrastive(z, labels, real, self.temperature)
+            size = self.group_size or len(z)
+            parts = [
+                real_anchor_contrastive(z[i : i + size], labels[i : i + size], real, self.temperature)
+                for i in range(0, len(z), size)
+            ]
+            return self.loss_weight * torch.stack(parts).mean()

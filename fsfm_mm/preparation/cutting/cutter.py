@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -245,8 +246,9 @@ def crop_square(
 ) -> tuple[int, int, int, int]:
     """Square about a face box, clipped to the picture; a square still, as in FaceForensics++.
 
-    The side is ``margin`` times the longer side of the box. A square that reaches over the picture's left or
-    top edge begins at that edge, and one that reaches over the right or bottom edge gets shorter.
+    The side is ``margin`` times the longer side of the box, in whole pixels; it begins half a side, rounded down,
+    before the box's centre, rounded down. A square that reaches over the picture's left or top edge begins at that
+    edge, and one that reaches over the right or bottom edge gets shorter.
 
     Args:
         box: Left, top, right, bottom in pixels.
@@ -264,8 +266,8 @@ def crop_square(
     if not _in_view(box, width, height):
         raise ValueError(f'the box {[left, top, right, bottom]} holds nothing of a {width}x{height} picture.')
     side = max(int(max(right - left, bottom - top) * margin), 1)
-    x0 = min(max(int((left + right) / 2 - side / 2), 0), width - 1)
-    y0 = min(max(int((top + bottom) / 2 - side / 2), 0), height - 1)
+    x0 = min(max(math.floor((left + right) / 2) - side // 2, 0), width - 1)
+    y0 = min(max(math.floor((top + bottom) / 2) - side // 2, 0), height - 1)
     side = min(side, width - x0, height - y0)
     return x0, y0, x0 + side, y0 + side
 

@@ -44,6 +44,8 @@ class FaceDetector(abc.ABC):
 
     #: Names on the command line, each with the arguments that it stands for; none: chosen in configs only.
     presets: Mapping[str, Mapping[str, Any]] = {}
+    #: Whether faces come with their five landmarks; None where that is not known before.
+    gives_landmarks: bool | None = None
     #: Whether the pictures are crops of faces: their boxes are to be cut out as they are, without a margin.
     crops_already: bool = False
     #: Whether pictures are taken whole and with their pixels as they are stored, as training reads them.

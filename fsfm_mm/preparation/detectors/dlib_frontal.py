@@ -28,6 +28,7 @@ class DlibFrontal(FaceDetector):
     """
 
     presets = {'dlib': {}}
+    gives_landmarks = False
 
     def __init__(self, upsample: int = 1, min_score: float = 0.5) -> None:
         if upsample < 0:

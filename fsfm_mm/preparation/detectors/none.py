@@ -21,6 +21,7 @@ class NoDetector(FaceDetector):
     """
 
     presets = {'none': {}}
+    gives_landmarks = False
     crops_already = True
 
     def __init__(self, as_stored: bool = False, only_size: int | None = None) -> None:

@@ -39,6 +39,7 @@ class FacerRetinaFace(FaceDetector):
     """
 
     presets = {'retinaface': {}}
+    gives_landmarks = True
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class YuNet(FaceDetector):
     """
 
     presets = {'yunet': {}}
+    gives_landmarks = True
 
     def __init__(
         self,

@@ -23,6 +23,8 @@ class FaceParser(abc.ABC):
 
     #: Names on the command line, each with the arguments that it stands for; none: chosen in configs only.
     presets: Mapping[str, Mapping[str, Any]] = {}
+    #: Whether a crop without landmarks gets no map.
+    needs_landmarks: bool = False
     #: Whether the maps are only roughly right; the manifest and the summary say so.
     approximate: bool = False
 

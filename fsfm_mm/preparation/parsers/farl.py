@@ -36,6 +36,7 @@ class FaRLParser(FaceParser):
         ValueError: For an unknown model or a batch size below 1.
     """
 
+    needs_landmarks = True
     presets = {'farl': {'model': 'lapa/448'}, 'farl-celebm': {'model': 'celebm/448'}}
 
     def __init__(

@@ -186,10 +186,12 @@ class TemplateParser(FaceParser):
 
     presets = {'template': {}}
     approximate = True
+    needs_landmarks = True
 
     def __init__(self, colours: bool = True, default_landmarks: bool = False) -> None:
         self.colours = colours
         self.default_landmarks = default_landmarks
+        self.needs_landmarks = not default_landmarks
 
     def parse(
         self, crops: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]

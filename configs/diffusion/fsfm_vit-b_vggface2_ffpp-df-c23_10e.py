@@ -1,0 +1,25 @@
+"""Unseen diffusion forgery (DiFF): FSFM ViT-B/16 fine-tuned, all layers, FF++ DeepFakes c23 only.
+
+python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_df --manipulations Deepfakes
+python tools/data/prepare_deepfake.py diff DiFF data/diff
+python tools/train.py configs/diffusion/fsfm_vit-b_vggface2_ffpp-df-c23_10e.py
+Effective batch 64. Hardware, time and result: not yet measured here.
+Published number: in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here.
+"""
+
+_base_ = [
+    '../_base_/models/vit_classifier.py',
+    '../_base_/datasets/ffpp_df_diff.py',
+    '../_base_/schedules/finetune_10e.py',
+    '../_base_/deepfake_runtime.py',
+]
+
+model = dict(
+    backbone=dict(init_cfg=dict(checkpoint='fsfm-vit-base-vggface2')),
+)
+optim_wrapper = dict(
+    paramwise_cfg=dict(layer_decay=0.9),
+    optimizer=dict(lr=1e-4 * 64 / 256, weight_decay=0.03),
+)
+auto_scale_lr = dict(base_batch_size=64)
+default_hooks = dict(card=dict(task='diffusion'))

@@ -1,0 +1,26 @@
+"""Unseen diffusion forgery (DiFF): FS-Adapter on a frozen FS-VFM ViT-L/16, FF++ DeepFakes c23 only.
+
+python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_df --manipulations Deepfakes
+python tools/data/prepare_deepfake.py diff DiFF data/diff
+python tools/train.py configs/diffusion/fsvfm_vit-l_adapter_ffpp-df-c23_50e.py
+Effective batch 1024. 594,178 trained parameters. Hardware, time and result: not yet measured here.
+Published number: in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here.
+"""
+
+_base_ = [
+    '../_base_/models/vit_adapter.py',
+    '../_base_/datasets/ffpp_df_diff.py',
+    '../_base_/schedules/frozen_50e.py',
+    '../_base_/deepfake_runtime.py',
+]
+
+model = dict(
+    backbone=dict(arch='large', frozen_stages=24, init_cfg=dict(checkpoint='fs-vfm-vit-large-vggface2')),
+    head=dict(in_channels=1024, contrast=dict(loss_weight=0.1, group_size=512)),
+)
+train_dataloader = dict(batch_size=1024)
+optim_wrapper = dict(
+    optimizer=dict(lr=5e-3 * 1024 / 256, weight_decay=0.0),
+)
+auto_scale_lr = dict(base_batch_size=1024)
+default_hooks = dict(card=dict(task='diffusion'))

@@ -1,0 +1,174 @@
+"""Files of other projects to ours and back, with a card that says what no weight shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fsfm_mm.checkpoints.card import COMPARED, ModelCard, installed_versions
+from fsfm_mm.checkpoints.convert import WITH_POOLED_HEAD, ConversionReport, convert
+from fsfm_mm.checkpoints.converted_settings import check_head_stands_on, converted_settings
+from fsfm_mm.checkpoints.heads import ask_for_heads, usual_heads, width_and_depth
+from fsfm_mm.checkpoints.timm_files import (
+    CONFIG_FILE,
+    CONFIG_KEY,
+    WEIGHTS_FILES,
+    create_call,
+    facts_of_timm,
+    timm_config,
+    weights_file,
+)
+from fsfm_mm.files import replacing
+from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
+from fsfm_mm.statistics import load_mean_std
+
+#: The reference's file of pixel statistics, beside its checkpoints.
+STATS_FILE = 'pretrain_ds_mean_std.txt'
+#: Folders in alphabetical order are the reference's labels: 0 = fake, 1 = real.
+REFERENCE_CLASSES = ('fake', 'real')
+TASKS = {
+    'fsfm-pretrain': 'pretrain',
+    'mae': 'pretrain',
+    'fsfm-fas': 'antispoof',
+    'fs-adapter-fas': 'antispoof',
+}
+
+
+def convert_file(
+    path: str | os.PathLike,
+    out: str | os.PathLike,
+    source: str,
+    target: str = 'fsfm_mm',
+    target_file: str | os.PathLike | None = None,
+    trust: bool = False,
+    drop: Sequence[str] = (),
+    facts: Mapping[str, Any] | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> tuple[ModelCard, ConversionReport]:
+    """Convert a file and give it a card.
+
+    Args:
+        path: Checkpoint of the kind ``source``; for 'timm' also a folder of ``config.json`` and weights.
+            ``pretrain_ds_mean_std.txt`` beside it goes into the card.
+        out: File to write: ``{'state_dict', 'card', 'meta'}``, or safetensors by its ending. For timm also a folder (no
+            ending), which gets ``config.json`` and ``model.safetensors``.
+        source: See :func:`~fsfm_mm.checkpoints.convert.convert`, as are ``target`` and ``drop``.
+        target: 'fsfm_mm' or 'timm'.
+        target_file: The target network's file of 'fsfm-pretrain'.
+        trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
+        drop: Prefixes of keys to leave out.
+        facts: Fields of the card that the caller says: ``num_heads`` where neither file nor kind tells.
+        known: Fields of the card that come with the file (of published weights).
+
+    Returns:
+        The card, and what became of every key.
+
+    Raises:
+        ValueError: As the three functions named; when the file knows otherwise than ``facts`` say, or nothing says what
+            must be known (``num_heads``; for timm also mean, std and size). Nothing is written then.
+    """
+    path, out = weights_file(Path(path)) if source == 'timm' else Path(path), Path(out)
+    checkpoint = load_checkpoint_file(path, trust)
+    target_network = None if target_file is None else load_checkpoint_file(target_file, trust)
+    state, report = convert(checkpoint, source, target, target_network, drop)
+    card = card_of(checkpoint, state, source, path, facts or {}, known)
+    _need_heads(card, state, path)
+    if (card.num_heads, 'num_heads' in (facts or {})) == (usual_heads(source, state), False):
+        report.notes.append(f'{card.num_heads} attention heads; --num-heads says another number')
+    if target == 'timm':
+        check_head_stands_on((checkpoint.get('card') or {}).get('model'), state)
+    else:
+        card = dataclasses.replace(card, model=converted_settings(state, card))
+    content: dict[str, Any] = {'state_dict': state, 'card': card.to_dict()}
+    if target == 'timm':
+        content[CONFIG_KEY] = timm_config(state, card)
+        report.notes.append(create_call(content[CONFIG_KEY], out))
+    as_folder = target == 'timm' and out.suffix == ''
+    if as_folder or out.suffix == '.safetensors':
+        save_checkpoint_file(content, out / WEIGHTS_FILES[0] if as_folder else out)
+    else:
+        # where mmpretrain's own tools look for the class names
+        names = {'classes': list(card.classes), 'positive_class': card.positive_class} if card.classes else {}
+        save_checkpoint_file({**content, 'meta': {'dataset_meta': names}}, out)
+    if as_folder:
+        with replacing(out / CONFIG_FILE) as part:
+            part.write_text(
+                json.dumps(content[CONFIG_KEY], indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
+            )
+    return card, report
+
+
+def card_of(
+    checkpoint: Mapping[str, Any],
+    state: Mapping[str, torch.Tensor],
+    source: str,
+    path: Path,
+    facts: Mapping[str, Any],
+    known: Mapping[str, Any] | None = None,
+) -> ModelCard:
+    """Card of converted weights: the checkpoint's own, or what format, shapes and files beside it say.
+
+    Args:
+        checkpoint: What was converted.
+        state: The state dict made of it, in our or timm's names.
+        source: Kind of the checkpoint.
+        path: Its file.
+        facts: Fields that the caller says; they win over what is usual for the kind.
+        known: Fields that come with the file, as published weights have them.
+
+    Raises:
+        ValueError: When ``facts`` contradict what the file, its shapes or the files beside it say.
+    """
+    names = ('head.fc.weight', 'head.weight', 'head.spoof.fc.weight')
+    head = next((state[name] for name in names if name in state), None)
+    usual: dict[str, Any] = {
+        'task': TASKS.get(source, None if head is None else 'classify'),
+        'source': f'converted from {source}: {path.name}',
+        'versions': installed_versions(),
+        'num_heads': usual_heads(source, state),
+    }
+    if source in WITH_POOLED_HEAD and head is not None and len(head) == len(REFERENCE_CLASSES):
+        usual.update(classes=REFERENCE_CLASSES, positive_class='real')
+    stated: dict[str, Any] = {**_sizes(state), **(known or {})}
+    beside = path.parent / STATS_FILE
+    own = checkpoint.get('card')
+    if source in ('fsfm_mm', 'timm') and own is not None:
+        said = ModelCard.from_dict(own).to_dict()
+        stated.update({name: value for name, value in said.items() if value not in (None, {})})
+        stated.pop('model', None)  # that of the network before
+        if said['aggregation'] == ModelCard.aggregation:  # which nobody need have said
+            del stated['aggregation']
+    elif beside.is_file():
+        stated.update(load_mean_std(beside))
+    if source == 'timm':
+        of_timm = facts_of_timm(checkpoint, state, path)
+        ModelCard(**stated).check_against(reaction='error', where=f'in what timm has in {path}', **of_timm)
+        stated.update(of_timm)
+    compared = {name: facts[name] for name in COMPARED if name in facts and stated.get(name) is not None}
+    ModelCard(**stated).check_against(reaction='error', where='in what was given', **compared)
+    return ModelCard(**{**usual, **stated, **facts})
+
+
+def _need_heads(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    width, depth = width_and_depth(state)
+    if card.num_heads is None:
+        raise ValueError(f'{path}: {ask_for_heads(width, depth)} Give --num-heads (facts: num_heads).')
+    if width % card.num_heads:
+        raise ValueError(
+            f'{path}: a width of {width} is not divisible by {card.num_heads} heads (num_heads).'
+        )
+
+
+def _sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Input and patch size, from the shapes of patch embedding and position table (square images)."""
+    prefix = 'backbone.' if 'backbone.pos_embed' in state else ''
+    patch = state[f'{prefix}patch_embed.proj.weight'].shape[-1]
+    side = round((state[f'{prefix}pos_embed'].shape[1] - 1) ** 0.5)
+    is_square = side * side == state[f'{prefix}pos_embed'].shape[1] - 1
+    return {'patch_size': patch, **({'input_size': side * patch} if is_square else {})}

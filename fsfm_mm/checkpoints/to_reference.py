@@ -1,0 +1,92 @@
+"""Our checkpoints in the file forms of the reference: names and wrappers that its own code loads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fsfm_mm.checkpoints.convert import match_rules, state_dict_of
+from fsfm_mm.checkpoints.name_maps import NAME_MAPS, WRAPPERS, Rule
+from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
+
+State = dict[str, torch.Tensor]
+#: The reference's kinds, by the files that its code writes.
+REFERENCE_KINDS = ('fsfm-pretrain', 'fsfm-finetuned', 'fsfm-fas', 'fs-adapter', 'fs-adapter-fas')
+AGAIN = 'head.spoof.bottleneck_again.'
+
+
+def to_reference(checkpoint: Mapping[str, Any], kind: str) -> tuple[State, State | None]:
+    """State dicts in the reference's names.
+
+    Tensors are shared with the input. What the reference stores and never reads is filled in: the bottleneck's second
+    name with the same tensors, the ViT's own head beside an anti-spoofing adapter with zeros, the target's mask
+    token with the online network's.
+
+    Args:
+        checkpoint: One of our checkpoints, or its state dict.
+        kind: One of :data:`REFERENCE_KINDS`.
+
+    Returns:
+        The state dict, and for 'fsfm-pretrain' the target network's, which is a second file there.
+
+    Raises:
+        ValueError: For another kind, or when the weights are not of this kind, listing the keys.
+    """
+    if kind not in REFERENCE_KINDS:
+        raise ValueError(f'{kind!r} is no kind of file of the reference: choose one of {REFERENCE_KINDS}.')
+    ours = state_dict_of(checkpoint, 'fsfm_mm')
+    if kind == 'fsfm-pretrain':
+        target = {k.removeprefix('target.'): v for k, v in ours.items() if k.startswith('target.')}
+        online = {k: v for k, v in ours.items() if not k.startswith('target.')}
+        if 'mask_token' in online:
+            target['mask_token'] = online['mask_token']
+        return _renamed(online, kind), _renamed(target, 'fsfm-target')
+    if kind.endswith('-fas'):
+        for end in ('weight', 'bias'):
+            if f'head.spoof.bottleneck.{end}' in ours:
+                ours[AGAIN + end] = ours[f'head.spoof.bottleneck.{end}']
+    if kind == 'fs-adapter-fas' and 'head.adapter.up.weight' in ours:
+        up = ours['head.adapter.up.weight']
+        classes = ours['head.spoof.fc.weight'].shape[0] if 'head.spoof.fc.weight' in ours else 2
+        ours['head.unused.weight'] = up.new_zeros(classes, 2 * up.shape[0])
+        ours['head.unused.bias'] = up.new_zeros(classes)
+    return _renamed(ours, kind), None
+
+
+def _renamed(ours: Mapping[str, torch.Tensor], kind: str) -> State:
+    rules = [Rule(rule.ours, rule.theirs, rule.group) for rule in NAME_MAPS[kind]]
+    names = match_rules(ours, rules, f'one of our checkpoints that could become {kind!r}')
+    return {names[key]: value for key, value in ours.items()}
+
+
+def write_reference_files(
+    path: str | os.PathLike, out: str | os.PathLike, kind: str, target_out: str | os.PathLike | None = None
+) -> list[Path]:
+    """Convert one of our files into the reference's.
+
+    Args:
+        path: Our checkpoint.
+        out: File to write, ``{'model': ...}`` or as the kind has it; its card goes along under ``card``.
+        kind: See :func:`to_reference`.
+        target_out: For 'fsfm-pretrain': the target network's file. None: ``OUT`` with ``-te`` before its ending.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ValueError: As :func:`to_reference`; nothing is written then.
+    """
+    checkpoint = load_checkpoint_file(path)
+    online, target = to_reference(checkpoint, kind)
+    more = {'card': checkpoint['card']} if checkpoint.get('card') is not None else {}
+    place = Path(out)
+    files = [(place, online)]
+    if target is not None:
+        files.append((Path(target_out or place.with_name(f'{place.stem}-te{place.suffix}')), target))
+    for name, state in files:
+        save_checkpoint_file({WRAPPERS[kind][0]: state, **more}, name)
+    return [name for name, _ in files]
