@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
+from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.files.writing import check_file
 
 if TYPE_CHECKING:
     from fsfm_mm.doctor.report import Report
@@ -72,6 +74,9 @@ def run(args: argparse.Namespace) -> Report:
         raise ValueError(f'--sample and --workers must be 0 or more, found {args.sample} and {args.workers}.')
     if not os.path.isdir(args.path):
         raise ValueError(f'{args.path}: no such folder.')
+    for name in ('json', 'html'):  # now: a scan may take hours
+        if getattr(args, name):
+            check_file(getattr(args, name), f'--{name}')
 
     from fsfm_mm.doctor.labelled import check_labelled
     from fsfm_mm.doctor.listing import kind_of
@@ -108,7 +113,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> int:
     try:
         report = run(args)
     except (ValueError, OSError, StoppedError) as error:
-        print(f'{short_name(prog)}: {error}', file=sys.stderr)
+        print(f'{short_name(prog)}: {error_message(error)}', file=sys.stderr)
         return 2
     for written in filter(None, (args.html, args.json)):
         print(f'written: {written}')

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.writing import check_file
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.ops.resizing import INTERPOLATIONS
@@ -64,12 +65,16 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> int:
     """Run the command; returns the exit code."""
     args = parse_args(argv, prog)
+    out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
     try:
+        for name, least in (('size', 1), ('workers', 0)):
+            if getattr(args, name) < least:
+                raise ValueError(f'--{name} must be {least} or more, found {getattr(args, name)}')
+        check_file(out, '--out')
         paths = find_images(args.data_root, args.limit)
         stats = compute_statistics(paths, args.size, args.interpolation, args.workers)
     except (ValueError, StoppedError) as error:
         sys.exit(f'{short_name(prog)}: {error}')
-    out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
     write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')
     for sentence in stats['broken_files']:
         print(f'left out: {sentence}', file=sys.stderr)

@@ -74,6 +74,21 @@ def check_folder(folder: str | os.PathLike, what: str) -> None:
         )
 
 
+def check_file(path: str | os.PathLike, what: str) -> None:
+    """Look, before work begins, whether a file can be written.
+
+    Args:
+        path: It need not exist.
+        what: The option that names it, for the message.
+
+    Raises:
+        ValueError: It is a folder, or its folder cannot be made or written to.
+    """
+    if Path(path).is_dir():
+        raise ValueError(f'{what} {path} is a folder: name a file')
+    check_folder(Path(path).parent, f'the folder of {what}')
+
+
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
