@@ -15,7 +15,7 @@ def text_table(
     align: str = '<>',
     gap: str = '  ',
     least: Sequence[int] = (0,),
-    rule: bool = False,
+    rule: int = 0,
 ) -> list[str]:
     """Lines of a table, every column as wide as its widest cell.
 
@@ -24,7 +24,7 @@ def text_table(
         align: ``<`` (left) or ``>`` (right) of each column; the last one holds for all further columns.
         gap: Between two columns.
         least: Least width of each column, in characters; the last one holds for all further columns.
-        rule: Draw a line of dashes below the first row.
+        rule: Draw a line of dashes below so many rows; 0 draws none.
 
     Returns:
         The lines, none ending in a space.
@@ -42,7 +42,7 @@ def text_table(
         for row in rows
     ]
     if rule:
-        lines.insert(1, gap.join('-' * width for width in widths))
+        lines.insert(rule, gap.join('-' * width for width in widths))
     return lines
 
 

@@ -41,8 +41,8 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
         prog: How it was called, for its help and messages.
 
     Returns:
-        Its exit code. Wrong arguments raise SystemExit, as argparse does. An error that the command does not know is one
-        sentence, too: EX_SOFTWARE, with the traceback in a file, or EX_IOERR where the system refused a file.
+        Its exit code. Wrong arguments raise SystemExit, as argparse does. An error that the command does not
+        know is one sentence, too: EX_SOFTWARE, with the traceback in a file, or EX_IOERR where the system refused a file.
     """
     # Before torch loads OpenMP: threads that spin while they wait slow a CPU run down up to tenfold as soon as
     # data workers or other processes need the cores, too.
@@ -95,7 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if first not in COMMANDS:
         meant = did_you_mean(str(first), COMMANDS, 1)
         print(
-            f'fsfm-mm: there is no command {first!r}{meant}; there are {", ".join(COMMANDS)}.', file=sys.stderr
+            f'fsfm-mm: there is no command {first!r}{meant}; there are {", ".join(COMMANDS)}.',
+            file=sys.stderr,
         )
         return 2
     return run(str(first), arguments[1:])

@@ -8,6 +8,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
+from fsfm_mm.engine.third_party import tell_validations_apart
 from fsfm_mm.registry import LOOPS
 
 #: What the last validation in the run was made after, in iterations; kept with every checkpoint.
@@ -24,6 +25,7 @@ class ExactEpochLoop(EpochBasedTrainLoop):
 
     def run(self) -> Any:
         """Train from the current iteration to the end."""
+        tell_validations_apart(self.runner, by_iteration=False)
         self.runner.call_hook('before_train')
         self.began_at = self._iter
         if self._iter > 0:
@@ -60,6 +62,7 @@ class ExactIterLoop(IterBasedTrainLoop):
 
     def run(self) -> Any:
         """Train from the current iteration to the end."""
+        tell_validations_apart(self.runner, by_iteration=True)
         self.runner.call_hook('before_train')
         self.began_at = self._iter
         self.runner.call_hook('before_train_epoch')

@@ -38,6 +38,7 @@ def read_config(
     options: Mapping[str, Any] | None = None,
     short: Mapping[str, Any] | None = None,
     part: str = 'train',
+    import_custom: bool = True,
     **kwargs: Any,
 ) -> Config:
     """Read a config file and change settings of it.
@@ -48,7 +49,8 @@ def read_config(
             which what is made of them follows. A setting that nothing reads or takes is refused.
         short: Short options by their names, see :mod:`fsfm_mm.engine.options`; None where one was not given.
         part: 'train' or 'test': what ``short`` is about.
-        **kwargs: Of ``Config.fromfile``. Modules of ``custom_imports`` are looked for beside the config, too.
+        import_custom: Import what ``custom_imports`` names, from beside the config or the current folder, too.
+        **kwargs: Of ``Config.fromfile``.
 
     Returns:
         The config; :func:`typed_settings` knows what was changed.
@@ -57,10 +59,7 @@ def read_config(
         ValueError: One sentence: the file is not there or cannot be read, or a setting cannot be changed.
     """
     path = find_config(path)
-    import_custom = kwargs.pop('import_custom_modules', True)
-    kwargs['import_custom_modules'] = (
-        False  # ours says what is wrong with them, and has them of the options, too
-    )
+    kwargs['import_custom_modules'] = False
     options, short = dict(options or {}), {k: v for k, v in (short or {}).items() if v is not None}
     try:
         before, assigned = read_with(path, {}, **kwargs)
@@ -81,10 +80,9 @@ def read_config(
         raise ValueError(f'--cfg-options does not fit the config {path} ({error_message(error)})') from error
     _agree(cfg, options)
     typed = _typed_names(before, cfg, {**settings, **options})
-    if import_custom:
+    if import_custom:  # after the options, which may name modules, too
         import_custom_modules(cfg, path)
-    if options and import_custom:
-        named = _typed_names(cfg, cfg, options)
+        named = _typed_names(cfg, cfg, options) if options else []
         refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
     object.__setattr__(cfg, _TYPED, typed)
     return cfg

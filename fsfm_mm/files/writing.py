@@ -89,6 +89,39 @@ def check_file(path: str | os.PathLike, what: str) -> None:
     check_folder(Path(path).parent, f'the folder of {what}')
 
 
+def refuse_existing(path: str | os.PathLike, argument: str) -> None:
+    """Raise a ValueError where there is already what a command is about to write under a name of the user's.
+
+    Args:
+        path: File or folder that is to be written; an empty folder is none.
+        argument: Where the name was given, for the message.
+    """
+    if os.path.isdir(path) and not os.listdir(path):
+        return
+    if os.path.lexists(path):
+        raise ValueError(
+            f'{argument}: {path} exists already: name another file, or replace it with --overwrite'
+        )
+
+
+def refuse_foreign(path: str | os.PathLike, argument: str, begins: str) -> None:
+    """Raise a ValueError where something else lies where a command is about to write a report of its own.
+
+    An earlier report may be replaced: whoever names the same file again wants the new one.
+
+    Args:
+        path: File that is to be written.
+        argument: Where the name was given, for the message.
+        begins: What is in the first 1000 characters of such a report.
+    """
+    if os.path.isfile(path):
+        with open(path, encoding='utf-8', errors='replace') as file:
+            if begins not in file.read(1000):
+                raise ValueError(
+                    f'{argument}: {path} exists already and is something else: name another file'
+                )
+
+
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -78,6 +78,14 @@ def test_train_and_resume(tmp_path):
     before = (work_dir / 'iter_4.pth').stat().st_mtime_ns
     run(tmp_path, arguments=['--resume'], **ITERATIONS)
     assert (work_dir / 'iter_4.pth').stat().st_mtime_ns == before
+    # without --resume it is refused, and begun anew where that is asked for
+    with pytest.raises(
+        SystemExit, match=r'fsfm-mm train: .*work holds the checkpoints of a run already \(iter_4'
+    ):
+        run(tmp_path, **ITERATIONS)
+    run(tmp_path, arguments=['--overwrite'], **{**ITERATIONS, 'train_cfg.max_iters': 2})
+    assert not (work_dir / 'iter_4.pth').exists() and (work_dir / 'iter_2.pth').exists()
+    assert [entry['step'] for entry in read_scalars(work_dir)] == [2]
 
 
 def test_what_cannot_be_resumed_is_one_sentence(tmp_path, capsys):
@@ -154,7 +162,7 @@ def test_mae_on_plain_images(tmp_path):
         ),
         (
             [DEMO, '--cfg-options', 'train_dataloader.batch_size=4000'],
-            '3000 samples, fewer than one batch of 4000',
+            '1000 samples, fewer than one batch of 4000',
         ),
         (
             [VIT_B, '--cfg-options', 'train_dataloader.dataset.data_root=no/data'],

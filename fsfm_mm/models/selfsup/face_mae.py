@@ -167,14 +167,16 @@ class FaceMAE(BaseSelfSupervisor):
         Returns:
             ``original``, ``masked`` (hidden patches gray) and ``reconstructed`` (visible patches as they
             are), each float (N, 3, H, W) on the 0..1 scale. With ``norm_pix`` the prediction is scaled
-            by the true mean and deviation of each patch, as is customary for MAE.
+            by the true mean and deviation of each patch, as is customary for MAE; what that gives away is
+            ``given``, the picture that a model which predicts nothing would leave.
         """
         patches, split = self.patches_and_split(inputs, mask)
         pred = self.pixel_decoder(self.backbone.encode(patches, split), split, self.mask_token).float()
         hidden = gather_tokens(patches, split.masked).float()
+        given = None
         if self.norm_pix:
             var, mean = torch.var_mean(hidden, dim=-1, keepdim=True, correction=1)
-            pred = pred * (var + 1e-6).sqrt() + mean
+            pred, given = pred * (var + 1e-6).sqrt() + mean, mean.expand_as(pred)
         visible = gather_tokens(patches, split.visible).float()
 
         def picture(hidden_patches: torch.Tensor) -> torch.Tensor:
@@ -186,5 +188,6 @@ class FaceMAE(BaseSelfSupervisor):
         return {
             'original': picture(hidden),
             'masked': picture(gather_tokens(gray, split.masked).float()),
+            **({} if given is None else {'given': picture(given)}),
             'reconstructed': picture(pred),
         }
