@@ -42,7 +42,8 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
 
     Returns:
         Its exit code. Wrong arguments raise SystemExit, as argparse does. An error that the command does not
-        know is one sentence, too: EX_SOFTWARE, with the traceback in a file, or EX_IOERR where the system refused a file.
+        know is one sentence, too: EX_SOFTWARE, with the traceback in a file, or EX_IOERR where the system refuses a
+        file.
     """
     # Before torch loads OpenMP: threads that spin while they wait slow a CPU run down up to tenfold as soon as
     # data workers or other processes need the cores, too.

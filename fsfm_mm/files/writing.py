@@ -54,12 +54,13 @@ def write_atomically(path: str | os.PathLike, content: str | bytes, sync: bool =
     return path
 
 
-def check_folder(folder: str | os.PathLike, what: str) -> None:
+def check_folder(folder: str | os.PathLike, what: str, make: bool = False) -> None:
     """Look, before work begins, whether a folder can be written to or made.
 
     Args:
         folder: It need not exist.
         what: What it is for, for the message: 'the work directory'.
+        make: Make it, which some file systems refuse in spite of permissions.
 
     Raises:
         ValueError: It is a file or lies in one, or there is no permission.
@@ -72,6 +73,13 @@ def check_folder(folder: str | os.PathLike, what: str) -> None:
         raise ValueError(
             f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'
         )
+    if make:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f'{what} {folder} cannot be made ({error.strerror}): name another folder'
+            ) from error
 
 
 def check_file(path: str | os.PathLike, what: str) -> None:
