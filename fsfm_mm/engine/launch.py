@@ -34,6 +34,7 @@ from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
     give_gloo_time_to_end,
+    name_pictures_for_mlflow,
     leave_hooks_out,
     own_name,
     refuse_remote_checkpoints,
@@ -182,6 +183,7 @@ def _build(cfg: Config) -> Runner:
     init_cpu_processes(cfg)
     save_atomically()
     refuse_remote_checkpoints()
+    name_pictures_for_mlflow()
     with own_name(cfg), terse_loggers():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     drop_file_client_notes(runner.logger)
