@@ -31,16 +31,6 @@ def results_folder(checkpoints: Sequence[str | os.PathLike]) -> Path:
     return first.parent / 'test' / name
 
 
-def check_folder(folder: Path) -> None:
-    """Raise a ValueError where a folder for results cannot be written to or made."""
-    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        reason = 'no permission' if above.is_dir() else 'not a folder'
-        raise ValueError(
-            f'results cannot be written to {folder} ({above}: {reason}): name another place with --out'
-        )
-
-
 def set_earlier_aside(folder: Path, protocol: str, result: ProtocolResult) -> str | None:
     """Make room for the results of a protocol: earlier ones of other sets or checkpoints are kept.
 

@@ -87,6 +87,26 @@ def refuse_foreign(path: str | os.PathLike, argument: str, begins: str) -> None:
                 )
 
 
+def check_folder(folder: str | os.PathLike, what: str) -> None:
+    """Look, before work begins, whether a folder can be written to or made.
+
+    Args:
+        folder: It need not exist.
+        what: What it is for, for the message: 'the work directory'.
+
+    Raises:
+        ValueError: It is a file or lies in one, or there is no permission.
+    """
+    place = Path(folder).absolute()
+    above = next(found for found in (place, *place.parents) if found.exists())
+    if not above.is_dir():
+        raise ValueError(f'{what} {folder} cannot be made: {above} is a file; name a folder')
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ValueError(
+            f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'
+        )
+
+
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -6,7 +6,7 @@ import os
 import pytest
 from test_protocols import evaluation
 
-from fsfm_mm.apis.results import check_folder, results_folder, set_earlier_aside, write_result
+from fsfm_mm.apis.results import results_folder, set_earlier_aside, write_result
 
 
 def test_results_lie_beside_the_checkpoint_under_its_name():
@@ -16,14 +16,6 @@ def test_results_lie_beside_the_checkpoint_under_its_name():
     )
     with pytest.raises(ValueError, match=r'different folders \(a, b, \.\.\.\): name the folder .* --out'):
         results_folder(['a/best.pth', 'b/best.pth'])
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / 'file').touch()
-    with pytest.raises(ValueError, match=r'file: not a folder\): name another place with --out'):
-        check_folder(tmp_path / 'file' / 'test')
-    check_folder(tmp_path / 'new' / 'test')
-    assert os.listdir(tmp_path) == ['file']
 
 
 def test_the_same_test_again_takes_the_place_of_the_earlier_one(tmp_path):

@@ -179,13 +179,13 @@ def test_mae_on_plain_images(tmp_path):
             [DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'],
             '--cfg-options does not fit the config',
         ),
-        ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'CRFPMask is not in the'),
+        ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'did you mean CRFRPMask'),
         ([DEMO, '--cfg-options', 'train_cfg.val_interval=0'], 'val_interval must be 1 or more, found 0'),
         ([DEMO, '--cfg-options', 'optim_wrapper.dtype=float16'], "found 'float16'"),
         ([DEMO, '--cfg-options', 'optim_wrapper.optimizer.lr=fast'], "lr must be a number, found 'fast'"),
         ([DEMO, '--cfg-options', 'optim_wrapper.accumulative_counts=0'], 'accumulative_counts'),
         ([DEMO, '--cfg-options', 'param_scheduler.total=1'], 'the warm-up must be in'),
-        ([DEMO, '--work-dir', __file__], f'File exists: {__file__}'),
+        ([DEMO, '--work-dir', __file__], f'{__file__} is a file; name a folder'),
     ],
 )
 def test_wrong_input_is_one_sentence(tmp_path, arguments, sentence):

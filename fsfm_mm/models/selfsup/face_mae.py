@@ -5,8 +5,14 @@ from __future__ import annotations
 import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 
+from fsfm_mm.models.contracts import build_loss, check_backbone, check_backbone_type
 from fsfm_mm.models.layers import compile_blocks, token
-from fsfm_mm.models.losses.reconstruction import patch_errors, patch_targets
+from fsfm_mm.models.losses.reconstruction import (
+    MaskedReconstructionLoss,
+    RegionReconstructionLoss,
+    patch_errors,
+    patch_targets,
+)
 from fsfm_mm.ops.patches import gather_tokens, patchify, restore_order, split_mask, unpatchify
 from fsfm_mm.registry import MODELS
 from fsfm_mm.structures import TokenSplit
@@ -41,7 +47,9 @@ class FaceMAE(BaseSelfSupervisor):
     ):
         if data_preprocessor is None:
             data_preprocessor = dict(type='FaceDataPreprocessor', stats='imagenet')
+        check_backbone_type(backbone)
         super().__init__(backbone, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        check_backbone(self.backbone)
         vit = self.backbone
         self.patch_size, self.grid = vit.patch_size, vit.grid
         self.norm_pix = norm_pix
@@ -52,8 +60,11 @@ class FaceMAE(BaseSelfSupervisor):
                 in_dim=vit.embed_dims, grid=vit.grid, patch_dim=vit.patch_size**2 * vit.in_channels
             ),
         )
-        self.loss_rec = MODELS.build(loss_rec or dict(type='MaskedReconstructionLoss'))
-        self.loss_region = MODELS.build(loss_region) if loss_region else None
+        loss_rec = loss_rec or dict(type='MaskedReconstructionLoss')
+        self.loss_rec = build_loss(loss_rec, 'model.loss_rec', 1, MaskedReconstructionLoss)
+        self.loss_region = None
+        if loss_region:
+            self.loss_region = build_loss(loss_region, 'model.loss_region', 2, RegionReconstructionLoss)
         self._compile = compile_blocks
 
     def init_weights(self) -> None:
