@@ -120,7 +120,8 @@ def config_section(name: str, result: dict[str, Any]) -> list[str]:
         sections.setdefault(row['section'], []).append(cells)
     for section, rows in sections.items():
         lines += table(f'{section}|ms|images/s|ratio', rows)
-    return [*lines, f'From `{name}.json`.', '']
+    notes = ''.join(f' {note[:1].upper()}{note[1:]}.' for note in result.get('notes', ()))
+    return [*lines, f'From `{name}.json`.{notes}', '']
 
 
 def machine_section(folder: Path) -> list[str]:

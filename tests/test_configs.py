@@ -25,7 +25,7 @@ ONLINE_PARAMETERS = {
     'fsvfm_vit-b_vggface2_600e': 133.73,
     'fsvfm_vit-l_vggface2_600e': 364.40,
     'mae_vit-b_vggface2_400e': 111.91,
-    'fsfm_demo': 1.62,
+    'fsfm_demo': 1.00,
 }
 
 

@@ -17,12 +17,12 @@ max_iters = 400
 model = dict(
     data_preprocessor=dict(_delete_=True, type='FaceClsDataPreprocessor', mean=[127.5] * 3, std=[63.75] * 3),
     backbone=dict(
-        arch=dict(_delete_=True, embed_dim=128, depth=4, num_heads=4),
+        arch=dict(_delete_=True, embed_dim=96, depth=4, num_heads=4),
         img_size=96,
         patch_size=8,
         init_cfg=None,
     ),
-    head=dict(in_channels=128),
+    head=dict(in_channels=96),
 )
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
 train_cfg = dict(max_iters=max_iters, val_interval=100)

@@ -59,6 +59,7 @@ class Evaluation:
         num_resamples: Bootstrap resamples over videos; 0 for no intervals.
         target_ties: Which of the checkpoints with equal values of that criterion the published runs kept: 'first'
             or 'last'.
+        overridden: What the user let win over the checkpoints' cards; ``score`` may add to it. Every table says it.
     """
 
     checkpoints: Sequence[str]
@@ -70,6 +71,7 @@ class Evaluation:
     chosen_on: Mapping[str, str] = field(default_factory=dict)
     num_resamples: int = 1000
     target_ties: str = 'first'
+    overridden: Sequence[str] = ()
     _scores: dict[tuple[str, str], Scored] = field(default_factory=dict)
 
     def scored(self, checkpoint: str, name: str) -> Scored:
@@ -191,12 +193,15 @@ class Evaluation:
         single = all(number['samples'] == number['reals'] + number['fakes'] for number in counts.values())
         units = 'pictures' if single else 'videos'
         what = f'95% bootstrap interval over {units}, {self.num_resamples} resamples'
+        title = f'{protocol} protocol: {MEANING[protocol]}'
+        if self.overridden:
+            title, notes = f'{title}, card overridden', [*dict.fromkeys(self.overridden), *notes]
         report = ScoreReport(
             rows,
             found,
             target_selected=selected,
             notes=[*notes, *metric.legend(), *([f'{INTERVAL}: {what}'] if self.num_resamples else [])],
-            title=f'{protocol} protocol: {MEANING[protocol]}',
+            title=title,
             headings=metric.headings(),
             counts=counts,
             checkpoints=chosen,

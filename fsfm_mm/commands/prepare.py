@@ -70,8 +70,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
         '--parser',
         metavar='NAME|FILE',
         help=f'who labels the pixels: {", ".join(PARSERS)}, none, or a .py or .json file '
-        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); template needs no weights "
-        'and is rough [farl]',
+        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); template has no weights "
+        'of its own and is rough [farl]',
     )
     what.add_argument('--parser-weights', metavar='FILE', help='weights of the parser [fetched once]')
     what.add_argument(

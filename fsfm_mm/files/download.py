@@ -87,7 +87,7 @@ def download(
     return path
 
 
-def weights_file(name: str, path: str | Path | None, url: str, sha256: str | None) -> Path:
+def weights_file(name: str, path: str | Path | None, url: str, sha256: str | None, option: str) -> Path:
     """File of weights: the given one, or the cached one, downloaded where it is not in the cache yet.
 
     The cache is the folder ``weights`` in :func:`cache_folder`.
@@ -97,6 +97,7 @@ def weights_file(name: str, path: str | Path | None, url: str, sha256: str | Non
         path: The user's file; None for the published one.
         url: http(s) address of the published one.
         sha256: Its checksum, hexadecimal; None where its publisher states none, and nothing is checked.
+        option: What names the user's file on the command line, for the message: '--detector-weights'.
 
     Returns:
         Path of an existing file with that checksum.
@@ -114,7 +115,7 @@ def weights_file(name: str, path: str | Path | None, url: str, sha256: str | Non
         except OSError as error:
             raise ConnectionError(
                 f'the weights {name} could not be fetched ({error}): get them from {url} by other means '
-                f'and name the file (weights=...) or put it at {cached}, or take a detector or parser that needs none.'
+                f'and name the file ({option} FILE; weights=... in a config) or put it at {cached}.'
             ) from error
     return _checked(cached, sha256, 'delete it, and it is fetched again')
 

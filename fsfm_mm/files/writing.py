@@ -54,6 +54,26 @@ def write_atomically(path: str | os.PathLike, content: str | bytes, sync: bool =
     return path
 
 
+def check_folder(folder: str | os.PathLike, what: str) -> None:
+    """Look, before work begins, whether a folder can be written to or made.
+
+    Args:
+        folder: It need not exist.
+        what: What it is for, for the message: 'the work directory'.
+
+    Raises:
+        ValueError: It is a file or lies in one, or there is no permission.
+    """
+    place = Path(folder).absolute()
+    above = next(found for found in (place, *place.parents) if found.exists())
+    if not above.is_dir():
+        raise ValueError(f'{what} {folder} cannot be made: {above} is a file; name a folder')
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ValueError(
+            f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'
+        )
+
+
 def refuse_existing(path: str | os.PathLike, argument: str) -> None:
     """Raise a ValueError where there is already what a command is about to write under a name of the user's.
 
@@ -85,26 +105,6 @@ def refuse_foreign(path: str | os.PathLike, argument: str, begins: str) -> None:
                 raise ValueError(
                     f'{argument}: {path} exists already and is something else: name another file'
                 )
-
-
-def check_folder(folder: str | os.PathLike, what: str) -> None:
-    """Look, before work begins, whether a folder can be written to or made.
-
-    Args:
-        folder: It need not exist.
-        what: What it is for, for the message: 'the work directory'.
-
-    Raises:
-        ValueError: It is a file or lies in one, or there is no permission.
-    """
-    place = Path(folder).absolute()
-    above = next(found for found in (place, *place.parents) if found.exists())
-    if not above.is_dir():
-        raise ValueError(f'{what} {folder} cannot be made: {above} is a file; name a folder')
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise ValueError(
-            f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'
-        )
 
 
 def _sync(path: Path) -> None:

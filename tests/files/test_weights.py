@@ -17,6 +17,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 NO_URL = 'http://127.0.0.1:9/never/asked.onnx'
 
 
+def fetch(path, url, sha256):
+    return weights_file('net.onnx', path, url, sha256, '--detector-weights')
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.requests.append(self.path)
@@ -53,22 +57,22 @@ def cache(tmp_path, monkeypatch):
 def test_a_given_file_is_checked(tmp_path):
     path = tmp_path / 'mine.onnx'
     with pytest.raises(ValueError, match=r'mine.onnx do not exist'):
-        weights_file('net.onnx', path, NO_URL, SHA256)
+        fetch(path, NO_URL, SHA256)
     path.write_bytes(CONTENT)
-    assert weights_file('net.onnx', str(path), NO_URL, SHA256.upper()) == path
+    assert fetch(str(path), NO_URL, SHA256.upper()) == path
     path.write_bytes(b'others')
-    assert weights_file('net.onnx', path, NO_URL, None) == path
+    assert fetch(path, NO_URL, None) == path
     found = hashlib.sha256(b'others').hexdigest()
     with pytest.raises(
         ValueError, match=rf'mine.onnx are not the expected ones: .* is {found}, not {SHA256}'
     ):
-        weights_file('net.onnx', path, NO_URL, SHA256)
+        fetch(path, NO_URL, SHA256)
     assert path.read_bytes() == b'others'
 
 
 def test_fetched_once(server, cache):
     for _ in range(2):
-        assert weights_file('net.onnx', None, f'{server.url}/net.onnx', SHA256) == cache
+        assert fetch(None, f'{server.url}/net.onnx', SHA256) == cache
         assert cache.read_bytes() == CONTENT
     assert server.requests == ['/net.onnx']
 
@@ -78,10 +82,10 @@ def test_what_arrives_wrong_is_deleted(server, cache):
     with pytest.raises(
         ValueError, match=rf'/net.onnx gave another file than expected \(25 bytes .* not {SHA256}'
     ):
-        weights_file('net.onnx', None, f'{server.url}/net.onnx', SHA256)
+        fetch(None, f'{server.url}/net.onnx', SHA256)
     assert [path.suffix for path in cache.parent.iterdir()] in ([], ['.lock'])
     server.content = CONTENT
-    assert weights_file('net.onnx', None, f'{server.url}/net.onnx', SHA256).read_bytes() == CONTENT
+    assert fetch(None, f'{server.url}/net.onnx', SHA256).read_bytes() == CONTENT
 
 
 def test_a_damaged_file_in_the_cache(cache):
@@ -90,9 +94,9 @@ def test_a_damaged_file_in_the_cache(cache):
     with pytest.raises(
         ValueError, match=rf'{re.escape(str(cache))} are not .*; delete it, and it is fetched again'
     ):
-        weights_file('net.onnx', None, NO_URL, SHA256)
+        fetch(None, NO_URL, SHA256)
     cache.write_bytes(CONTENT)
-    assert weights_file('net.onnx', None, NO_URL, SHA256) == cache
+    assert fetch(None, NO_URL, SHA256) == cache
     assert list(cache.parent.iterdir()) == [cache]  # no lock: a shared cache may be read-only
 
 
@@ -102,9 +106,14 @@ def test_without_a_network(server, cache):
         offline = f'http://127.0.0.1:{free.getsockname()[1]}/net.onnx'
         for url, reason in ((offline, 'refused'), (f'{server.url}/gone.onnx', '404')):
             with pytest.raises(ConnectionError) as caught:
-                weights_file('net.onnx', None, url, SHA256)
+                fetch(None, url, SHA256)
             message = str(caught.value)
-            assert reason in message and url in message and str(cache) in message and 'weights=' in message
+            assert (
+                reason in message
+                and url in message
+                and str(cache) in message
+                and '--detector-weights FILE' in message
+            )
     assert not cache.exists()
 
 

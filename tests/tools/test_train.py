@@ -162,7 +162,7 @@ def test_mae_on_plain_images(tmp_path):
         ),
         (
             [DEMO, '--cfg-options', 'train_dataloader.batch_size=4000'],
-            '3000 samples, fewer than one batch of 4000',
+            '1000 samples, fewer than one batch of 4000',
         ),
         (
             [VIT_B, '--cfg-options', 'train_dataloader.dataset.data_root=no/data'],

@@ -13,7 +13,7 @@ train_dataloader = dict(
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type='GeneratedFaces',
-        length=3000,
+        length=1000,
         img_size=96,
         cache=True,
         mask=dict(type='CRFRPMask', mask_ratio=0.75),

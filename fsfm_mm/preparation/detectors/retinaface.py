@@ -81,7 +81,9 @@ class FacerRetinaFace(FaceDetector):
         from fsfm_mm.preparation.parsers.neural import pick_device
 
         url = self.url or pretrained_urls[self.model]
-        path = weights_file(f'retinaface_{url.rsplit("/", 1)[-1]}', self.weights, url, self.sha256)
+        path = weights_file(
+            f'retinaface_{url.rsplit("/", 1)[-1]}', self.weights, url, self.sha256, '--detector-weights'
+        )
         self._device = pick_device(self.device)
         self._network = self._load(path)
 

@@ -72,7 +72,9 @@ class YuNet(FaceDetector):
         """
         if self._network is not None:
             return
-        path = weights_file(self.url.rsplit('/', 1)[-1], self.weights, self.url, self.sha256)
+        path = weights_file(
+            self.url.rsplit('/', 1)[-1], self.weights, self.url, self.sha256, '--detector-weights'
+        )
         content = np.frombuffer(path.read_bytes(), np.uint8)  # OpenCV itself fails on some names of files
         try:
             with only_errors():
