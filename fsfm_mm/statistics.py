@@ -13,11 +13,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from fsfm_mm.files.listing import printable, stat_of_file
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.resizing import resize_image
 
 #: Name -> (mean, std). 'ffpp_o' are the original videos of FaceForensics++ (c23).
@@ -93,7 +93,7 @@ _Task = tuple[list[str], int, str]
 
 
 def compute_statistics(paths: Sequence[str], size: int, interpolation: str, workers: int) -> dict[str, Any]:
-    """Count the pixels of some images, with a progress bar on stderr.
+    """Count the pixels of some images, and show on stderr how far it is.
 
     Args:
         paths: Image files.
@@ -113,11 +113,11 @@ def compute_statistics(paths: Sequence[str], size: int, interpolation: str, work
     broken: list[str] = []
     pool = Pool(workers, imports=('torch',) if interpolation in ('bicubic', 'bilinear') else ())
     results = pool.work(_begin_counting, tasks, lambda task, position: printable(task[0][position]))
-    with tqdm(total=len(paths), unit='img') as bar:
+    with ProgressBar(len(paths), 'pictures') as bar:
         for (some, _, _), (chunk_counts, chunk_broken) in results:
             counts += chunk_counts
             broken += chunk_broken
-            bar.update(len(some))
+            bar.add(len(some))
     if len(broken) == len(paths):
         raise ValueError(f'None of {len(paths)} images is readable; the first: {min(broken)}')
     return statistics(counts, len(paths) - len(broken), size, interpolation, sorted(broken))

@@ -1,10 +1,12 @@
-"""Text for people: tables with even columns for a terminal, Markdown tables, CSV, and the first of many names."""
+"""Text for people: tables for a terminal, Markdown tables, CSV, the first of many names, names that were meant."""
 
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -13,7 +15,7 @@ def text_table(
     align: str = '<>',
     gap: str = '  ',
     least: Sequence[int] = (0,),
-    rule: bool = False,
+    rule: int = 0,
 ) -> list[str]:
     """Lines of a table, every column as wide as its widest cell.
 
@@ -22,7 +24,7 @@ def text_table(
         align: ``<`` (left) or ``>`` (right) of each column; the last one holds for all further columns.
         gap: Between two columns.
         least: Least width of each column, in characters; the last one holds for all further columns.
-        rule: Draw a line of dashes below the first row.
+        rule: Draw a line of dashes below so many rows; 0 draws none.
 
     Returns:
         The lines, none ending in a space.
@@ -40,7 +42,7 @@ def text_table(
         for row in rows
     ]
     if rule:
-        lines.insert(1, gap.join('-' * width for width in widths))
+        lines.insert(rule, gap.join('-' * width for width in widths))
     return lines
 
 
@@ -78,6 +80,40 @@ def few(
     """
     rest = (len(names) if count is None else count) - min(len(names), most)
     return between.join(names[:most]) + (more.format(rest) if rest > 0 else '')
+
+
+def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Names that may have been meant, the likeliest first.
+
+    Upper and lower case and signs do not count. A name of which a part was typed, or which is a part of what was
+    typed, comes before one that looks alike.
+
+    Args:
+        name: What was typed.
+        known: What there is.
+        most: At most so many.
+    """
+    by_letters: dict[str, list[str]] = {}
+    for candidate in dict.fromkeys(known):
+        by_letters.setdefault(_letters(candidate), []).append(candidate)
+    wanted = _letters(name)
+    parts = [
+        letters
+        for letters in sorted(by_letters, key=lambda letters: abs(len(letters) - len(wanted)))
+        if min(len(letters), len(wanted)) > 2 and (letters in wanted or wanted in letters)
+    ]
+    alike = difflib.get_close_matches(wanted, by_letters, most)
+    return [found for letters in dict.fromkeys([*parts, *alike]) for found in by_letters[letters]][:most]
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
+    """A remark in parentheses, beginning with a space, with the names that may have been meant; '' without any."""
+    found = near_names(name, known, most)
+    return f' (did you mean {" or ".join(found)}?)' if found else ''
+
+
+def _letters(name: str) -> str:
+    return re.sub(r'[\W_]', '', name.lower())
 
 
 def _signs(rows: Sequence[Sequence[str]], align: str) -> list[str]:

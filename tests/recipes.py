@@ -276,7 +276,9 @@ def spoof_config(name: str, row: Spoof, benchmark: str, letter: str) -> str:
         ']',
         '',
     ]
-    root = None if benchmark == 'mcio' else repr(f'data/{benchmark.upper()}')
+    root = None if benchmark == 'mcio' else 'data_root'
+    if benchmark != 'mcio':
+        lines.append(f"data_root = 'data/{benchmark.upper()}'")
     lines += [f'sources = {sources}', f"target = '{domain}'", '']
     backbone = _fields(
         arch=None if row.arch == 'base' else repr(row.arch),

@@ -13,6 +13,7 @@ _base_ = [
     '../_base_/antispoof_runtime.py',
 ]
 
+data_root = 'data/WCS'
 sources = ['wmca', 'cefa']
 target = 'surf'
 
@@ -23,8 +24,8 @@ model = dict(
 train_dataloader = dict(
     batch_size=24 * 2 * 3,  # 24 of each (domain, class)
     sampler=dict(per_group=24),
-    dataset=dict(data_root='data/WCS', domains=sources),
+    dataset=dict(data_root=data_root, domains=sources),
 )
-val_dataloader = dict(dataset=dict(data_root='data/WCS', domains=sources))
-test_dataloader = dict(dataset=dict(data_root='data/WCS', domains=[target]))
+val_dataloader = dict(dataset=dict(data_root=data_root, domains=sources))
+test_dataloader = dict(dataset=dict(data_root=data_root, domains=[target]))
 optim_wrapper = dict(optimizer=dict(lr=0.05, weight_decay=1e-6))

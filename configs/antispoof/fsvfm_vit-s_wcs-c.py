@@ -13,6 +13,7 @@ _base_ = [
     '../_base_/antispoof_runtime.py',
 ]
 
+data_root = 'data/WCS'
 sources = ['wmca', 'surf']
 target = 'cefa'
 
@@ -22,8 +23,8 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=12 * 2 * 3,  # 12 of each (domain, class)
-    dataset=dict(data_root='data/WCS', domains=sources),
+    dataset=dict(data_root=data_root, domains=sources),
 )
-val_dataloader = dict(dataset=dict(data_root='data/WCS', domains=sources))
-test_dataloader = dict(dataset=dict(data_root='data/WCS', domains=[target]))
+val_dataloader = dict(dataset=dict(data_root=data_root, domains=sources))
+test_dataloader = dict(dataset=dict(data_root=data_root, domains=[target]))
 optim_wrapper = dict(optimizer=dict(lr=2.5e-5, weight_decay=1e-6))

@@ -31,6 +31,7 @@ from fsfm_mm.visualization import (
     draw_mask,
     hidden_shares,
     label_legend,
+    mask_legend,
     overlay_labels,
 )
 
@@ -227,9 +228,8 @@ def write_page(
     """Write the HTML page."""
     page = HtmlPage('Masks')
     page.text(about)
-    page.text(
-        'Grey: hidden. Orange with an outline: the covered region, hidden too, and counted by the region loss.'
-    )
+    page.text('What the masks leave is visible. The parsing map tells the regions apart:')
+    page.legend(mask_legend())
     page.legend(label_legend())
     for name, row in zip(names, rows):
         page.heading(name)

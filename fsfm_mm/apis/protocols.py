@@ -8,10 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsfm_mm.apis.testing import intervals, source_threshold
-from fsfm_mm.evaluation import ScoreReport, ScoreTable
+from fsfm_mm.evaluation import ScoreMetric, ScoreReport, ScoreTable
+from fsfm_mm.evaluation.report import INTERVAL
 from fsfm_mm.registry import METRICS
 
-PROTOCOLS = ('published', 'honest')
+#: What each protocol is, in the titles of the tables.
+MEANING = {
+    'published': 'checkpoint and threshold as the papers chose them',
+    'honest': 'checkpoint and threshold from held-out source data only',
+}
+PROTOCOLS = tuple(MEANING)
+#: Why there is no honest protocol.
+NO_SOURCE = 'the config has no val_dataloader, whose held-out source videos choose checkpoint and threshold'
 
 #: Metrics and scores of one checkpoint on one set.
 Scored = tuple[dict[str, float], ScoreTable]
@@ -119,23 +127,21 @@ class Evaluation:
 
     def _honest(self) -> ProtocolResult:
         if self.source is None:
-            raise ValueError(
-                'the honest protocol needs a held-out source set: give the config a val_dataloader'
-            )
+            raise ValueError(f'the honest protocol needs a held-out source set: {NO_SOURCE}')
         checkpoint = self.best_on_source()
         metric = METRICS.build(self.metric)
-        level = metric.levels[-1]
+        level = metric.main_level
         threshold = source_threshold(self.scored(checkpoint, self.source)[1], level)
         metric.source_threshold = threshold
         tables = {name: self.scored(checkpoint, name)[1] for name in self.sets}
         rows = {name: metric.summarise(table) for name, table in tables.items()}
         rows = {name: {k: v for k, v in row.items() if '@target' not in k} for name, row in rows.items()}
         notes = [
-            f'checkpoint {checkpoint}: least loss on {self.source}',
-            f'@source: threshold {threshold:.4f}, the EER threshold of {self.source} ({level} level)',
+            f'checkpoint {checkpoint}: {self._choice()}',
+            f'threshold {threshold:.4f}: the EER threshold of {self.source} ({level} level)',
         ]
-        report = self._report('honest protocol', rows, tables, notes)
-        return ProtocolResult(report, dict.fromkeys(self.sets, checkpoint), tables, threshold)
+        chosen = dict.fromkeys(self.sets, checkpoint)
+        return self._result('honest', metric, rows, tables, chosen, notes, threshold=threshold)
 
     def _published(self) -> ProtocolResult:
         criterion = self.target_criterion
@@ -148,22 +154,54 @@ class Evaluation:
             }
         tables = {name: self.scored(checkpoint, name)[1] for name, checkpoint in chosen.items()}
         rows = {name: self.scored(checkpoint, name)[0] for name, checkpoint in chosen.items()}
-        notes = [f'checkpoint for {name}: {checkpoint}' for name, checkpoint in chosen.items()]
-        selected: list[str] = []
-        if criterion is not None and len(self.checkpoints) > 1:
+        on_target = criterion is not None and len(self.checkpoints) > 1
+        if on_target:
+            notes = [f'checkpoint for {name}: {checkpoint}' for name, checkpoint in chosen.items()]
             notes += [
                 f'checkpoint chosen by {criterion} on {self.chosen_on.get(n, n)}, target data' for n in chosen
             ]
-            selected = sorted({key for row in rows.values() for key in row})
-        report = self._report('published protocol', rows, tables, notes, selected)
-        return ProtocolResult(report, chosen, tables)
+        else:
+            notes = [f'checkpoint {next(iter(chosen.values()))}: {self._choice()}']
+        selected = sorted({key for row in rows.values() for key in row}) if on_target else []
+        if self.source is None:
+            notes.append(f'the honest protocol was left out: {NO_SOURCE}')
+        return self._result('published', METRICS.build(self.metric), rows, tables, chosen, notes, selected)
 
-    def _report(self, title, rows, tables, notes, selected=()) -> ScoreReport:
-        levels = METRICS.build(self.metric).levels
-        found = {n: intervals(rows[n], table, levels, self.num_resamples) for n, table in tables.items()}
-        if self.num_resamples:
-            notes = [
-                *notes,
-                f'[low, high]: 95% bootstrap interval over videos, {self.num_resamples} resamples',
-            ]
-        return ScoreReport(rows, found, target_selected=selected, notes=notes, title=title)
+    def _choice(self) -> str:
+        """How a checkpoint was chosen on source data."""
+        if len(self.checkpoints) == 1:
+            return 'the only one given'
+        return f'of {len(self.checkpoints)} that with the least loss on {self.source}'
+
+    def _result(
+        self,
+        protocol: str,
+        metric: ScoreMetric,
+        rows: Mapping[str, Mapping[str, float]],
+        tables: Mapping[str, ScoreTable],
+        chosen: Mapping[str, str],
+        notes: Sequence[str],
+        selected: Sequence[str] = (),
+        threshold: float | None = None,
+    ) -> ProtocolResult:
+        found = {
+            n: intervals(rows[n], table, metric.levels, self.num_resamples) for n, table in tables.items()
+        }
+        what = f'95% bootstrap interval over videos, {self.num_resamples} resamples'
+        report = ScoreReport(
+            rows,
+            found,
+            target_selected=selected,
+            notes=[*notes, *metric.legend(), *([f'{INTERVAL}: {what}'] if self.num_resamples else [])],
+            title=f'{protocol} protocol: {MEANING[protocol]}',
+            headings=metric.headings(),
+            counts={name: _counts(metric, table) for name, table in tables.items()},
+            checkpoints=chosen,
+        )
+        return ProtocolResult(report, chosen, tables, threshold)
+
+
+def _counts(metric: ScoreMetric, table: ScoreTable) -> dict[str, int]:
+    """Reals and fakes at the level of the table for people, and samples."""
+    reals = metric.of_main_level(table).labels.tolist()
+    return {'reals': sum(reals), 'fakes': len(reals) - sum(reals), 'samples': len(table.samples)}

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.runner import Runner
-from tqdm import tqdm
 
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import check_model
@@ -21,6 +20,7 @@ from fsfm_mm.evaluation.metrics import ScoreMetric
 from fsfm_mm.evaluation.summaries import INTERVAL_METRICS
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
+from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS, MODELS
 
@@ -111,10 +111,12 @@ def score_set(
     evaluator: ScoreMetric = METRICS.build(metric)
     evaluator.dataset_meta = data.dataset.metainfo
     autocast = resolve_dtype(dtype, device) == torch.bfloat16
-    for batch in tqdm(data, desc=name, unit='batch', disable=not is_main_process()):
-        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            samples = model.test_step(batch)  # type: ignore[operator]
-        evaluator.process(batch, [sample.to_dict() for sample in samples])
+    with ProgressBar(len(data.dataset), 'pictures', name=name, shown=is_main_process()) as bar:
+        for batch in data:
+            with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+                samples = model.test_step(batch)  # type: ignore[operator]
+            evaluator.process(batch, [sample.to_dict() for sample in samples])
+            bar.show(min(bar.done + len(samples) * get_world_size(), bar.total))
     metrics = evaluator.evaluate(len(data.dataset))
     table = [evaluator.table]  # on the main process only: all processes go on with the same scores
     broadcast_object_list(table)

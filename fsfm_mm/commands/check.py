@@ -17,6 +17,7 @@ from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.files.writing import refuse_foreign
 
 if TYPE_CHECKING:
     from fsfm_mm.doctor.report import Report
@@ -62,7 +63,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -
     parser.add_argument(
         '--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes; 0: none [all cores]'
     )
-    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    parser.add_argument(
+        '--quiet', action='store_true', help='print errors and warnings only, nothing where there are none'
+    )
     return parser.parse_args(argv)
 
 
@@ -72,6 +75,12 @@ def run(args: argparse.Namespace) -> Report:
         raise ValueError(f'--sample and --workers must be 0 or more, found {args.sample} and {args.workers}.')
     if not os.path.isdir(args.path):
         raise ValueError(f'{args.path}: no such folder.')
+    for option, path, begins in (
+        ('--html', args.html, '<title>Check of'),
+        ('--json', args.json, '{\n "root":'),
+    ):
+        if path:
+            refuse_foreign(path, option, begins)
 
     from fsfm_mm.doctor.labelled import check_labelled
     from fsfm_mm.doctor.listing import kind_of
@@ -94,7 +103,7 @@ def run(args: argparse.Namespace) -> Report:
             **common,
         )
     # first: a scan may have taken hours, and the writing may fail
-    print(report.to_text(), end='', flush=True)
+    print(report.findings_text() if args.quiet else report.to_text(), end='', flush=True)
     if args.json:
         write_atomically(args.json, report.to_json())
     if args.html:
@@ -105,11 +114,12 @@ def run(args: argparse.Namespace) -> Report:
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> int:
     """Run the command; returns its exit code."""
     args = parse_args(argv, prog)
+    replaced = [path for path in (args.html, args.json) if path and os.path.isfile(path)]
     try:
         report = run(args)
     except (ValueError, OSError, StoppedError) as error:
         print(f'{short_name(prog)}: {error}', file=sys.stderr)
         return 2
-    for written in filter(None, (args.html, args.json)):
-        print(f'written: {written}')
+    for written in filter(None, () if args.quiet else (args.html, args.json)):
+        print(f'written: {written}' + (' (in the place of an earlier one)' if written in replaced else ''))
     return int(report.failed(args.strict))

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm config') -> int
         print('\n'.join(text_table(list(list_configs()), '<')))
         return 0
     try:
-        cfg = read_config(args.config, args.cfg_options, short_options(args), import_custom_modules=False)
+        cfg = read_config(args.config, args.cfg_options, short_options(args), import_custom=False)
     except ValueError as error:
         sys.exit(f'{short_name(prog)}: {error}')
     print(cfg.pretty_text)

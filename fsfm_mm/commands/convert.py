@@ -15,6 +15,7 @@ from typing import Any
 from fsfm_mm.checkpoints.name_maps import SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
+from fsfm_mm.files.writing import refuse_existing
 
 EPILOG = """\
 examples:
@@ -58,6 +59,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert')
     parser.add_argument('--target-file', help="the target network's file of fsfm-pretrain")
     parser.add_argument('--drop', nargs='+', default=[], metavar='PREFIX', help='leave these keys out')
     parser.add_argument('--card', nargs='+', default=[], type=card_entry, metavar='NAME=VALUE')
+    parser.add_argument('--overwrite', action='store_true', help='replace OUT where there is one')
     parser.add_argument(
         '--num-heads',
         type=int,
@@ -81,6 +83,8 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             raise ValueError(
                 f'--num-heads {args.num_heads} and --card num_heads={facts["num_heads"]} differ.'
             )
+        if not args.overwrite:
+            refuse_existing(args.out, 'OUT')
 
         from fsfm_mm.checkpoints.convert_files import convert_file
         from fsfm_mm.checkpoints.pretrained import locate

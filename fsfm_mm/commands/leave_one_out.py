@@ -72,14 +72,16 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
 
 def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
     """Mean over seeds for each target, then mean and deviation over targets."""
-    from fsfm_mm.evaluation import ScoreReport
+    from fsfm_mm.evaluation import Heading, ScoreReport
 
     rows: dict[str, dict[str, float | None]] = {}
+    deviations: dict[str, dict[str, float]] = {}
     selected: set[str] = set()
-    notes = []
+    headings: list[Heading] = []
     for config, runs in folders.items():
         tables = [json.loads((folder / f'{protocol}.json').read_text(encoding='utf-8')) for folder in runs]
         selected.update(*(table['target_selected'] for table in tables))
+        headings = headings or [Heading(*heading) for heading in tables[0].get('headings', [])]
         seeds = {
             f'{folder.parent.name} {name}': row
             for folder, table in zip(runs, tables)
@@ -87,13 +89,16 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
         }
         spread = ScoreReport(seeds).with_mean_and_std()
         rows[config] = {column: spread.value('mean', column) for column in spread.columns}
-        deviations = {c: spread.value('std', c) for c in spread.columns if spread.value('std', c) is not None}
-        if deviations:
-            notes.append(
-                f'{config}, deviation over seeds: ' + ', '.join(f'{c} {v:.4f}' for c, v in deviations.items())
-            )
+        found = {column: spread.value('std', column) for column in spread.columns}
+        deviations[config] = {column: value for column, value in found.items() if value is not None}
+    several = any(deviations.values())
     report = ScoreReport(
-        rows, target_selected=selected, notes=notes, title=f'{protocol} protocol, leave one out'
+        rows,
+        target_selected=selected,
+        notes=['mean ± standard deviation over seeds; std: that over targets'] if several else [],
+        title=f'{protocol} protocol, leave one out: mean over seeds and over targets',
+        headings=headings,
+        deviations=deviations,
     )
     return report.with_mean_and_std() if len(rows) > 1 else report
 
@@ -113,5 +118,5 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out')
         report = summarise(folders, protocol)
         report.write(Path(args.out), protocol)
         print(report.to_text())
-    print(f'tables are in {args.out}')
+    print(f'tables with every metric are in {args.out}')
     return 0

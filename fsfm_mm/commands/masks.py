@@ -113,22 +113,25 @@ def run(args: argparse.Namespace) -> None:
 
     from fsfm_mm.apis.mask_sheet import load_faces, print_table, rows_of, statistics, write_page
     from fsfm_mm.files import write_atomically
-    from fsfm_mm.visualization.sheets import contact_sheet
+    from fsfm_mm.visualization import contact_sheet, label_legend, mask_legend
 
     strategies = chosen_strategies(args)
     samples = load_faces(args.faces, args.num, args.size, args.patch_size, lambda steps: _drawn(args, steps))
     rows = rows_of(samples, strategies, args.seed)
     table = statistics(samples, strategies, args.seed, args.draws)
     columns, names = ['face', 'parsing map', *strategies], [sample['name'] for sample in samples]
-    sheet = contact_sheet(rows, columns, names)
-    write_atomically(out / 'masks.png', cv2.imencode('.png', sheet[..., ::-1])[1].tobytes())
     about = (
         f'{len(samples)} faces of {args.size}x{args.size} pixels, patches of {args.patch_size}x{args.patch_size}; '
-        f'seed {args.seed}; statistics over {args.draws} draws a face.'
+        f'seed {args.seed}'
     )
+    legends = [{'masks: visible as it is': '', **mask_legend()}, {'parsing map:': '', **label_legend()}]
+    sheet = contact_sheet(rows, columns, names, legends=legends, caption=f'{about}.')
+    replaced = ' (in the place of earlier ones)' if (out / 'masks.png').exists() else ''
+    write_atomically(out / 'masks.png', cv2.imencode('.png', sheet[..., ::-1])[1].tobytes())
+    about = f'{about}; statistics over {args.draws} draws a face.'
     write_page(out / 'masks.html', rows, columns, names, table, about)
     print_table(table)
-    print(f'{out / "masks.png"}\n{out / "masks.html"}')
+    print(f'{out / "masks.png"}\n{out / "masks.html"}{replaced}')
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> int:

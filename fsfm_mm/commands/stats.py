@@ -21,7 +21,7 @@ from fsfm_mm.files import write_atomically
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.ops.resizing import INTERPOLATIONS
-from fsfm_mm.statistics import compute_statistics
+from fsfm_mm.statistics import compute_statistics, load_mean_std
 
 
 def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
@@ -47,6 +47,20 @@ def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
     return [paths[i * len(paths) // limit] for i in range(limit)]
 
 
+def earlier(out: str) -> dict[str, list[float]] | None:
+    """Mean and deviation that the file to write has now, None without one.
+
+    Raises:
+        ValueError: It is something else, which is not replaced.
+    """
+    if not os.path.exists(out):
+        return None
+    try:
+        return load_mean_std(out)
+    except ValueError as error:
+        raise ValueError(f'--out: {out} exists already and is something else: name another file') from error
+
+
 def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(prog, __doc__)
@@ -64,15 +78,19 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> int:
     """Run the command; returns the exit code."""
     args = parse_args(argv, prog)
+    out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
     try:
         paths = find_images(args.data_root, args.limit)
+        before = earlier(out)
         stats = compute_statistics(paths, args.size, args.interpolation, args.workers)
     except (ValueError, StoppedError) as error:
         sys.exit(f'{short_name(prog)}: {error}')
-    out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
     write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')
     for sentence in stats['broken_files']:
         print(f'left out: {sentence}', file=sys.stderr)
     print(f'{stats["num_images"]} images ({len(stats["broken_files"])} broken) -> {out}')
-    print(json.dumps({key: stats[key] for key in ('mean', 'std')}))
+    now = {key: stats[key] for key in ('mean', 'std')}
+    print(json.dumps(now))
+    if before not in (None, now):
+        print(f'in the place of {json.dumps(before)}: what was trained with these needs them still')
     return 0

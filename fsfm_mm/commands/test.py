@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsfm_mm.apis.results import check_folder, results_folder, set_earlier_aside, write_result
 from fsfm_mm.commands.arguments import (
     CommandParser,
     add_short_options,
@@ -18,10 +18,11 @@ from fsfm_mm.commands.arguments import (
 )
 from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.engine.explaining import explain_setting
+from fsfm_mm.engine.explaining import tell_setting
 from fsfm_mm.engine.options import TEST_OPTIONS
 from fsfm_mm.engine.setting_values import SettingsAction
 from fsfm_mm.engine.settings import need, read_config
+from fsfm_mm.files.writing import refuse_existing
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,7 +36,7 @@ held-out source data: the config's val_dataloader.
 
 examples:
   %(prog)s configs/deepfake/demo_generated.py work_dirs/demo_generated/epoch_20.pth
-  %(prog)s CONFIG work_dirs/run/epoch_*.pth --protocol both --out work_dirs/run/test
+  %(prog)s CONFIG work_dirs/run/epoch_*.pth --protocol both --out work_dirs/run/chosen
   %(prog)s CONFIG best.pth --set "my set=data/my_set" --set DFDC=dfdc:data/dfdc
   %(prog)s CONFIG best.pth --calibrate best_calibrated.pth
 
@@ -56,7 +57,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
         choices=[*PROTOCOLS, 'both'],
         default='both',
         help='honest: checkpoint and threshold from held-out source data only; published: as the papers chose, '
-        'marked where the test set itself was used [both; published without a source set]',
+        'marked where the test set itself was used [both; published without a val_dataloader]',
     )
     parser.add_argument(
         '--set', action='append', default=[], metavar='NAME=[KIND:]FOLDER', help='one more test set'
@@ -64,7 +65,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser.add_argument(
         '--only-sets', action='store_true', help="test on --set folders only, not the config's sets"
     )
-    parser.add_argument('--out', help='folder of the results [work_dirs/<config name>/test]')
+    parser.add_argument(
+        '--out', help="folder of the results [test/<checkpoint's name>/ beside the checkpoint]"
+    )
     parser.add_argument(
         '--bootstrap', type=int, default=1000, help='resamples of the intervals; 0 for none [1000]'
     )
@@ -74,6 +77,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser.add_argument(
         '--calibrate', metavar='FILE', help='save the honest checkpoint with its threshold in the card'
     )
+    parser.add_argument('--overwrite', action='store_true', help='replace the FILE of --calibrate')
     parser.add_argument(
         '--trust', action='store_true', help='allow the checkpoint file to run code (dangerous)'
     )
@@ -139,13 +143,15 @@ def check(args: argparse.Namespace) -> None:
         named_folder(item)
     if args.only_sets and not args.set:
         raise ValueError('there is no test set: --only-sets needs --set NAME=FOLDER')
+    if args.calibrate and not args.overwrite:
+        refuse_existing(args.calibrate, '--calibrate')
     for target in [out_folder(args), *([Path(args.calibrate).parent] if args.calibrate else [])]:
         check_folder(target)  # now: the scores of hours would be lost
 
 
 def out_folder(args: argparse.Namespace) -> Path:
-    """Where the results go."""
-    return Path(args.out or Path('work_dirs') / Path(args.config).stem / 'test')
+    """Where the results go; raises a ValueError where that is left open."""
+    return Path(args.out) if args.out else results_folder(args.checkpoints)
 
 
 def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
@@ -194,37 +200,6 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     return evaluation, protocols
 
 
-def check_folder(folder: Path) -> None:
-    """Raise a ValueError where a folder for results cannot be written to or made."""
-    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        reason = 'no permission' if above.is_dir() else 'not a folder'
-        raise ValueError(f'results cannot be written to {folder} ({above}: {reason})')
-
-
-def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
-    """Table in four forms, scores per sample and video, ROC curves and histograms."""
-    from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
-
-    result.report.write(folder, protocol)
-    curves = {}
-    for name, table in result.tables.items():
-        stem = f'{protocol}_{"".join(c if c.isalnum() else "-" for c in name)}'
-        table.write_samples(folder / f'{stem}_samples.csv')
-        scores: Any = table
-        if all(row.video_id for row in table.samples):
-            table.write_videos(folder / f'{stem}_videos.csv')
-            scores = table.videos()
-        threshold = 0.5 if result.threshold is None else result.threshold
-        draw_score_histogram(
-            scores.scores, scores.labels, folder / f'{stem}_scores.png', threshold=threshold, title=name
-        )
-        if len(set(scores.labels.tolist())) == 2:
-            curves[name] = (scores.scores, scores.labels)
-    if curves:
-        draw_roc_curves(curves, folder / f'{protocol}_roc.png', title=protocol)
-
-
 def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
     """Save the chosen checkpoint with the frozen threshold in its card."""
     from fsfm_mm.checkpoints import load_checkpoint_file, save_checkpoint_file
@@ -259,19 +234,22 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
             )
         results = {protocol: evaluation.run(protocol) for protocol in protocols}
     except Exception as error:  # wrong arguments, settings, weights or data; nothing was written
-        sentence = explain_setting(error)
-        if sentence is None:
-            raise
-        sys.exit(f'{name}: {sentence}')
+        sys.exit(f'{name}: {tell_setting(error, name=name)}')
     is_writer = is_main_process()
     leave_processes()
     if not is_writer:
         return 0
     folder = out_folder(args)
     for protocol, result in results.items():
+        said = set_earlier_aside(folder, protocol, result)
         write_result(result, protocol, folder)
         print(result.report.to_text())
+        if said:
+            print(said)
     if args.calibrate:
         calibrate(results['honest'], args.calibrate, args.trust)
-    print(f'tables, scores and pictures are in {folder}')
+    for protocol in PROTOCOLS:
+        if args.protocol not in ('both', protocol):
+            print(f'the {protocol} protocol was left out: --protocol {args.protocol}')
+    print(f'every metric, scores of each sample and video, and pictures are in {folder}')
     return 0

@@ -46,6 +46,11 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -
         help='go on from a checkpoint; without a path from the last one in the work dir, if there is one',
     )
     parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='begin anew where the work dir holds a run: its checkpoints, logs, pictures and tests are removed',
+    )
+    parser.add_argument(
         '--amp',
         nargs='?',
         const='auto',
@@ -79,6 +84,7 @@ def load_config(args: argparse.Namespace) -> Config:
         ValueError: When the config file does not exist or cannot be read, the checkpoint to resume from does not
             exist or is damaged, or an argument does not fit the config.
     """
+    from fsfm_mm.engine.earlier_run import check_earlier_run
     from fsfm_mm.engine.last_checkpoint import choose_checkpoint
 
     cfg = read_config(args.config, args.cfg_options, short_options(args))
@@ -99,6 +105,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    check_earlier_run(cfg, args.overwrite)
     if cfg.get('resume'):
         choose_checkpoint(cfg)
     return cfg
@@ -136,6 +143,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -> int:
         sys.exit(f'{name}: {error}')
 
     import fsfm_mm.components  # noqa: F401  (first: filters import noise)
+    from fsfm_mm.engine.earlier_run import remove_earlier_run
     from fsfm_mm.engine.launch import leave_processes, train_or_explain
     from fsfm_mm.engine.saving import holding
     from fsfm_mm.engine.stopping import exiting_when_told
@@ -147,6 +155,8 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -> int:
         with exiting_when_told(name):
             runner = build(args, name)
             with holding(runner.work_dir):
+                if args.overwrite:
+                    remove_earlier_run(runner.work_dir, runner.log_dir)
                 train_or_explain(runner, name)
         leave_processes()
     except StoppedError as stopped:

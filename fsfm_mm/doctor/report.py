@@ -132,8 +132,18 @@ class Report:
             found = [finding for finding in self.findings if finding.level == level]
             if found:
                 parts += ['', f'{level}s']
-                parts += [line for finding in found for line in _lines(finding)]
+                parts += [line for finding in found for line in _lines(f'- {finding.check}', finding)]
         return '\n'.join([*parts, '', self.verdict()]) + '\n'
+
+    def findings_text(self) -> str:
+        """Errors and warnings alone, each with its level; empty where there are none."""
+        lines = [
+            line
+            for finding in self.sorted_findings()
+            if finding.level != 'note'
+            for line in _lines(f'{finding.level}: {finding.check}', finding)
+        ]
+        return ''.join(f'{line}\n' for line in lines)
 
     def to_json(self) -> str:
         """Everything but the pictures, with all files of each finding."""
@@ -162,8 +172,9 @@ def _cell(value: str | int | float) -> str:
     return f'{value:.2f}' if isinstance(value, float) else str(value)
 
 
-def _lines(finding: Finding) -> list[str]:
+def _lines(head: str, finding: Finding) -> list[str]:
+    """A finding and the first of its files."""
     start = '\n    '
     first = [printable(file) for file in finding.files[:SHOWN]]
     files = few(first, SHOWN, start + '... and {} more', start, len(finding.files))
-    return [f'- {finding.check}: {printable(finding.message)}', *([f'    {files}'] if files else [])]
+    return [f'{head}: {printable(finding.message)}', *([f'    {files}'] if files else [])]

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from fsfm_mm.files import sha256_of
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
+from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.ops.resizing import resize_labels
 from fsfm_mm.regions import NUM_LABELS, REGION_ORDER, region_membership
@@ -186,7 +186,7 @@ def scan(source: Source, workers: int, progress: bool = True) -> Scan:
     Args:
         source: The samples.
         workers: Processes; 0 reads in this one.
-        progress: Show a bar on stderr.
+        progress: Show on stderr how far it is.
 
     Returns:
         What was read; a file that kills its process twice is an unreadable picture.
@@ -198,11 +198,11 @@ def scan(source: Source, workers: int, progress: bool = True) -> Scan:
     result = Scan.empty(count)
     tasks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
     pool = Pool(min(workers, count // CHUNK))
-    with tqdm(total=count, unit='img', disable=not progress) as bar:
+    with ProgressBar(count, 'pictures', shown=progress) as bar:
         parts = pool.work(partial(_begin, source), tasks, lambda task, position: source.names[task[position]])
         for indices, part in parts:
             result.put(indices.start, part)
-            bar.update(len(indices))
+            bar.add(len(indices))
     return result
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.dist import init_dist, is_distributed
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -20,8 +21,14 @@ from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.sampler import check_balanced_loader
 from fsfm_mm.datasets.labelled.splits import check_splits
 from fsfm_mm.datasets.seeding import seed_batches
+from fsfm_mm.engine.checking import check_settings
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
-from fsfm_mm.engine.explaining import explain_setting
+from fsfm_mm.engine.explaining import (
+    SettingsError,
+    error_message,
+    tell_setting,
+    with_traceback,
+)
 from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
@@ -35,6 +42,7 @@ from fsfm_mm.engine.third_party import (
     wrap_without_a_device,
 )
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.files.writing import check_folder
 
 
 def slurm_environment() -> None:
@@ -137,9 +145,24 @@ def build_runner(cfg: Config) -> Runner:
         cfg: A whole config with ``work_dir`` and ``launcher``.
 
     Raises:
-        ValueError: When the data cannot be used, are fewer than one batch, or never end although the run goes
-            by epochs.
+        SettingsError: A ValueError of one sentence, which names the setting: a part cannot be built, or the data
+            cannot be used, are fewer than one batch, or never end although the run goes by epochs.
+        StoppedError: A checkpoint cannot be read.
     """
+    before = _last_logger()
+    try:
+        return _build(cfg)
+    except StoppedError:
+        raise
+    except Exception as error:
+        logger = _last_logger()
+        log = None if logger is before else logger.log_file
+        raise SettingsError(tell_setting(error, log)) from error
+
+
+def _build(cfg: Config) -> Runner:
+    check_folder(cfg.work_dir, 'the work directory')
+    check_settings(cfg)
     scale_for_accumulation(cfg)
     leave_hooks_out(cfg)
     init_cpu_processes(cfg)
@@ -152,6 +175,11 @@ def build_runner(cfg: Config) -> Runner:
         _open_training_data(runner)
         _open_validation_data(runner)
     return runner
+
+
+def _last_logger() -> Any:
+    """The logger of the run that was begun last in this process."""
+    return next(reversed(MMLogger._instance_dict.values()), None)
 
 
 def _build_loader(runner: Runner, settings: dict | DataLoader, **kwargs: Any) -> Any:
@@ -205,17 +233,25 @@ def _open_validation_data(runner: Runner) -> None:
 
 
 def exit_where_settings_are_wrong(error: Exception, name: str = 'fsfm-mm train') -> None:
-    """Exit with one sentence, where there is one."""
-    sentence = None if isinstance(error, StoppedError) else explain_setting(error)
-    if sentence is not None:
-        sys.exit(f'{name}: {sentence}')
+    """Exit with one sentence, unless the error says itself that the run was stopped."""
+    if not isinstance(error, StoppedError):
+        sys.exit(f'{name}: {tell_setting(error, None, name)}')
 
 
 def train_or_explain(runner: Runner, name: str = 'fsfm-mm train') -> None:
-    """Train; optimiser, schedules and weights are built here, and what is wrong with them is one sentence, too."""
+    """Train; exit with one sentence where that fails, and the traceback in the log.
+
+    Optimiser, schedules and weights are built here, and the first iteration is where shapes and types meet: up to its
+    end an error means a setting.
+    """
     try:
         train(runner)
-    except Exception as error:
-        if not has_begun(runner):
-            exit_where_settings_are_wrong(error, name)
+    except StoppedError:
         raise
+    except Exception as error:
+        log = runner.logger.log_file
+        if not has_begun(runner):
+            where = 'in the first iteration: ' if hasattr(runner._train_loop, 'began_at') else ''
+            sys.exit(f'{name}: {where}{tell_setting(error, log)}')
+        sentence = f'stopped at iteration {runner.iter + 1} by an error: {type(error).__name__}: {error_message(error)}'
+        sys.exit(f'{name}: {with_traceback(sentence, error, log)}')

@@ -8,6 +8,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
+from fsfm_mm.engine.third_party import tell_validations_apart
 from fsfm_mm.registry import LOOPS
 
 #: What the last validation in the run was made after, in iterations; kept with every checkpoint.
@@ -24,8 +25,9 @@ class ExactEpochLoop(EpochBasedTrainLoop):
 
     def run(self) -> Any:
         """Train from the current iteration to the end."""
+        tell_validations_apart(self.runner, by_iteration=False)
         self.runner.call_hook('before_train')
-        self.begun = True
+        self.began_at = self._iter
         if self._iter > 0:
             self._decide_current_val_interval()
             if self._iter == self._epoch * len(self.dataloader):
@@ -60,8 +62,9 @@ class ExactIterLoop(IterBasedTrainLoop):
 
     def run(self) -> Any:
         """Train from the current iteration to the end."""
+        tell_validations_apart(self.runner, by_iteration=True)
         self.runner.call_hook('before_train')
-        self.begun = True
+        self.began_at = self._iter
         self.runner.call_hook('before_train_epoch')
         if self._iter > 0:
             self._decide_current_val_interval()
@@ -116,11 +119,11 @@ class _Endless:
 
 
 def has_begun(runner: Any) -> bool:
-    """Whether a run is past its preparations; of a loop of the user's own: whether that is built."""
+    """Whether a run has done an iteration since it was started or resumed; of a loop of the user's own: is built."""
     loop = runner._train_loop
-    return not isinstance(loop, dict) and getattr(
-        loop, 'begun', not isinstance(loop, ExactEpochLoop | ExactIterLoop)
-    )
+    if isinstance(loop, ExactEpochLoop | ExactIterLoop):
+        return loop._iter > getattr(loop, 'began_at', loop._iter)
+    return not isinstance(loop, dict)
 
 
 #: mmengine's loops and ours in their place.
@@ -131,14 +134,23 @@ def exact_loop(settings: dict) -> dict | None:
     """``train_cfg`` with our loop in the place of mmengine's; None when it names one of the user's own.
 
     Raises:
-        ValueError: For an interval of validations below 1.
+        ValueError: For a length or an interval of validations that is no number from 1 on, or a length in what the
+            loop does not count.
     """
     settings = dict(settings)
     by_epoch = settings.pop('by_epoch', True)
     kind = settings.pop('type', 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop')
     kind = EXACT_LOOPS.get(str(kind).rsplit('.', 1)[-1], kind)
-    if settings.get('val_interval', 1) < 1:
-        raise ValueError(f'train_cfg.val_interval must be 1 or more, found {settings["val_interval"]}')
+    length, other = ('max_epochs', 'max_iters') if kind == 'ExactEpochLoop' else ('max_iters', 'max_epochs')
+    if kind in EXACT_LOOPS.values() and other in settings:
+        raise ValueError(
+            f'train_cfg.{other} does not belong to a run that counts {length.removeprefix("max_")} '
+            f'(by_epoch={kind == "ExactEpochLoop"}): set train_cfg.{length}'
+        )
+    for name in {'val_interval', length} & set(settings):
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f'train_cfg.{name} must be 1 or more, found {value!r}')
     return {'type': kind, **settings} if kind in EXACT_LOOPS.values() else None
 
 

@@ -20,6 +20,7 @@ from fsfm_mm.engine.config_variables import (
     variables,
     with_variables,
 )
+from fsfm_mm.engine.custom_imports import import_custom_modules
 from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.engine.options import OPTIONS, option_settings, positive
 from fsfm_mm.engine.setting_names import refuse_unknown_names
@@ -36,6 +37,7 @@ def read_config(
     options: Mapping[str, Any] | None = None,
     short: Mapping[str, Any] | None = None,
     part: str = 'train',
+    import_custom: bool = True,
     **kwargs: Any,
 ) -> Config:
     """Read a config file and change settings of it.
@@ -46,15 +48,18 @@ def read_config(
             which what is made of them follows. A setting that nothing reads or takes is refused.
         short: Short options by their names, see :mod:`fsfm_mm.engine.options`; None where one was not given.
         part: 'train' or 'test': what ``short`` is about.
+        import_custom: Import what ``custom_imports`` names, from beside the config or the current folder, too.
         **kwargs: Of ``Config.fromfile``.
 
     Returns:
         The config; :func:`typed_settings` knows what was changed.
 
     Raises:
-        ValueError: One sentence: the file is not there or cannot be read, or a setting cannot be changed.
+        ValueError: One sentence: the file is not there or cannot be read, a setting cannot be changed, or a module
+            cannot be imported.
     """
     path = find_config(path)
+    kwargs['import_custom_modules'] = False
     options, short = dict(options or {}), {k: v for k, v in (short or {}).items() if v is not None}
     try:
         before, assigned = read_with(path, {}, **kwargs)
@@ -73,8 +78,9 @@ def read_config(
         raise ValueError(f'--cfg-options does not fit the config {path} ({error_message(error)})') from error
     _agree(cfg, options)
     typed = _typed_names(before, cfg, {**settings, **options})
-    if options and kwargs.get('import_custom_modules', True):
-        named = _typed_names(cfg, cfg, options)
+    if import_custom:  # after the options, which may name modules, too
+        import_custom_modules(cfg, path)
+        named = _typed_names(cfg, cfg, options) if options else []
         refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
     object.__setattr__(cfg, _TYPED, typed)
     return cfg

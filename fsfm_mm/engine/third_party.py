@@ -35,6 +35,7 @@ from typing import Any, NoReturn
 
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import LoggerHook
 from mmengine.runner import CheckpointLoader
 from torch.utils.data import DataLoader
 
@@ -176,6 +177,38 @@ def wrap_without_a_device(cfg: Config) -> None:
     """
     cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
     cfg.model_wrapper_cfg.setdefault('device_ids', None)
+
+
+#: What training and validation both log.
+_OF_BOTH = ('loss', 'time', 'data_time')
+
+
+def tell_validations_apart(runner: Any, by_iteration: bool) -> None:
+    """Let a run log each validation at its own step, and its loss and times under names of their own (``val/loss``).
+
+    mmengine's LoggerHook logs validations at the epoch, which stays 0 in a run by iterations: the curves of
+    TensorBoard and the like are one point. And it logs both losses as 'loss', in one curve. Needed by
+    onedl-mmengine 0.10; goes when ``LoggerHook`` asks the training loop what it counts, and ``LogProcessor`` keeps
+    the mode in the names.
+
+    Args:
+        runner: About to train.
+        by_iteration: Whether its steps are iterations; otherwise a validation's step is the epoch.
+    """
+    for hook in runner.hooks:
+        if isinstance(hook, LoggerHook):
+            hook.log_metric_by_epoch = not by_iteration
+    processor = runner.log_processor
+    processor.get_log_after_epoch = functools.partial(
+        _with_own_names, type(processor).get_log_after_epoch.__get__(processor)
+    )
+
+
+def _with_own_names(
+    get_log: Callable, runner: Any, batch_idx: int, mode: str, *args: Any
+) -> tuple[dict, str]:
+    tag, text = get_log(runner, batch_idx, mode, *args)
+    return {f'{mode}/{key}' if key in _OF_BOTH else key: value for key, value in tag.items()}, text
 
 
 # --- torch: gloo and data workers ---------------------------------------------------------------------------------

@@ -248,8 +248,7 @@ def apcer(
     Raises:
         ValueError: For wrong input or without any spoof.
     """
-    scores, labels = check_scores(scores, labels)
-    return _share(scores >= threshold, labels == 0, weights, 'APCER needs spoofs (label 0)')
+    return _accepted_fakes(scores, labels, threshold, weights, 'APCER needs spoofs (label 0)')
 
 
 def bpcer(
@@ -272,6 +271,24 @@ def fpr_on_reals(
         ValueError: For wrong input or without any real.
     """
     return _rejected_reals(scores, labels, threshold, weights, 'FPR on reals')
+
+
+def fnr_on_fakes(
+    scores: np.ndarray, labels: np.ndarray, threshold: float = 0.5, weights: np.ndarray | None = None
+) -> Values:
+    """Share of fakes that are taken for real: the misses of a detector at a frozen threshold.
+
+    Raises:
+        ValueError: For wrong input or without any fake.
+    """
+    return _accepted_fakes(scores, labels, threshold, weights, 'FNR on fakes needs fakes (label 0)')
+
+
+def _accepted_fakes(
+    scores: np.ndarray, labels: np.ndarray, threshold: float, weights: np.ndarray | None, needs: str
+) -> Values:
+    scores, labels = check_scores(scores, labels)
+    return _share(scores >= threshold, labels == 0, weights, needs)
 
 
 def _rejected_reals(

@@ -13,8 +13,14 @@ from mmengine.dist import broadcast_object_list, collect_results, is_main_proces
 from mmengine.evaluator import BaseMetric
 
 from fsfm_mm.evaluation.functional import cross_entropy
-from fsfm_mm.evaluation.score_table import SampleScore, ScoreTable
-from fsfm_mm.evaluation.summaries import antispoof_metrics, forgery_metrics
+from fsfm_mm.evaluation.report import Heading
+from fsfm_mm.evaluation.score_table import SampleScore, ScoreTable, VideoScores
+from fsfm_mm.evaluation.summaries import (
+    antispoof_headings,
+    antispoof_metrics,
+    forgery_headings,
+    forgery_metrics,
+)
 from fsfm_mm.registry import METRICS
 
 LEVELS = ('frame', 'video')
@@ -144,9 +150,32 @@ class ScoreMetric(BaseMetric):
         """What the samples are, for warnings."""
         return f'{type(self).__name__}{f" {self.prefix}" if self.prefix else ""}: {unit}s'
 
+    def where(self) -> str:
+        """The threshold of the errors in a table for people."""
+        if self.source_threshold is None:
+            return f'at the threshold {self.threshold:g}'
+        return f'at the threshold {self.source_threshold:.4f}, from source data (@source in the files)'
+
+    @property
+    def main_level(self) -> str:
+        """The level of the source threshold and of a short table: 'video' where that is evaluated."""
+        return 'video' if 'video' in self.levels else self.levels[0]
+
+    def of_main_level(self, table: ScoreTable) -> ScoreTable | VideoScores:
+        """Scores and labels at :attr:`main_level`."""
+        return table.videos() if self.main_level == 'video' else table
+
     @abstractmethod
     def summarise(self, table: ScoreTable) -> dict[str, float]:
         """Named metrics of a table of scores."""
+
+    def headings(self) -> list[Heading]:
+        """The few metrics that a table for people shows; none of them means all."""
+        return []
+
+    def legend(self) -> list[str]:
+        """Sentences about these: what their words mean, and at which threshold they are."""
+        return []
 
 
 @METRICS.register_module()
@@ -169,16 +198,26 @@ class ForgeryMetric(ScoreMetric):
 
     def summarise(self, table: ScoreTable) -> dict[str, float]:
         """Metrics of each level, named ``level/metric``."""
-        frozen_level = 'video' if 'video' in self.levels else 'frame'
         values: dict[str, float] = {}
         for level in self.levels:
             scores = table if level == 'frame' else table.videos()
-            frozen = self.source_threshold if level == frozen_level else None
+            frozen = self.source_threshold if level == self.main_level else None
             found = forgery_metrics(
                 scores.scores, scores.labels, self.threshold, frozen, self.describe(level)
             )
             values |= {f'{level}/{key}': value for key, value in found.items()}
         return values
+
+    def headings(self) -> list[Heading]:
+        """AUC, EER, accuracy, false alarms and misses."""
+        return forgery_headings(self.main_level, self.source_threshold is not None)
+
+    def legend(self) -> list[str]:
+        """What false alarms and misses are, and the threshold."""
+        return [
+            'false alarms: reals flagged as fake (FPR-on-reals); misses: fakes passed as real (FNR-on-fakes)',
+            f'ACC, FPR, FNR: {self.where()}',
+        ]
 
 
 @METRICS.register_module()
@@ -205,6 +244,24 @@ class AntiSpoofMetric(ScoreMetric):
         return antispoof_metrics(
             scores.scores, scores.labels, self.threshold, self.source_threshold, self.describe(level)
         )
+
+    def headings(self) -> list[Heading]:
+        """AUC, HTER, false alarms (BPCER), misses (APCER), and the reals accepted at 1% of the spoofs."""
+        return antispoof_headings(self.source_threshold is not None)
+
+    def legend(self) -> list[str]:
+        """What the error rates are, and their thresholds."""
+        words = [
+            'false alarms: reals rejected (BPCER); misses: spoofs accepted (APCER); HTER: mean of both errors',
+            'TPR@FPR=1%: reals accepted where at most 1% of the spoofs are',
+        ]
+        if self.source_threshold is not None:
+            return [*words, f'HTER, BPCER, APCER: {self.where()}']
+        return [
+            *words,
+            'HTER: at the threshold where both errors are equal on the test set itself',
+            f'BPCER, APCER: {self.where()}',
+        ]
 
 
 def _sample_score(sample: Mapping[str, Any], classes: tuple[str, ...], positive: int) -> SampleScore:

@@ -21,11 +21,16 @@ from fsfm_mm.evaluation.functional import (
     bpcer,
     check_scores,
     eer,
+    fnr_on_fakes,
     fpr_on_reals,
     hter,
     hter_at_target_eer,
     tpr_at_fpr,
 )
+from fsfm_mm.evaluation.report import Heading
+
+#: What the two errors are called; in anti-spoofing APCER and BPCER, elsewhere FNR and FPR.
+FALSE_ALARMS, MISSES = 'false alarms', 'misses'
 
 
 @functools.cache
@@ -60,6 +65,7 @@ _FORGERY_ERRORS = [
     Rule('ACC', accuracy, set()),
     Rule('BACC', balanced_accuracy, {0, 1}),
     Rule('FPR-on-reals', fpr_on_reals, {1}),
+    Rule('FNR-on-fakes', fnr_on_fakes, {0}),
 ]
 _SPOOF_RANKING = [
     _ranking('AUC', auc),
@@ -114,12 +120,12 @@ def forgery_metrics(
     Args:
         scores: P(real) (n,).
         labels: 1 real, 0 fake (n,).
-        threshold: Of ACC, BACC and FPR-on-reals.
-        source_threshold: One that was chosen on source data; adds the same three as ``...@source``.
+        threshold: Of ACC, BACC, FPR-on-reals and FNR-on-fakes.
+        source_threshold: One that was chosen on source data; adds the same four as ``...@source``.
         name: What the samples are, for the warning about a missing class.
 
     Returns:
-        AUC, EER, AP, ACC, BACC, FPR-on-reals, and ``ACC@source`` ...; absent where a class is missing.
+        AUC, EER, AP, ACC, BACC, FPR-on-reals, FNR-on-fakes, and ``ACC@source`` ...; absent where a class is missing.
     """
     values = _apply([*_FORGERY_RANKING, *_FORGERY_ERRORS], scores, labels, threshold, name)
     if source_threshold is not None:
@@ -155,3 +161,32 @@ def antispoof_metrics(
         frozen = [Rule('HTER', hter, {0, 1}), *_SPOOF_ERRORS]
         values |= _apply(frozen, scores, labels, source_threshold, name, '@source')
     return values
+
+
+def forgery_headings(level: str, frozen: bool) -> list[Heading]:
+    """What a table of forgery detection shows: the ranking, and the errors at the threshold.
+
+    Args:
+        level: 'frame' or 'video'.
+        frozen: Whether a threshold from source data is given, whose columns are ``...@source``.
+    """
+    suffix = '@source' if frozen else ''
+    return [
+        Heading(f'{level}/AUC', 'AUC'),
+        Heading(f'{level}/EER', 'EER'),
+        Heading(f'{level}/ACC{suffix}', 'ACC'),
+        Heading(f'{level}/FPR-on-reals{suffix}', 'FPR', FALSE_ALARMS),
+        Heading(f'{level}/FNR-on-fakes{suffix}', 'FNR', MISSES),
+    ]
+
+
+def antispoof_headings(frozen: bool) -> list[Heading]:
+    """What a table of anti-spoofing shows; ``frozen`` as of :func:`forgery_headings`."""
+    suffix = '@source' if frozen else ''
+    return [
+        Heading('AUC', 'AUC'),
+        Heading('HTER@source' if frozen else 'HTER@target-EER', 'HTER', 'mean error'),
+        Heading(f'BPCER{suffix}', 'BPCER', FALSE_ALARMS),
+        Heading(f'APCER{suffix}', 'APCER', MISSES),
+        Heading('TPR@FPR=1%', 'TPR@FPR=1%'),
+    ]

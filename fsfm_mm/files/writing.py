@@ -54,6 +54,59 @@ def write_atomically(path: str | os.PathLike, content: str | bytes, sync: bool =
     return path
 
 
+def check_folder(folder: str | os.PathLike, what: str) -> None:
+    """Look, before work begins, whether a folder can be written to or made.
+
+    Args:
+        folder: It need not exist.
+        what: What it is for, for the message: 'the work directory'.
+
+    Raises:
+        ValueError: It is a file or lies in one, or there is no permission.
+    """
+    place = Path(folder).absolute()
+    above = next(found for found in (place, *place.parents) if found.exists())
+    if not above.is_dir():
+        raise ValueError(f'{what} {folder} cannot be made: {above} is a file; name a folder')
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ValueError(
+            f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'
+        )
+
+
+def refuse_existing(path: str | os.PathLike, argument: str) -> None:
+    """Raise a ValueError where there is already what a command is about to write under a name of the user's.
+
+    Args:
+        path: File or folder that is to be written; an empty folder is none.
+        argument: Where the name was given, for the message.
+    """
+    if os.path.isdir(path) and not os.listdir(path):
+        return
+    if os.path.lexists(path):
+        raise ValueError(
+            f'{argument}: {path} exists already: name another file, or replace it with --overwrite'
+        )
+
+
+def refuse_foreign(path: str | os.PathLike, argument: str, begins: str) -> None:
+    """Raise a ValueError where something else lies where a command is about to write a report of its own.
+
+    An earlier report may be replaced: whoever names the same file again wants the new one.
+
+    Args:
+        path: File that is to be written.
+        argument: Where the name was given, for the message.
+        begins: What is in the first 1000 characters of such a report.
+    """
+    if os.path.isfile(path):
+        with open(path, encoding='utf-8', errors='replace') as file:
+            if begins not in file.read(1000):
+                raise ValueError(
+                    f'{argument}: {path} exists already and is something else: name another file'
+                )
+
+
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)

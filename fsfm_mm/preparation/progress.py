@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Watcher
+from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.preparation.manifest import FAILURES, STATUSES, FaceRecord
 from fsfm_mm.preparation.plan import Chunk
-from fsfm_mm.text import few
+from fsfm_mm.text import few, text_table
 
-#: Seconds between two lines where the output is no terminal.
-_LINE_EVERY = 30.0
 _EXAMPLES = 3
 
 
@@ -31,13 +27,10 @@ class Progress(Watcher[Chunk]):
     """
 
     def __init__(self, total: int, done: int = 0) -> None:
-        self._total, self._before = total, done
-        self._begin = self._last_line = time.monotonic()
+        self._bar, self._before = ProgressBar(total, 'pictures and frames', done), done
+        self._begin = time.monotonic()
         self._weight = self._faces = self._failures = 0  # of chunks that are done in this run
         self._current: dict[int, tuple[int, int]] = {}
-        self._bar = None
-        if sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=done, unit='pic', dynamic_ncols=True, smoothing=0.1)
 
     def at(self, chunk: Chunk, weight: int = 0, faces: int = 0) -> None:
         """So many pictures and frames, and faces, of a chunk are behind us (again fewer after a death)."""
@@ -54,28 +47,13 @@ class Progress(Watcher[Chunk]):
 
     def close(self) -> None:
         """End the bar."""
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
     def _show(self) -> None:
-        now = time.monotonic()
         weight = self._weight + sum(weight for weight, _ in self._current.values())
-        rate = (self._faces + sum(faces for _, faces in self._current.values())) / max(
-            now - self._begin, 1e-9
-        )
-        if self._bar is not None:
-            self._bar.set_postfix_str(f'{rate:.1f} faces/s, {self._failures} failures', refresh=False)
-            self._bar.n = self._before + weight
-            self._bar.update(0)
-        elif now - self._last_line >= _LINE_EVERY:
-            self._last_line = now
-            left = (self._total - self._before - weight) * (now - self._begin) / max(weight, 1)
-            print(
-                f'{self._before + weight} of {self._total} pictures and frames, {rate:.1f} faces/s, '
-                f'{self._failures} failures, {tqdm.format_interval(left)} left',
-                file=sys.stderr,
-                flush=True,
-            )
+        faces = self._faces + sum(faces for _, faces in self._current.values())
+        rate = faces / max(time.monotonic() - self._begin, 1e-9)
+        self._bar.show(self._before + weight, f'{rate:.1f} faces/s, {self._failures} failures')
 
 
 @dataclass
@@ -137,10 +115,15 @@ def profile(seconds: Mapping[str, float], faces: int) -> list[str]:
     if not total or not faces:
         return []
     slowest = max(seconds, key=lambda stage: seconds[stage])
-    lines = [f'{faces / total:.1f} faces a second and core; {total:.1f} s of work:']
-    for stage, time_of in sorted(seconds.items(), key=lambda pair: -pair[1]):
-        mark = '  <- most of the time' if stage == slowest else ''
-        lines.append(
-            f'  {stage:<7}{time_of:9.1f} s {time_of / total:5.0%} {1000 * time_of / faces:8.1f} ms a face{mark}'
-        )
-    return lines
+    rows = [
+        [
+            stage,
+            f'{time_of:.1f} s',
+            f'{time_of / total:.0%}',
+            f'{1000 * time_of / faces:.1f} ms a face',
+            '<- most of the time' if stage == slowest else '',
+        ]
+        for stage, time_of in sorted(seconds.items(), key=lambda pair: -pair[1])
+    ]
+    head = f'{faces / total:.1f} faces a second and core; {total:.1f} s of work:'
+    return [head, *(f'  {line}' for line in text_table(rows, '<>>><'))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsfm_mm.evaluation.functional import auc, check_scores, roc_curve
+from fsfm_mm.evaluation.functional import auc, check_scores, fnr_on_fakes, fpr_on_reals, roc_curve
 from fsfm_mm.files import write_atomically
 
 if TYPE_CHECKING:
@@ -20,15 +20,20 @@ _COLOURS = ('#d55e00', '#0072b2')
 
 
 def draw_roc_curves(
-    sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | Path, log_x: bool = False, title: str = ''
+    sets: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    path: str | Path,
+    log_x: bool = False,
+    title: str = '',
+    threshold: float | None = None,
 ) -> None:
-    """Draw the ROC of every test set into one picture, the AUCs in its legend.
+    """Draw the ROC of every test set into one picture, the AUCs in its legend, and where a threshold puts the detector.
 
     Args:
         sets: Test set to scores P(real) (n,) and labels (n,), 1 real.
         path: PNG to write, whole or not at all.
         log_x: Logarithmic FPR axis, for operating points of few false positives.
         title: Above the picture, or empty.
+        threshold: Marked on each curve, with the errors there in the legend; None marks none.
 
     Raises:
         ValueError: Without sets, or for one without both classes (the message names it).
@@ -37,29 +42,44 @@ def draw_roc_curves(
 
     if not sets:
         raise ValueError('there are no test sets to draw ROC curves of')
-    figure = Figure(figsize=(6.4, 6), layout='constrained')
+    lines = len(sets) + 1 + (threshold is not None)
+    figure = Figure(figsize=(6.4, 5.8 + 0.2 * lines), layout='constrained')
     axes = figure.add_subplot()
     lowest = 1.0
+    points: list[tuple[float, float, str]] = []
     for name, (scores, labels) in sets.items():
         try:
             curve = roc_curve(scores, labels)
         except ValueError as error:
             raise ValueError(f'test set {name!r}: {error}') from error
         lowest = min(lowest, 1 / np.sum(np.asarray(labels) == 0))
-        axes.plot(curve.fpr, curve.tpr, linewidth=1.6, label=f'{name}: AUC {auc(scores, labels):.4f}')
+        label = f'{name}: AUC {auc(scores, labels):.4f}'
+        colour = f'C{len(axes.get_lines()) % 10}'
+        if threshold is not None:
+            misses = float(np.asarray(fnr_on_fakes(scores, labels, threshold)))
+            alarms = float(np.asarray(fpr_on_reals(scores, labels, threshold)))
+            label += f'; misses {misses:.1%}, false alarms {alarms:.1%}'
+            points.append((misses, 1 - alarms, colour))
+        axes.plot(curve.fpr, curve.tpr, linewidth=1.6, color=colour, label=label)
     chance = np.geomspace(1e-6, 1, 200) if log_x else np.linspace(0, 1, 2)
     axes.plot(chance, chance, color='0.6', linestyle=':', linewidth=1, label='chance')
+    for x, y, colour in points:
+        x = max(x, lowest / 2) if log_x else x  # no misses: at the left edge
+        axes.plot(x, y, 'o', color=colour, markersize=8, markeredgecolor='white', zorder=3, clip_on=False)
+    if points:
+        marked = f'at the threshold {threshold:.4g}'
+        axes.plot([], [], 'o', color='0.4', markersize=8, markeredgecolor='white', label=marked)
     if log_x:  # below one fake in all of them there is nothing to see
         axes.set_xscale('log')
     axes.set(
-        xlabel='false positive rate (fakes taken for real)',
-        ylabel='true positive rate (reals taken for real)',
+        xlabel='false positive rate: fakes taken for real (misses)',
+        ylabel='true positive rate: reals taken for real (1 - false alarms)',
         xlim=(max(lowest / 2, 1e-6), 1) if log_x else (-0.01, 1.01),
         ylim=(-0.01, 1.01),
         title=title,
     )
     axes.grid(alpha=0.3, which='both' if log_x else 'major')
-    axes.legend(loc='upper left' if log_x else 'lower right')
+    figure.legend(loc='outside lower center', ncols=1, frameon=False)
     _save(figure, path)
 
 
@@ -110,7 +130,11 @@ def draw_score_histogram(
             )
     if threshold is not None:
         axes.axvline(
-            threshold, color='0.15', linestyle='--', linewidth=1.2, label=f'threshold {threshold:.4g}'
+            threshold,
+            color='0.15',
+            linestyle='--',
+            linewidth=1.2,
+            label=f'threshold {threshold:.4g}: below it taken for {class_names[0]}',
         )
     axes.set(
         xlabel=f'score: P({class_names[1]})', ylabel='share of the class', xlim=(-0.01, 1.01), title=title

@@ -12,6 +12,17 @@ HIDDEN = ((128, 128, 128), 0.92)
 COVERED = ((240, 130, 20), 0.65)
 
 
+def mask_legend() -> dict[str, str]:
+    """What the colours of :func:`draw_mask` mean -> the colour as it is over a face of medium brightness."""
+    return {
+        name: '#' + ''.join(f'{round(part * share + 128 * (1 - share)):02x}' for part in colour)
+        for name, (colour, share) in {
+            'hidden': HIDDEN,
+            'covered region: hidden wholly, counted by the region loss': COVERED,
+        }.items()
+    }
+
+
 def draw_mask(image: np.ndarray, mask: np.ndarray, region_mask: np.ndarray | None = None) -> np.ndarray:
     """Draw which patches of a face are hidden.
 

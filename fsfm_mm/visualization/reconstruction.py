@@ -16,16 +16,21 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
     return images.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def reconstruction_sheet(pictures: Mapping[str, torch.Tensor], gap: int = 4) -> np.ndarray:
+def reconstruction_sheet(pictures: Mapping[str, torch.Tensor], gap: int = 4, caption: str = '') -> np.ndarray:
     """One row per kind of picture (its name on the left), one column per face.
 
     Args:
         pictures: Name to float images (N, 3, H, W) on the 0..1 scale, all of one shape.
         gap: Pixels between faces.
+        caption: What is seen, below.
 
     Returns:
         uint8 RGB (height, width, 3), on white; the faces pixel by pixel.
     """
     return contact_sheet(
-        [list(to_uint8(images)) for images in pictures.values()], names=list(pictures), size=None, gap=gap
+        [list(to_uint8(images)) for images in pictures.values()],
+        names=list(pictures),
+        size=None,
+        gap=gap,
+        caption=caption,
     )

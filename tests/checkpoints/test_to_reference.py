@@ -59,6 +59,7 @@ def test_pretraining_is_two_files(tmp_path):
         tmp_path / 'ours.pth',
         'fsfm-pretrain',
         target_file=tmp_path / 'checkpoint-te-400.pth',
+        facts={'num_heads': 4},
     )
     files = write_reference_files(tmp_path / 'ours.pth', tmp_path / 'back.pth', 'fsfm-pretrain')
     assert [path.name for path in files] == ['back.pth', 'back-te.pth']

@@ -6,6 +6,7 @@ it may go.
 
 import atexit
 import inspect
+import json
 import logging
 import os
 import signal
@@ -17,16 +18,20 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dist import utils as mmengine_dist
+from mmengine.evaluator import BaseMetric
 from mmengine.fileio import FileClient, LocalBackend, get_file_backend
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_loading
 from tiny_run import tiny_config
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
+from fsfm_mm.datasets.seeding import seed_batches
 from fsfm_mm.engine import third_party
 from fsfm_mm.engine.launch import build_runner
+from fsfm_mm.engine.loops import exact_loop
 from fsfm_mm.engine.third_party import (
     AtomicLocalBackend,
     drop_file_client_notes,
@@ -187,6 +192,82 @@ def test_mmengine_still_takes_processes_to_have_gpus():
     assert "device_ids=[int(os.environ['LOCAL_RANK'])]" in inspect.getsource(Runner.wrap_model)
     for start in (mmengine_dist._init_dist_pytorch, mmengine_dist._init_dist_slurm):
         assert 'torch.cuda.set_device' in inspect.getsource(start)
+
+
+class Dot(BaseModel):
+    """A model of one number."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, inputs, mode='tensor'):
+        return {'loss': self.weight.square()} if mode == 'loss' else [self.weight]
+
+
+class Score(BaseMetric):
+    """Two metrics, one of which training has, too."""
+
+    default_prefix = ''
+
+    def process(self, data_batch, data_samples):
+        self.results.append(1)
+
+    def compute_metrics(self, results):
+        return {'score': 0.25, 'loss': 7.0}
+
+
+def logged_validations(tmp_path, own_loop, length):
+    """Steps of all logged values by their name in a run of four iterations, validated at the second and fourth."""
+    loader = dict(
+        batch_size=1,
+        num_workers=0,
+        dataset=[{'inputs': torch.zeros(())}] * 2,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
+    runner = Runner(
+        Dot(),
+        str(tmp_path),
+        train_dataloader=loader,
+        val_dataloader=loader,
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        train_cfg=length,
+        val_cfg=dict(),
+        val_evaluator=[Score()],
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
+        log_processor=dict(by_epoch='max_epochs' in length, window_size=1),
+        visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        experiment_name=f'{tmp_path.name}{own_loop}',
+        default_scope='mmpretrain',
+        log_level='WARNING',
+    )
+    if own_loop:
+        runner._train_dataloader = runner.build_dataloader(loader, seed=0)
+        runner._train_loop = exact_loop(length)
+        seed_batches(runner._train_dataloader, 0)
+    runner.train()
+    steps = {}
+    for line in next(tmp_path.glob('*/vis_data/scalars.json')).read_text().splitlines():
+        entry = json.loads(line)
+        for key in ('score', 'loss', 'val/loss'):
+            steps.setdefault(key, []).extend([entry['step']] if key in entry else [])
+    return steps
+
+
+BY_ITERATION = dict(by_epoch=False, max_iters=4, val_interval=2)
+BY_EPOCH = dict(by_epoch=True, max_epochs=2, val_interval=1)
+
+
+def test_validations_have_their_step_and_their_names(tmp_path):
+    found = logged_validations(tmp_path / 'iter', True, BY_ITERATION)
+    assert found == {'score': [2, 4], 'loss': [1, 2, 3, 4], 'val/loss': [2, 4]}
+    found = logged_validations(tmp_path / 'epoch', True, BY_EPOCH)
+    assert found == {'score': [1, 2], 'loss': [1, 2, 3, 4], 'val/loss': [1, 2]}
+
+
+def test_mmengine_still_logs_validations_at_step_0_and_among_the_losses(tmp_path):
+    found = logged_validations(tmp_path, False, BY_ITERATION)
+    assert found == {'score': [0, 0], 'loss': [1, 2, 0, 3, 4, 0], 'val/loss': []}
 
 
 def test_gloo_gets_a_moment(monkeypatch):

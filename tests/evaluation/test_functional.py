@@ -65,6 +65,7 @@ def test_accuracies_at_a_threshold(scores, labels, threshold):
     assert ev.accuracy(scores, labels, threshold) == pytest.approx(right / len(labels), abs=1e-12)
     assert ev.balanced_accuracy(scores, labels, threshold) == pytest.approx(1 - (far + frr) / 2, abs=1e-12)
     assert ev.fpr_on_reals(scores, labels, threshold) == pytest.approx(frr, abs=1e-12)
+    assert ev.fnr_on_fakes(scores, labels, threshold) == pytest.approx(far, abs=1e-12)
 
 
 def test_accuracies_agree_with_scikit_learn():
@@ -121,10 +122,11 @@ def test_one_video_only(warnings_logged):
 
 
 def test_single_class_gives_what_exists_and_one_warning(warnings_logged):
-    others = [name for name in ev.forgery_metrics(np.array([0.2, 0.7]), np.array([0, 1])) if name != 'ACC']
+    both = ev.forgery_metrics(np.array([0.2, 0.7]), np.array([0, 1]))
+    others = [name for name in both if name not in ('ACC', 'FNR-on-fakes')]
     for _ in range(3):
         found = ev.forgery_metrics(np.array([0.2, 0.7]), np.array([0, 0]), name='set A: frames')
-        assert found == {'ACC': 0.5}
+        assert found == {'ACC': 0.5, 'FNR-on-fakes': 0.5}
     assert warnings_logged == [
         f'set A: frames: all 2 are fake, so {", ".join(others)} are undefined and left out'
     ]
@@ -195,6 +197,8 @@ def test_wrong_input_is_named(scores, labels, message):
 def test_metrics_without_reals_or_ids():
     with pytest.raises(ValueError, match='FPR on reals needs reals'):
         ev.fpr_on_reals([0.1], [0])
+    with pytest.raises(ValueError, match='FNR on fakes needs fakes'):
+        ev.fnr_on_fakes([0.1], [1])
     with pytest.raises(ValueError, match='found 1 ids and 2 frames'):
         ev.video_scores([0.1, 0.2], [0, 0], ['a'])
 
@@ -227,7 +231,17 @@ def test_weights_agree_with_scikit_learn(seed):
 
 
 @pytest.mark.parametrize(
-    'metric', [ev.eer, ev.tpr_at_fpr, ev.fpr_on_reals, ev.apcer, ev.acer, ev.roc_curve, ev.hter_at_target_eer]
+    'metric',
+    [
+        ev.eer,
+        ev.tpr_at_fpr,
+        ev.fpr_on_reals,
+        ev.fnr_on_fakes,
+        ev.apcer,
+        ev.acer,
+        ev.roc_curve,
+        ev.hter_at_target_eer,
+    ],
 )
 def test_weights_are_repetitions(metric):
     scores, labels, weights = weighted_case(3)

@@ -7,7 +7,8 @@ import statistics
 
 import pytest
 
-from fsfm_mm.evaluation import ScoreReport
+from fsfm_mm.evaluation import AntiSpoofMetric, ForgeryMetric, Heading, SampleScore, ScoreReport, ScoreTable
+from fsfm_mm.evaluation.report import INTERVAL
 from fsfm_mm.files import write_atomically
 
 ROWS = {
@@ -133,3 +134,100 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_bytes_and_newlines_as_given(tmp_path):
     assert write_atomically(tmp_path / 'b', b'\x00\r\n').read_bytes() == b'\x00\r\n'
     assert write_atomically(tmp_path / 'c', 'ü\n').read_bytes() == b'\xc3\xbc\n'
+
+
+def report_of(names=('Celeb-DF v2', 'my set'), samples=80, level='video', **changes):
+    """A report of a detector as tools/test.py makes it."""
+    metric = ForgeryMetric(source_threshold=0.4)
+    columns = ('AUC', 'EER', 'AP', 'ACC', 'BACC', 'FPR-on-reals', 'FNR-on-fakes')
+    frozen = ('ACC', 'BACC', 'FPR-on-reals', 'FNR-on-fakes')
+    keys = [f'{level}/{column}' for level in ('frame', 'video') for column in columns]
+    keys += [f'video/{column}@source' for column in frozen]
+    return ScoreReport(
+        {name: dict.fromkeys(keys, 0.5) for name in names},
+        {name: {f'video/{key}': (0.4, 0.6) for key in ('AUC', 'EER', 'AP')} for name in names},
+        notes=[
+            'checkpoint /a/long/folder/of/some/run/epoch_10.pth: ' + 'word ' * 30,
+            *metric.legend(),
+            f'{INTERVAL}: x',
+        ],
+        title='honest protocol',
+        headings=metric.headings(),
+        counts={name: dict(reals=4, fakes=4, samples=samples) for name in names},
+        **changes,
+    )
+
+
+def test_text_of_a_detector_has_a_set_a_row_the_words_and_100_columns():
+    text = report_of().to_text()
+    lines = text.splitlines()
+    assert lines[2:7] == [
+        '               real    fake                                           false alarms  misses',
+        'test set     videos  videos                      AUC     EER     ACC           FPR     FNR',
+        '-----------  ------  ------  -----------------------  ------  ------  ------------  ------',
+        'Celeb-DF v2       4       4  0.5000 [0.4000, 0.6000]  0.5000  0.5000        0.5000  0.5000',
+        'my set            4       4  0.5000 [0.4000, 0.6000]  0.5000  0.5000        0.5000  0.5000',
+    ]
+    assert max(map(len, lines)) <= 100
+    for words in (
+        'reals flagged as fake',
+        'fakes passed as real',
+        'threshold 0.4000, from source data',
+        INTERVAL,
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize('length', [20, 40, 60, 300])
+def test_text_fits_whatever_the_names(length):
+    names = [f'{"first " * length}{i}'[-length:] for i in range(3)]
+    report = report_of(names)
+    lines = report.to_text().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert sum('0.5000' in line for line in lines) == 3 and len(set(lines[5:8])) == 3
+    assert (INTERVAL in report.to_text()) == ('[0.4000' in report.to_text())
+    assert json.loads(report.to_json())['rows'].keys() == set(names)
+
+
+def test_single_pictures_have_no_column_twice():
+    single, videos = report_of(samples=8), report_of(samples=80)
+    assert 'pictures' in single.to_text() and 'videos' not in single.to_text()
+    assert '| video/AUC |' in single.to_markdown() and 'frame/' not in single.to_markdown()
+    assert 'frame/AUC' in videos.to_markdown()
+    for text in (single.to_csv(), single.to_json()):
+        assert 'frame/AUC' in text and 'video/AUC' in text, 'programs find what they found'
+
+
+def test_errors_of_antispoofing_have_their_words():
+    for threshold, column in ((0.3, 'HTER@source'), (None, 'HTER@target-EER')):
+        metric = AntiSpoofMetric(source_threshold=threshold)
+        row = metric.summarise(
+            ScoreTable(tuple(SampleScore(i, '', 'd', str(i), 'x', i % 2, 0.1 * i, 0.1 * i) for i in range(8)))
+        )
+        report = ScoreReport({'o': row}, headings=metric.headings(), notes=metric.legend())
+        head = report.to_text().splitlines()[1:3]
+        assert column in row and head[0].split() == ['mean', 'error', 'false', 'alarms', 'misses']
+        assert head[1].replace('*', '').split() == [
+            'test',
+            'set',
+            'AUC',
+            'HTER',
+            'BPCER',
+            'APCER',
+            'TPR@FPR=1%',
+        ]
+        assert 'reals rejected (BPCER); misses: spoofs accepted (APCER)' in report.to_text()
+
+
+def test_deviations_stand_beside_their_values():
+    report = ScoreReport(
+        {'a': {'AUC': 0.5}, 'b': {'AUC': 0.25}},
+        headings=[Heading('AUC', 'AUC')],
+        deviations={'a': {'AUC': 0.125}},
+    )
+    assert '0.5000 ± 0.1250' in report.to_text() and '0.50 ± 0.12' in report.to_markdown(2)
+    assert list(csv.DictReader(report.to_csv().splitlines())) == [
+        {'test_set': 'a', 'AUC': '0.5', 'AUC_std': '0.125'},
+        {'test_set': 'b', 'AUC': '0.25', 'AUC_std': ''},
+    ]
+    assert json.loads(report.to_json())['deviations'] == {'a': {'AUC': 0.125}}

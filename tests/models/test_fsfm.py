@@ -240,7 +240,8 @@ def test_reconstruction_pictures(builder, norm_pix):
     raw[0, :, :8, :8] = 0.3  # a flat patch has no deviation
     inputs = model.data_preprocessor.normalise(raw)
     pictures = model.reconstruct(inputs, mask)
-    assert list(pictures) == ['original', 'masked', 'reconstructed']
+    given = pictures.pop('given', None)
+    assert list(pictures) == ['original', 'masked', 'reconstructed'] and (given is not None) == norm_pix
     patches, split = model.patches_and_split(inputs, mask)
     pred = model.pixel_decoder(model.backbone.encode(patches, split), split, model.mask_token)
     mean, std = torch.tensor(STATS['mean']).double(), torch.tensor(STATS['std']).double()
@@ -259,6 +260,10 @@ def test_reconstruction_pictures(builder, norm_pix):
             if norm_pix:
                 truth = inputs[n, :, y : y + 8, x : x + 8]
                 values = values * (truth.var(correction=1) + 1e-6).sqrt() + truth.mean()
+                alone = (truth.mean() * std + mean).clamp(0, 1).view(3, 1, 1).expand(3, 8, 8)
+                torch.testing.assert_close(
+                    given[n, :, y : y + 8, x : x + 8].double(), alone, rtol=0, atol=1e-6
+                )
             expected = (values.view(8, 8, 3) * std + mean).permute(2, 0, 1).clamp(0, 1)
             torch.testing.assert_close(rebuilt, expected, rtol=0, atol=1e-5)
 

@@ -37,7 +37,7 @@ def data(tmp_path):
 
 
 def run(tool, *arguments):
-    return tool.main([*map(str, arguments), '--workers', '0', '--quiet'])
+    return tool.main([*map(str, arguments), '--workers', '0'])
 
 
 def test_exit_codes(tool, data, capsys):
@@ -59,6 +59,29 @@ def test_report_and_page_are_written(tool, data, tmp_path, capsys):
     assert content['kind'] == 'pretrain' and content['counts']['error'] == 0
     assert capsys.readouterr().out.endswith(f'written: {page}\nwritten: {report}\n')
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['page.html', 'report.json']
+
+
+def test_quiet_prints_the_findings_alone(tool, data, tmp_path, capsys):
+    assert run(tool, data, '--quiet', '--html', tmp_path / 'page.html') == 0
+    assert capsys.readouterr() == ('', '')
+    (data / 'images/é 0.png').write_bytes(b'')
+    (data / 'parsing_maps/stray.png').write_bytes(b'')
+    assert run(tool, data, '--quiet') == 1
+    said = capsys.readouterr()
+    heads = [line.split(': ')[:2] for line in said.out.splitlines() if not line.startswith(' ')]
+    assert heads[0] == ['error', 'unreadable picture'] and {head[0] for head in heads} == {'error', 'warning'}
+    assert said.err == ''
+
+
+def test_an_earlier_report_is_replaced_and_nothing_else(tool, data, tmp_path, capsys):
+    page, report = tmp_path / 'page.html', tmp_path / 'report.json'
+    for times in range(2):
+        assert run(tool, data, '--html', page, '--json', report) == 0
+        assert capsys.readouterr().out.count('in the place of an earlier one') == 2 * times
+    report.write_text('{"labels": []}')
+    assert run(tool, data, '--json', report) == run(tool, data, '--html', report) == 2
+    assert f'--html: {report} exists already and is something else' in capsys.readouterr().err
+    assert report.read_text() == '{"labels": []}'
 
 
 def test_the_report_is_told_where_it_cannot_be_written(tool, data, tmp_path, capsys):

@@ -132,7 +132,8 @@ def test_validating_on_what_is_trained_on_is_refused(tmp_path):
     config.val_dataloader.dataset = config.train_dataloader.dataset
     config.dump(path)
     with pytest.raises(
-        SystemExit, match=r"fsfm-mm train: The splits 'train' and 'val' share \d+ videos or files"
+        SystemExit,
+        match=r"fsfm-mm train: val_dataloader: The splits 'train' and 'val' share \d+ videos or files",
     ):
         train.main([path, '--work-dir', str(tmp_path / 'work')])
     config.val_dataloader.dataset = {
@@ -199,7 +200,7 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
     [
         (['--cfg-options', 'test_dataloder.batch_size=2'], "no effect (did you mean 'test_dataloader'?)"),
         (['--cfg-options', 'test_dataloader.batchsize=2'], "no 'batchsize' (did you mean 'batch_size'?)"),
-        (['--cfg-options', 'test_dataloader.dataset.type=Nope'], 'Nope is not in the'),
+        (['--cfg-options', 'test_dataloader.dataset.type=Nope'], "there is no dataset 'Nope'"),
         (['--out', __file__], f'results cannot be written to {__file__}'),
         (['--calibrate', f'{__file__}/new.pth'], f'results cannot be written to {__file__}'),
     ],

@@ -78,6 +78,14 @@ def test_train_and_resume(tmp_path):
     before = (work_dir / 'iter_4.pth').stat().st_mtime_ns
     run(tmp_path, arguments=['--resume'], **ITERATIONS)
     assert (work_dir / 'iter_4.pth').stat().st_mtime_ns == before
+    # without --resume it is refused, and begun anew where that is asked for
+    with pytest.raises(
+        SystemExit, match=r'fsfm-mm train: .*work holds the checkpoints of a run already \(iter_4'
+    ):
+        run(tmp_path, **ITERATIONS)
+    run(tmp_path, arguments=['--overwrite'], **{**ITERATIONS, 'train_cfg.max_iters': 2})
+    assert not (work_dir / 'iter_4.pth').exists() and (work_dir / 'iter_2.pth').exists()
+    assert [entry['step'] for entry in read_scalars(work_dir)] == [2]
 
 
 def test_what_cannot_be_resumed_is_one_sentence(tmp_path, capsys):
@@ -163,18 +171,21 @@ def test_mae_on_plain_images(tmp_path):
         ([VIT_B, '--cfg-options', 'model.data_preprocessor.stats=nobody'], 'nobody'),
         ([str(ROOT / 'README.md')], 'README.md cannot be read (Only py'),
         ([DEMO, '--cfg-options', 'optim_wraper.optimizer.lr=1'], "no effect (did you mean 'optim_wrapper'?)"),
-        ([DEMO, '--cfg-options', 'train_dataloader.batchsize=4'], "no 'batchsize' (did you mean 'batch_size'?)"),
+        (
+            [DEMO, '--cfg-options', 'train_dataloader.batchsize=4'],
+            "no 'batchsize' (did you mean 'batch_size'?)",
+        ),
         (
             [DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'],
             '--cfg-options does not fit the config',
         ),
-        ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'CRFPMask is not in the'),
+        ([DEMO, '--cfg-options', 'train_dataloader.dataset.mask.type=CRFPMask'], 'did you mean CRFRPMask'),
         ([DEMO, '--cfg-options', 'train_cfg.val_interval=0'], 'val_interval must be 1 or more, found 0'),
         ([DEMO, '--cfg-options', 'optim_wrapper.dtype=float16'], "found 'float16'"),
         ([DEMO, '--cfg-options', 'optim_wrapper.optimizer.lr=fast'], "lr must be a number, found 'fast'"),
         ([DEMO, '--cfg-options', 'optim_wrapper.accumulative_counts=0'], 'accumulative_counts'),
         ([DEMO, '--cfg-options', 'param_scheduler.total=1'], 'the warm-up must be in'),
-        ([DEMO, '--work-dir', __file__], f'File exists: {__file__}'),
+        ([DEMO, '--work-dir', __file__], f'{__file__} is a file; name a folder'),
     ],
 )
 def test_wrong_input_is_one_sentence(tmp_path, arguments, sentence):

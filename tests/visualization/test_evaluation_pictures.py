@@ -31,7 +31,7 @@ def test_roc_curves(tmp_path, figures, log_x):
     path = tmp_path / 'new' / 'roc.png'
     draw_roc_curves({'CDFv2': (SCORES, LABELS), 'coin': (SCORES[::-1], LABELS)}, path, log_x, 'two sets')
     picture = cv2.imread(str(path))
-    assert picture.shape == (720, 768, 3)
+    assert picture.shape == (768, 768, 3)
     (axes,) = figures[0].axes
     first, second, chance = axes.get_lines()
     curve = roc_curve(SCORES, LABELS)
@@ -45,6 +45,19 @@ def test_roc_curves(tmp_path, figures, log_x):
     blue = np.abs(picture.astype(int) - [180, 119, 31]).sum(axis=2) < 40  # the first curve's colour, in BGR
     assert blue.sum() > 300
     assert [file.name for file in path.parent.iterdir()] == ['roc.png']
+
+
+def test_roc_marks_the_operating_point(tmp_path, figures):
+    draw_roc_curves({'CDFv2': (SCORES, LABELS), 'b': (SCORES, LABELS)}, tmp_path / 'roc.png', threshold=0.4)
+    (axes,) = figures[0].axes
+    misses, reals = (np.mean(SCORES[label == LABELS] >= 0.4) for label in (0, 1))
+    points = [line for line in axes.get_lines() if line.get_marker() == 'o' and len(line.get_xdata())]
+    assert [line.get_xydata().tolist() for line in points] == [[[misses, pytest.approx(reals)]]] * 2
+    assert [line.get_color() for line in points] == [line.get_color() for line in axes.get_lines()[:2]]
+    texts = [text.get_text() for text in figures[0].legends[0].get_texts()]
+    assert texts[0].endswith(f'; misses {misses:.1%}, false alarms {1 - reals:.1%}')
+    assert texts[-1] == 'at the threshold 0.4'
+    assert figures[0].legends[0].get_window_extent().y1 <= axes.get_window_extent().y0
 
 
 def test_roc_of_sets_that_have_none(tmp_path):
@@ -63,7 +76,7 @@ def test_histogram(tmp_path, figures):
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [
         'spoof (150)',
         'live (50)',
-        'threshold 0.375',
+        'threshold 0.375: below it taken for spoof',
     ]
     for label, bars in enumerate(axes.containers):
         counts, edges = np.histogram(SCORES[label == LABELS], bins=20, range=(0, 1))

@@ -16,6 +16,7 @@ from fsfm_mm.visualization import (
     fit,
     hidden_shares,
     label_legend,
+    mask_legend,
     overlay_labels,
 )
 
@@ -127,3 +128,34 @@ def test_sheet_refuses_uneven_rows():
         contact_sheet([[IMAGE]], ['a', 'b'])
     with pytest.raises(ValueError, match='1 names'):
         contact_sheet([[IMAGE], [IMAGE]], ['a'], ['only one'])
+
+
+def test_a_sheet_says_what_its_colours_mean():
+    picture = np.full((60, 200, 3), 9, np.uint8)
+    plain = contact_sheet([[picture]], size=None)
+    sheet = contact_sheet(
+        [[picture]], size=None, legends=[{'a:': '', 'red one': '#ff0000'}, {'b': '#00ff00'}]
+    )
+    np.testing.assert_array_equal(sheet[:60], plain)
+    below = sheet[60:]
+    red, green = ((below == colour).all(-1) for colour in ([255, 0, 0], [0, 255, 0]))
+    rows = [np.flatnonzero(found.any(1)) for found in (red, green)]
+    assert len(rows[0]) > 5 and rows[0].max() < rows[1].min(), 'each legend has a line of its own'
+    many = contact_sheet([[picture]], size=None, legends=[{f'a long name {i}': '#0000ff' for i in range(6)}])
+    assert len(many) > len(sheet), 'entries that do not fit go on in the next line'
+    assert (many[-1] == 255).all() and (many[60:, -1] == 255).all()
+
+
+def test_a_caption_is_broken_into_lines():
+    picture = np.full((60, 200, 3), 9, np.uint8)
+    heights = [len(contact_sheet([[picture]], size=None, caption='word ' * n)) for n in (0, 1, 20, 60)]
+    assert heights == sorted(set(heights)) and heights[0] == 60
+
+
+def test_the_legend_has_the_colours_of_the_masks():
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    mask = np.ones((2, 2), bool)
+    hidden, covered = (draw_mask(grey, mask, region)[8, 4] for region in (None, mask))
+    assert ['#' + bytes(colour.tolist()).hex() for colour in (hidden, covered)] == list(
+        mask_legend().values()
+    )

@@ -3,11 +3,18 @@
 import json
 
 import cv2
+import matplotlib.figure
 import numpy as np
 import pytest
 import torch
 
-from fsfm_mm.visualization import draw_loss_curve, read_scalars, reconstruction_sheet, to_uint8
+from fsfm_mm.visualization import (
+    draw_loss_curve,
+    read_scalars,
+    read_validations,
+    reconstruction_sheet,
+    to_uint8,
+)
 
 
 def test_to_uint8_rounds_and_clips():
@@ -70,20 +77,85 @@ def test_no_run_no_scalars(tmp_path):
     assert read_scalars(tmp_path) == []
 
 
-def test_loss_curve_is_a_readable_picture(tmp_path):
-    scalars = [entry(step, 1 / step, loss_rec=0.8 / step) for step in range(1, 40)]
+@pytest.fixture
+def figures(monkeypatch):
+    """Every figure that is saved."""
+    saved = []
+    save = matplotlib.figure.Figure.savefig
+    monkeypatch.setattr(
+        matplotlib.figure.Figure,
+        'savefig',
+        lambda self, *args, **kwargs: (saved.append(self), save(self, *args, **kwargs))[1],
+    )
+    return saved
+
+
+def test_loss_curve_has_a_panel_for_every_loss_and_a_second_axis_of_epochs(tmp_path, figures):
+    scalars = [entry(step, 1 / step, loss_rec=0.8 / step, loss_sim=-0.1) for step in range(1, 40)]
     path = tmp_path / 'curve.png'
-    draw_loss_curve(scalars, path)
-    picture = cv2.imread(str(path))
-    assert picture.shape == (600, 960, 3)
-    plain = tmp_path / 'plain.png'
-    draw_loss_curve([{k: v for k, v in row.items() if k != 'loss_rec'} for row in scalars], plain)
-    without = cv2.imread(str(plain))
-    orange = (
-        np.abs(picture.astype(int) - [14, 127, 255]).sum(axis=2) < 40
-    )  # the second curve's colour, in BGR
-    assert orange.sum() > 300
-    assert (np.abs(without.astype(int) - [14, 127, 255]).sum(axis=2) < 40).sum() == 0
+    draw_loss_curve(scalars, path, iterations_per_epoch=10)
+    assert cv2.imread(str(path)).shape == (984, 960, 3)
+    panels = figures[0].axes
+    assert [axes.get_title(loc='left').partition(':')[0] for axes in panels] == [
+        'loss',
+        'loss_rec',
+        'loss_sim',
+        'learning rate',
+    ]
+    for axes, name in zip(panels, ('loss', 'loss_rec', 'loss_sim', 'lr')):
+        np.testing.assert_array_equal(axes.get_lines()[0].get_xdata(), range(1, 40))
+        np.testing.assert_array_equal(axes.get_lines()[0].get_ydata(), [row[name] for row in scalars])
+    assert [axes.get_yscale() for axes in panels] == ['log', 'log', 'linear', 'linear']
+    assert panels[-1].get_xlabel() == 'iteration'
+    (epochs,) = panels[-1].child_axes
+    assert epochs.get_xlabel() == 'epoch'
+    assert epochs.get_xlim() == pytest.approx([x / 10 for x in panels[-1].get_xlim()])
+    assert 'up to iteration 39' in figures[0].get_supxlabel()
+    assert [file.name for file in tmp_path.iterdir()] == ['curve.png']
+
+
+def test_validations_are_drawn_at_their_iterations(tmp_path, figures):
+    scalars = [entry(step, 1.0, iter=step) for step in range(1, 9)]
+    validations = [
+        {'step': step, 'val/loss': 0.5, 'video/AUC': 0.9, 'frame/AUC': 0.8, 'frame/ACC': 0.7, 'time': 3.0}
+        for step in (4, 8)
+    ]
+    write_run(tmp_path, '20260101_000000', [*scalars, *validations])
+    foreign = {'step': 6, 'loss': 0.1, 'data_time': 0.2}  # of a loop that is not ours
+    write_run(tmp_path, '20260101_000001', [foreign])
+    assert read_validations(tmp_path) == [validations[0], foreign]
+    (tmp_path / '20260101_000001/vis_data/scalars.json').unlink()
+    assert read_validations(tmp_path) == validations and len(read_scalars(tmp_path)) == 8
+    draw_loss_curve(scalars, tmp_path / 'curve.png', validations=read_validations(tmp_path))
+    losses, shares, rate = figures[0].axes
+    assert [line.get_label() for line in losses.get_lines()] == ['training', 'validation']
+    assert losses.get_lines()[1].get_xdata().tolist() == [4, 8]
+    assert [text.get_text() for text in shares.get_legend().get_texts()] == ['video/AUC', 'frame/ACC']
+    assert rate.get_legend() is None
+    for axes in (losses, shares):  # a legend hides no point
+        box = axes.get_legend().get_window_extent()
+        assert box.y0 >= axes.get_window_extent().y1 - 1
+
+
+def test_many_values_get_a_running_mean_that_does_not_lean(tmp_path, figures):
+    scalars = [entry(step, 3.0 * step) for step in range(1, 101)]
+    draw_loss_curve(scalars, tmp_path / 'curve.png')
+    raw, mean = figures[0].axes[0].get_lines()
+    np.testing.assert_allclose(mean.get_ydata(), raw.get_ydata())
+    assert 'running mean' in figures[0].get_supxlabel()
+
+
+def test_a_run_that_was_given_up_is_left_out(tmp_path):
+    write_run(tmp_path, '20260101_000000', [entry(step, 9.0) for step in (10, 20, 30, 40)])
+    write_run(
+        tmp_path, '20260102_000000', [entry(step, 1.0) for step in (25, 35)]
+    )  # went on from iteration 20
+    assert [(row['step'], row['loss']) for row in read_scalars(tmp_path)] == [
+        (10, 9.0),
+        (20, 9.0),
+        (25, 1.0),
+        (35, 1.0),
+    ]
 
 
 def test_loss_curve_bridges_missing_values(tmp_path):

@@ -5,10 +5,11 @@ Metrics are of single images. ``published_sets`` are DiFF's validation images, f
 
 _base_ = './ffpp_c23.py'
 
-ffpp = dict(_delete_=True, type='LabelledFaces', data_root='data/ffpp_df', classes=('fake', 'real'))
-diff = dict(
-    type='LabelledFaces', data_root='data/diff', classes=('fake', 'real'), pipeline={{_base_.val_pipeline}}
-)
+data_root = 'data/ffpp_df'
+test_root = 'data/diff'
+
+ffpp = dict(_delete_=True, type='LabelledFaces', data_root=data_root, classes=('fake', 'real'))
+diff = dict(type='LabelledFaces', data_root=test_root, classes=('fake', 'real'), pipeline={{_base_.val_pipeline}})
 subsets = ('T2I', 'I2I', 'FS', 'FE')
 
 train_dataloader = dict(

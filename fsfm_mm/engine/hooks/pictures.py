@@ -6,13 +6,15 @@ from pathlib import Path
 
 import cv2
 import torch
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import get_world_size, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import DataLoader
 
 from fsfm_mm.engine.resume import RUN_STATE
 from fsfm_mm.registry import HOOKS
-from fsfm_mm.visualization import draw_loss_curve, read_scalars, reconstruction_sheet
+from fsfm_mm.visualization import draw_loss_curve, read_scalars, read_validations, reconstruction_sheet
 
 
 @HOOKS.register_module()
@@ -77,11 +79,24 @@ class ReconstructionPictureHook(Hook):
         model.train()
         if not is_main_process():
             return
-        sheet = reconstruction_sheet(pictures)
+        sheet = reconstruction_sheet(pictures, caption=describe(runner.iter + 1, 'given' in pictures))
         folder = Path(runner.work_dir) / 'reconstructions'
         folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / f'iter_{runner.iter + 1:07d}.png'), sheet[..., ::-1])
         runner.visualizer.add_image('reconstruction', sheet, step=runner.iter + 1)
+
+
+def describe(iteration: int, is_given: bool) -> str:
+    """The caption of a picture; ``is_given``: brightness and contrast of the hidden patches are."""
+    if not is_given:
+        seen = 'reconstructed: hidden patches as the model predicts them, the others as they are.'
+    else:
+        seen = (
+            'given: the brightness of each hidden patch, from the original; the model predicts what is in a patch '
+            'but not its brightness and contrast (norm_pix). reconstructed: the prediction with both put back. It has '
+            'learnt what it shows beyond "given".'
+        )
+    return f'Iteration {iteration}. masked: what the model sees, gray is hidden. {seen}'
 
 
 @HOOKS.register_module()
@@ -98,5 +113,21 @@ class LossCurveHook(Hook):
     def after_run(self, runner) -> None:
         """Draw the curve, when there is anything to draw."""
         scalars = read_scalars(runner.work_dir)
-        if scalars:
-            draw_loss_curve(scalars, Path(runner.work_dir) / 'loss_curve.png')
+        if not scalars:
+            return
+        length = iterations_per_epoch(runner)
+        validations = read_validations(runner.work_dir)
+        if length and isinstance(runner._train_loop, EpochBasedTrainLoop):
+            validations = [{**entry, 'step': entry['step'] * length} for entry in validations]
+        draw_loss_curve(scalars, Path(runner.work_dir) / 'loss_curve.png', length, validations)
+
+
+def iterations_per_epoch(runner) -> float | None:
+    """Iterations in which a run sees as many samples as it has; None where that is not known."""
+    loader = runner._train_dataloader
+    if not isinstance(loader, DataLoader):
+        return None
+    if isinstance(runner._train_loop, EpochBasedTrainLoop):
+        return len(loader)
+    batch, samples = getattr(loader.batch_sampler, 'batch_size', None), len(loader.dataset)  # type: ignore[arg-type]
+    return samples / (batch * get_world_size()) if batch else None

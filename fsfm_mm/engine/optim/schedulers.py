@@ -44,7 +44,7 @@ class WarmupCosineLR(_ParamScheduler):
         self.warmup = warmup
         self.total = total
         self.final_lr = final_lr
-        warmup_cosine(0, total, warmup, 1.0)  # refuses a bad length now rather than in mid-run
+        _check_lengths(warmup, total)  # now rather than in mid-run
         super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
 
     @classmethod
@@ -61,6 +61,7 @@ class WarmupCosineLR(_ParamScheduler):
     ) -> WarmupCosineLR:
         """Build from lengths in epochs; ``epoch_length`` is the number of iterations in one."""
         assert by_epoch
+        _check_lengths(warmup, total)  # before they become iterations
         begin, end = int(begin * epoch_length), INF if end == INF else int(end * epoch_length)
         warmup, total = warmup * epoch_length, total * epoch_length
         return cls(optimizer, warmup, total, begin=begin, end=end, by_epoch=False, **kwargs)
@@ -72,3 +73,11 @@ class WarmupCosineLR(_ParamScheduler):
             scale = group.get('lr_scale', 1.0)
             values.append(scale * warmup_cosine(step, self.total, self.warmup, base / scale, self.final_lr))
         return values
+
+
+def _check_lengths(warmup: float, total: float) -> None:
+    if not 0 <= warmup < total:
+        raise ValueError(
+            f'the warm-up must be in [0, {total:g}) (the schedule length), found {warmup:g}: lower '
+            'param_scheduler.warmup, or raise param_scheduler.total and the length of the run'
+        )

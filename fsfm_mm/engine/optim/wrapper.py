@@ -39,6 +39,9 @@ class AutocastOptimWrapper(OptimWrapper):
         accumulative_counts: int = 1,
         clip_grad: dict | None = None,
     ):
+        norm = clip_grad.get('max_norm', 1.0) if isinstance(clip_grad, dict) else 1.0
+        if not norm > 0:
+            raise ValueError(f'optim_wrapper.clip_grad.max_norm must be positive, found {norm}')
         super().__init__(optimizer, accumulative_counts, clip_grad)
         if dtype not in ('auto', 'bfloat16', 'float32'):
             raise ValueError(

@@ -116,6 +116,10 @@ class FusedAttentionViT(BaseBackbone):
         self.embed_dims, self.depth, self.num_heads = resolve_arch(arch)
         if out_type not in OUT_TYPES:
             raise ValueError(f'out_type must be one of {OUT_TYPES}, found {out_type!r}')
+        if patch_size < 1:
+            raise ValueError(f'patch_size must be 1 or more, found {patch_size}')
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'drop_path_rate must be in [0, 1), found {drop_path_rate}')
         height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
         if height % patch_size or width % patch_size:
             raise ValueError(f'img_size {height}x{width} is not divisible by patch_size={patch_size}')

@@ -5,8 +5,14 @@ from __future__ import annotations
 import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 
+from fsfm_mm.models.contracts import build_loss, check_backbone, check_backbone_type
 from fsfm_mm.models.layers import compile_blocks, token
-from fsfm_mm.models.losses.reconstruction import patch_errors, patch_targets
+from fsfm_mm.models.losses.reconstruction import (
+    MaskedReconstructionLoss,
+    RegionReconstructionLoss,
+    patch_errors,
+    patch_targets,
+)
 from fsfm_mm.ops.patches import gather_tokens, patchify, restore_order, split_mask, unpatchify
 from fsfm_mm.registry import MODELS
 from fsfm_mm.structures import TokenSplit
@@ -41,7 +47,9 @@ class FaceMAE(BaseSelfSupervisor):
     ):
         if data_preprocessor is None:
             data_preprocessor = dict(type='FaceDataPreprocessor', stats='imagenet')
+        check_backbone_type(backbone)
         super().__init__(backbone, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        check_backbone(self.backbone)
         vit = self.backbone
         self.patch_size, self.grid = vit.patch_size, vit.grid
         self.norm_pix = norm_pix
@@ -52,8 +60,11 @@ class FaceMAE(BaseSelfSupervisor):
                 in_dim=vit.embed_dims, grid=vit.grid, patch_dim=vit.patch_size**2 * vit.in_channels
             ),
         )
-        self.loss_rec = MODELS.build(loss_rec or dict(type='MaskedReconstructionLoss'))
-        self.loss_region = MODELS.build(loss_region) if loss_region else None
+        loss_rec = loss_rec or dict(type='MaskedReconstructionLoss')
+        self.loss_rec = build_loss(loss_rec, 'model.loss_rec', 1, MaskedReconstructionLoss)
+        self.loss_region = None
+        if loss_region:
+            self.loss_region = build_loss(loss_region, 'model.loss_region', 2, RegionReconstructionLoss)
         self._compile = compile_blocks
 
     def init_weights(self) -> None:
@@ -156,14 +167,16 @@ class FaceMAE(BaseSelfSupervisor):
         Returns:
             ``original``, ``masked`` (hidden patches gray) and ``reconstructed`` (visible patches as they
             are), each float (N, 3, H, W) on the 0..1 scale. With ``norm_pix`` the prediction is scaled
-            by the true mean and deviation of each patch, as is customary for MAE.
+            by the true mean and deviation of each patch, as is customary for MAE; what that gives away is
+            ``given``, the picture that a model which predicts nothing would leave.
         """
         patches, split = self.patches_and_split(inputs, mask)
         pred = self.pixel_decoder(self.backbone.encode(patches, split), split, self.mask_token).float()
         hidden = gather_tokens(patches, split.masked).float()
+        given = None
         if self.norm_pix:
             var, mean = torch.var_mean(hidden, dim=-1, keepdim=True, correction=1)
-            pred = pred * (var + 1e-6).sqrt() + mean
+            pred, given = pred * (var + 1e-6).sqrt() + mean, mean.expand_as(pred)
         visible = gather_tokens(patches, split.visible).float()
 
         def picture(hidden_patches: torch.Tensor) -> torch.Tensor:
@@ -175,5 +188,6 @@ class FaceMAE(BaseSelfSupervisor):
         return {
             'original': picture(hidden),
             'masked': picture(gather_tokens(gray, split.masked).float()),
+            **({} if given is None else {'given': picture(given)}),
             'reconstructed': picture(pred),
         }

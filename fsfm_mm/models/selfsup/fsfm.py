@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from fsfm_mm.models.contracts import build_loss
+from fsfm_mm.models.losses.similarity import SimilarityLoss
 from fsfm_mm.models.selfsup.face_mae import FaceMAE
 from fsfm_mm.registry import MODELS
 
@@ -62,7 +64,7 @@ class FSFM(FaceMAE):
         self.predictor = MODELS.build(predictor, default_args=dict(in_dim=feature_dim, out_dim=feature_dim))
         online = dict(backbone=self.backbone, rep_decoder=self.rep_decoder, projector=self.projector)
         self.target = MODELS.build(target, default_args=dict(online=online))
-        self.loss_sim = MODELS.build(loss_sim)
+        self.loss_sim = build_loss(loss_sim, 'model.loss_sim', 2, SimilarityLoss)
         self.register_load_state_dict_pre_hook(_start_target_from_online)
 
     def loss(

@@ -1,0 +1,101 @@
+"""What a test leaves on the disk, beside the checkpoint: tables, scores per sample and video, pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fsfm_mm.apis.protocols import ProtocolResult
+
+
+def results_folder(checkpoints: Sequence[str | os.PathLike]) -> Path:
+    """Where the results of a test belong: in ``test/`` beside the checkpoint, under the checkpoint's name.
+
+    Args:
+        checkpoints: The one that is tested, or several to choose among.
+
+    Raises:
+        ValueError: Several checkpoints lie in different folders, so none of these is the results' own.
+    """
+    first, last = Path(checkpoints[0]), Path(checkpoints[-1])
+    if len({Path(checkpoint).absolute().parent for checkpoint in checkpoints}) > 1:
+        raise ValueError(
+            f'the checkpoints lie in different folders ({first.parent}, {last.parent}, ...): name the folder of the '
+            'results with --out'
+        )
+    name = first.stem if len(checkpoints) == 1 else f'{first.stem}_to_{last.stem}_of_{len(checkpoints)}'
+    return first.parent / 'test' / name
+
+
+def check_folder(folder: Path) -> None:
+    """Raise a ValueError where a folder for results cannot be written to or made."""
+    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = 'no permission' if above.is_dir() else 'not a folder'
+        raise ValueError(
+            f'results cannot be written to {folder} ({above}: {reason}): name another place with --out'
+        )
+
+
+def set_earlier_aside(folder: Path, protocol: str, result: ProtocolResult) -> str | None:
+    """Make room for the results of a protocol: earlier ones of other sets or checkpoints are kept.
+
+    Results of the same sets and checkpoints are removed, since the new ones take their place; others are moved to
+    ``earlier_N/``, so that no file of theirs lies among the new ones.
+
+    Returns:
+        A sentence about what was done; None where there was nothing.
+    """
+    files = [*folder.glob(f'{protocol}.*'), *folder.glob(f'{protocol}_*')]
+    if not files:
+        return None
+    if _same_test(folder / f'{protocol}.json', result):
+        for file in files:
+            file.unlink()
+        return f'earlier results of the {protocol} protocol in {folder} were replaced'
+    number = 1
+    while (folder / f'earlier_{number}' / f'{protocol}.json').exists():
+        number += 1
+    aside = folder / f'earlier_{number}'
+    aside.mkdir(exist_ok=True)
+    for file in files:
+        file.replace(aside / file.name)
+    return f'earlier results of the {protocol} protocol, of other sets or checkpoints, are in {aside} now'
+
+
+def _same_test(path: Path, result: ProtocolResult) -> bool:
+    """Whether an earlier report is about the same sets under the same checkpoints."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        return content['checkpoints'] == dict(result.report.checkpoints)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
+    """Table in four forms, scores per sample and video, ROC curves and histograms."""
+    from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
+
+    result.report.write(folder, protocol)
+    curves = {}
+    threshold = 0.5 if result.threshold is None else result.threshold
+    for name, table in result.tables.items():
+        stem = f'{protocol}_{"".join(c if c.isalnum() else "-" for c in name)}'
+        table.write_samples(folder / f'{stem}_samples.csv')
+        scores: Any = table
+        if all(row.video_id for row in table.samples):
+            table.write_videos(folder / f'{stem}_videos.csv')
+            scores = table.videos()
+        draw_score_histogram(
+            scores.scores, scores.labels, folder / f'{stem}_scores.png', threshold=threshold, title=name
+        )
+        if len(set(scores.labels.tolist())) == 2:
+            curves[name] = (scores.scores, scores.labels)
+    if curves:
+        draw_roc_curves(
+            curves, folder / f'{protocol}_roc.png', title=f'{protocol} protocol', threshold=threshold
+        )
