@@ -3,7 +3,7 @@
 A block of a page is a command line by line (no language), Python (```python), or a layout or synopsis (```text).
 Three comments in the source of a page, before a block, say more of it:
 
-``<!-- file: NAME -->``: the block is a file of that name, which later blocks use. Python is run, too.
+``<!-- file: NAME -->``: the block is a file of that name, which later blocks use; a module is imported.
 ``<!-- not run: WHY -->``: nothing of the block can be run here.
 ``<!-- not run (WORD, ...): WHY -->``: no line with one of these words can.
 
@@ -12,6 +12,7 @@ Three comments in the source of a page, before a block, say more of it:
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
 import shlex
@@ -117,7 +118,9 @@ def run(step: Step, scope: dict) -> None:
     """
     if step.file:
         Path(step.file).write_text(step.text, encoding='utf-8')
-    if step.language == 'python':
+        if 'class ' in step.text:  # a module, as against a config
+            scope |= vars(importlib.import_module(Path(step.file).stem))
+    elif step.language == 'python':
         exec(compile(step.text, str(step), 'exec'), scope)
     if step.language == '':
         words = shlex.split(step.text, comments=True)

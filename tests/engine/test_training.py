@@ -163,7 +163,9 @@ def test_pictures_and_loss_curve(tmp_path):
     first, last = (cv2.imread(str(tmp_path / 'reconstructions' / name)) for name in names)
     side, gap = 32, 4
     left = 2 * side  # at most, for the names of the rows
-    height = 4 * (side + gap) - gap  # original, masked, given (norm_pix), reconstructed; and the caption below
+    height = (
+        4 * (side + gap) - gap
+    )  # original, masked, given (norm_pix), reconstructed; and the caption below
     assert first.shape[0] > height and first.shape[1:] == (left + 3 * (side + gap) - gap, 3)
     original, rebuilt = slice(0, side), slice(3 * (side + gap), height)
     np.testing.assert_array_equal(first[original], last[original])  # the same faces every time
