@@ -2,7 +2,8 @@
 
 A component is registered because it is a public name of its room (or a module of ``engine``): what a room's
 ``__init__`` names is loaded here, so there is no second list. It also makes the models of the model index known to
-mmpretrain: ``mmpretrain.list_models('*fsfm*')``.
+mmpretrain: ``mmpretrain.list_models('*fsfm*')``. ``fsfm_mm.load`` is found through here, so that what a checkpoint is
+made of is registered before it is built.
 """
 
 from types import ModuleType
@@ -16,9 +17,12 @@ import mmpretrain.registry  # noqa: E402
 from mmpretrain.apis import ModelHub  # noqa: E402
 
 from fsfm_mm import checkpoints, datasets, drawn, evaluation, models, registry  # noqa: E402
+from fsfm_mm.apis.loading import load  # noqa: E402
+from fsfm_mm.checkpoints.plain_loading import check_initialised, check_loaded  # noqa: E402
 from fsfm_mm.datasets import transforms  # noqa: E402
 from fsfm_mm.engine import fsdp, hooks, loops, optim  # noqa: E402
 from fsfm_mm.engine.config_files import CONFIGS  # noqa: E402
+from fsfm_mm.engine.third_party import look_at_cards  # noqa: E402
 
 __all__ = [
     'checkpoints',
@@ -27,6 +31,7 @@ __all__ = [
     'evaluation',
     'fsdp',
     'hooks',
+    'load',
     'loops',
     'models',
     'optim',
@@ -42,6 +47,8 @@ def _load(room: ModuleType) -> None:
 
 for _room in (checkpoints, datasets, transforms, drawn, evaluation, models):
     _load(_room)
+
+look_at_cards(check_initialised, check_loaded)
 
 # for names with mmpretrain's prefix, type='mmpretrain.CRFRPMask', in other projects
 for _ours, _theirs in (

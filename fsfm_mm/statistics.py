@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -187,11 +187,12 @@ def _channels(path: str | os.PathLike, key: str, values: Any) -> list[float]:
     return [float(value) for value in values]
 
 
-def resolve_stats(name_or_path: str | os.PathLike) -> tuple[list[float], list[float]]:
+def resolve_stats(name_or_path: str | os.PathLike | Mapping[str, Any]) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation for a published name or a file.
 
     Args:
-        name_or_path: 'vggface2', 'ffpp_o' or 'imagenet' (any case), or a path for :func:`load_mean_std`.
+        name_or_path: 'vggface2', 'ffpp_o' or 'imagenet' (any case), or a path for :func:`load_mean_std`; or what
+            such a file holds, ``dict(mean=..., std=...)``.
 
     Returns:
         Mean and std, three floats each, RGB, in units of 0..1.
@@ -199,6 +200,10 @@ def resolve_stats(name_or_path: str | os.PathLike) -> tuple[list[float], list[fl
     Raises:
         ValueError: Neither a known name nor a readable file.
     """
+    if isinstance(name_or_path, Mapping):
+        return _channels('stats', 'mean', name_or_path.get('mean')), _channels(
+            'stats', 'std', name_or_path.get('std')
+        )
     name = os.fspath(name_or_path)
     if name.lower() in PUBLISHED:
         mean, std = PUBLISHED[name.lower()]

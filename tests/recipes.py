@@ -189,10 +189,11 @@ def forgery_config(folder: str, name: str, row: Row) -> str:
     usual_epochs = 50 if adapter else 10
     if row.epochs != usual_epochs:
         lines.append(f'max_epochs = {row.epochs}\n')
+    differing = ", differing=('mean', 'std')" if row.statistics == 'imagenet' else ''
     backbone = _fields(
         arch=None if row.arch == 'base' else repr(row.arch),
         frozen_stages=str(DEPTH[row.arch]) if adapter and DEPTH[row.arch] != 12 else None,
-        init_cfg=f"dict(checkpoint='{row.weights}')",
+        init_cfg=f"dict(checkpoint='{row.weights}'{differing})",
     )
     head = _fields(
         in_channels=None if row.arch == 'base' else str(WIDTH[row.arch]),
@@ -202,6 +203,10 @@ def forgery_config(folder: str, name: str, row: Row) -> str:
     )
     lines.append('model = dict(')
     if row.statistics != 'vggface2':
+        lines[-1] = (
+            '# the published run normalised with other statistics than its encoder was pretrained with\n'
+            + lines[-1]
+        )
         lines.append(f"    data_preprocessor=dict(stats='{row.statistics}'),")
     lines.append(f'    backbone=dict({backbone}),')
     if head:

@@ -1,8 +1,8 @@
 """A small detector on one's own pictures in ``train|test/{real,fake}/...``, from one's own pretraining.
 
-python tools/train.py configs/deepfake/vit-t_own-faces.py --data data/mine --init work_dirs/my_faces/epoch_50.pth
-    --cfg-options model.data_preprocessor.stats=data/my_faces/mean_std.json
-The encoder is one that was pretrained with --arch tiny; --init none starts from scratch.
+python tools/train.py configs/deepfake/vit-t_own-faces.py --data data/mine --init work_dirs/my_faces
+A work directory stands for its last whole checkpoint. Architecture, sizes and statistics are the encoder's, whatever it
+is; --init none starts a ViT-T from scratch.
 Hardware: two CPU cores for a few hundred pictures. Time: minutes. Result: depends on the data; see docs/downstream.md.
 """
 
@@ -13,7 +13,7 @@ data_root = 'data/mine'
 test_root = data_root
 
 model = dict(
-    backbone=dict(arch='tiny', init_cfg=dict(checkpoint='work_dirs/my_faces/last.pth')),
+    backbone=dict(arch='tiny', init_cfg=dict(checkpoint='work_dirs/my_faces')),
     head=dict(in_channels=192),
 )
 train_dataloader = dict(batch_size=32, dataset=dict(data_root=data_root))

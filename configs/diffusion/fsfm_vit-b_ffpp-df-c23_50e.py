@@ -19,9 +19,10 @@ _base_ = [
 
 max_epochs = 50
 
+# the published run normalised with other statistics than its encoder was pretrained with
 model = dict(
     data_preprocessor=dict(stats='imagenet'),
-    backbone=dict(init_cfg=dict(checkpoint='fsfm-vit-base-ffpp-o')),
+    backbone=dict(init_cfg=dict(checkpoint='fsfm-vit-base-ffpp-o', differing=('mean', 'std'))),
 )
 augment = dict(type='TimmTrainAugment', size=224, stats='imagenet', interpolation='bilinear')
 train_dataloader = dict(

@@ -59,6 +59,7 @@ class Evaluation:
         num_resamples: Bootstrap resamples over videos; 0 for no intervals.
         target_ties: Which of the checkpoints with equal values of that criterion the published runs kept: 'first'
             or 'last'.
+        overridden: What the user let win over the checkpoints' cards; ``score`` may add to it. Every table says it.
     """
 
     checkpoints: Sequence[str]
@@ -70,6 +71,7 @@ class Evaluation:
     chosen_on: Mapping[str, str] = field(default_factory=dict)
     num_resamples: int = 1000
     target_ties: str = 'first'
+    overridden: Sequence[str] = ()
     _scores: dict[tuple[str, str], Scored] = field(default_factory=dict)
 
     def scored(self, checkpoint: str, name: str) -> Scored:
@@ -188,12 +190,15 @@ class Evaluation:
             n: intervals(rows[n], table, metric.levels, self.num_resamples) for n, table in tables.items()
         }
         what = f'95% bootstrap interval over videos, {self.num_resamples} resamples'
+        title = f'{protocol} protocol: {MEANING[protocol]}'
+        if self.overridden:
+            title, notes = f'{title}, card overridden', [*dict.fromkeys(self.overridden), *notes]
         report = ScoreReport(
             rows,
             found,
             target_selected=selected,
             notes=[*notes, *metric.legend(), *([f'{INTERVAL}: {what}'] if self.num_resamples else [])],
-            title=f'{protocol} protocol: {MEANING[protocol]}',
+            title=title,
             headings=metric.headings(),
             counts={name: _counts(metric, table) for name, table in tables.items()},
             checkpoints=chosen,

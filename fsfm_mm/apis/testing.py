@@ -2,77 +2,103 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from fsfm_mm.apis.loading import Loaded, load_checked
+from fsfm_mm.checkpoints.agreement import refuse_or_note, typed_for
 from fsfm_mm.checkpoints.card import ModelCard
-from fsfm_mm.checkpoints.card_hook import check_model
+from fsfm_mm.checkpoints.card_hook import FROM_METAINFO
+from fsfm_mm.checkpoints.picture_settings import set_picture_size
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
+from fsfm_mm.engine.settings import typed_settings
 from fsfm_mm.evaluation import ScoreTable, bootstrap_interval, select_threshold
 from fsfm_mm.evaluation.metrics import ScoreMetric
 from fsfm_mm.evaluation.summaries import INTERVAL_METRICS
-from fsfm_mm.files.checkpoint_files import load_checkpoint_file
-from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.precision import resolve_dtype
-from fsfm_mm.registry import METRICS, MODELS
+from fsfm_mm.registry import METRICS
+
+#: How frame scores become a video's, see :meth:`~fsfm_mm.evaluation.ScoreTable.videos`.
+AGGREGATION = 'mean'
 
 
 def load_classifier(
-    cfg: Config, checkpoint: str | Path, trust: bool = False
-) -> tuple[torch.nn.Module, ModelCard | None]:
-    """Build a config's classifier and load all of its weights.
+    cfg: Config, checkpoint: str | Path, trust: bool = False, override: bool = False
+) -> Loaded:
+    """The classifier of a checkpoint: as its card says, not as the config does.
 
     Args:
-        cfg: Config with ``model``; a ``Pretrained`` initialisation in it is not read.
-        checkpoint: File that the model's training left, or a converted one.
+        cfg: Config with ``model``, which is built where the card does not say how. What the user typed in it
+            (``read_config``'s options) and contradicts the card is refused.
+        checkpoint: File that the model's training left, a converted one, or a work directory.
         trust: Allow the file to run code while it is read.
+        override: Let what was typed win over the card.
 
     Returns:
-        The model in evaluation mode on the device that there is, and the checkpoint's card if it has one.
+        The model in evaluation mode on the device that there is, its card, and what was decided.
 
     Raises:
-        ValueError: When the file cannot be read, or its weights are not this model's (the keys are named).
+        ValueError: The file cannot be read, is no classifier's, contradicts what was typed, or its weights are not
+            the model's (the keys are named).
     """
-    content = load_checkpoint_file(checkpoint, trust=trust)
-    state = content.get('state_dict', content.get('model', content))
-    settings = cfg.model.copy()
-    settings.backbone = {**settings.backbone, 'init_cfg': None}
-    model = MODELS.build(settings)
-    found = mismatch(model.state_dict(), state, most=3)
-    if found:
-        raise ValueError(f"{checkpoint} does not hold this config's model: {found}.")
-    model.load_state_dict(state)
-    card = content.get('card')
-    return model.to(get_device()).eval(), None if card is None else ModelCard.from_dict(card)
+    loaded = load_checked(
+        checkpoint, cfg.model, typed_for(typed_settings(cfg), 'model.'), override, trust=trust
+    )
+    if not hasattr(loaded.model, 'head'):
+        raise ValueError(
+            f'{checkpoint} holds a {type(loaded.model).__name__}, which has no classes: fine-tune a detector from it '
+            'first (model.backbone.init_cfg.checkpoint).'
+        )
+    for sentence in loaded.agreement.taken:
+        print_log(sentence, logger='current')
+    return loaded
+
+
+def fit_dataset(dataset: Mapping[str, Any], card: ModelCard, takes_classes: bool = False) -> dict[str, Any]:
+    """A test set's config with the size of pictures that the card says.
+
+    Args:
+        dataset: Config of a data set, which is not changed.
+        card: The checkpoint's card.
+        takes_classes: Whether the set has no classes of its own, and gets the card's.
+    """
+    fitted = copy.deepcopy(dict(dataset))
+    if card.input_size is not None:
+        set_picture_size(fitted, card.input_size)
+    if takes_classes and card.classes is not None:
+        fitted.update(classes=card.classes, positive_class=card.positive_class or card.classes[-1])
+    return fitted
 
 
 def check_card(
-    card: ModelCard | None, model: torch.nn.Module, metainfo: Mapping[str, Any], name: str
-) -> None:
-    """Compare a checkpoint's card with the model's preprocessing and a test set's classes.
+    card: ModelCard | None, metainfo: Mapping[str, Any], name: str, override: bool = False
+) -> tuple[str, ...]:
+    """Compare a checkpoint's card with what a test set says of itself.
+
+    Returns:
+        Notes on what was overridden: the crop's margin and the detector.
 
     Raises:
-        ValueError: When the classes or their order contradict: every score would be wrong. Other
-            contradictions are warned of.
+        ValueError: They contradict. Classes and their order are never overridden: every score would be wrong.
     """
     if card is None:
-        return
-    check_model(card, model, where='in this config')
-    classes = metainfo.get('classes')
-    card.check_against(
-        classes=classes,
-        positive_class=metainfo.get('positive_class'),
-        reaction='error',
-        where=f'in test set {name!r}',
-    )
+        return ()
+    where = f'in test set {name!r}'
+    facts = {key: metainfo.get(key) for key in FROM_METAINFO}
+    order = {key: facts.pop(key) for key in ('classes', 'positive_class')}
+    card.check_against(**order, reaction='error', where=where)
+    facts['aggregation'] = facts['aggregation'] or AGGREGATION
+    found = card.check_against(**facts, reaction='return', where=where)
+    return refuse_or_note([sentence.rstrip('.') for sentence in found], override)
 
 
 @torch.inference_mode()
@@ -84,6 +110,7 @@ def score_set(
     name: str,
     dtype: str = 'float32',
     card: ModelCard | None = None,
+    overridden: list[str] | None = None,
 ) -> tuple[dict[str, float], ScoreTable]:
     """Score every sample of a test set.
 
@@ -95,19 +122,22 @@ def score_set(
         name: Name of the set, for progress and messages.
         dtype: 'float32', 'bfloat16' or 'auto'.
         card: The checkpoint's card; its classes must be the set's.
+        overridden: Where notes go on crops and detectors that contradict the card; None refuses these sets.
 
     Returns:
         The metrics and the scores, the same on every process.
 
     Raises:
-        ValueError: When the set cannot be used, or the card contradicts its classes.
+        ValueError: When the set cannot be used, or the card contradicts what it says of itself.
     """
     device = next(model.parameters()).device
     settings = {**loader, 'dataset': dataset, 'pin_memory': device.type == 'cuda'}
     if settings.get('num_workers', 0) > 0:
         settings.setdefault('timeout', LOADER_TIMEOUT)  # torch waits for ever by itself
     data = Runner.build_dataloader(settings, seed=0)
-    check_card(card, model, data.dataset.metainfo, name)
+    notes = check_card(card, data.dataset.metainfo, name, override=overridden is not None)
+    if overridden is not None:
+        overridden += notes
     evaluator: ScoreMetric = METRICS.build(metric)
     evaluator.dataset_meta = data.dataset.metainfo
     autocast = resolve_dtype(dtype, device) == torch.bfloat16

@@ -238,6 +238,16 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and value == value
 
 
+def same_fact(name: str, a: Any, b: Any) -> bool:
+    """Whether two values of a card's field are the same: numbers to rounding, one side of a square or two."""
+    return _same(_plain(name, a), _plain(name, b))
+
+
+def show_fact(name: str, value: Any) -> str:
+    """A value of a card's field in a sentence."""
+    return _show(_plain(name, value))
+
+
 def _plain(name: str, value: Any) -> Any:
     """A fact as it is compared: tuples for lists, two sides for one."""
     if name == 'input_size' and isinstance(value, int):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,14 @@ from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.heads import check_heads, weights_heads
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
+from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.statistics import resolve_stats
 from fsfm_mm.text import few
 
 PREFIX = 'backbone.'
+#: Where an initialised backbone keeps (card, file, what may differ) until the model around it is looked at.
+MARK = '_came_with_card'
 
 
 def pretrained_backbone(checkpoint: Mapping[str, Any], keep_norm: bool = False) -> dict[str, torch.Tensor]:
@@ -61,6 +64,32 @@ def locate(path: str | os.PathLike, source: str) -> tuple[str | os.PathLike, str
     return fetch(name), entry['source'], facts
 
 
+def read_encoder(
+    path: str | os.PathLike, source: str = 'fsfm_mm', trust: bool = False, num_heads: int | None = None
+) -> tuple[dict[str, torch.Tensor], ModelCard | None]:
+    """State dict of the encoder in a checkpoint, with its last norm, and the card.
+
+    Args:
+        path: A checkpoint file; a work directory, which stands for its last whole checkpoint; or a name of the zoo,
+            which is fetched.
+        source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
+        trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
+        num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
+
+    Raises:
+        ValueError: The file cannot be read or converted, or has no backbone.
+    """
+    found, source, facts = locate(path, source)
+    file = found if facts else checkpoint_file(found)
+    checkpoint = load_checkpoint_file(file, trust)
+    if source == 'fsfm_mm':
+        return pretrained_backbone(checkpoint, keep_norm=True), read_card(checkpoint)
+    content, _ = convert(checkpoint, source)
+    said = {} if num_heads is None else {'num_heads': num_heads}
+    card = card_of(checkpoint, content, source, Path(file), said, facts)
+    return pretrained_backbone(content, keep_norm=True), card
+
+
 def load_pretrained_backbone(
     backbone: nn.Module,
     path: str | os.PathLike,
@@ -75,7 +104,8 @@ def load_pretrained_backbone(
 
     Args:
         backbone: E.g. ``classifier.backbone``; changed in place, or not at all on an error.
-        path: A checkpoint file, or a name of the zoo, which is then fetched and converted.
+        path: A checkpoint file; a work directory, for its last whole checkpoint; or a name of the zoo, which is then
+            fetched and converted.
         source: 'fsfm_mm', or the kind of a file that is to be converted in passing.
         trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
         num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
@@ -86,31 +116,40 @@ def load_pretrained_backbone(
     Raises:
         ValueError: When keys, shapes or the number of heads differ, naming them; the backbone is then as before.
     """
-    path, source, facts = locate(path, source)
-    checkpoint = load_checkpoint_file(path, trust)
-    content: Mapping[str, Any] = checkpoint
-    said = {} if num_heads is None else {'num_heads': num_heads}
-    card = read_card(checkpoint)
-    if source != 'fsfm_mm':
-        content, _ = convert(checkpoint, source)
-        card = card_of(checkpoint, content, source, Path(path), said, facts)
-    check_heads(weights_heads(card, content, num_heads, path), backbone, path)
+    found, card = read_encoder(path, source, trust, num_heads)
+    check_heads(weights_heads(card, found, num_heads, path), backbone, path)
     own = backbone.state_dict()
-    state = pretrained_backbone(content, keep_norm='norm.weight' in own)
+    keep_norm = 'norm.weight' in own
+    state = {key: value for key, value in found.items() if keep_norm or not key.startswith('norm.')}
     if 'fc_norm.weight' not in own:
         state = {key: value for key, value in state.items() if not key.startswith('fc_norm.')}
     needed = {key: value for key, value in own.items() if key in state or not key.startswith('fc_norm.')}
     # the position table may have another length, which the backbone interpolates, but no other width
     given = {key: needed[key] if _can_resize(key, value, needed) else value for key, value in state.items()}
-    found = mismatch(needed, given, extra='unexpected')
-    if found:
-        raise ValueError(f'{path} does not fit this backbone: {found}.')
+    differing = mismatch(needed, given, extra='unexpected')
+    if differing:
+        raise ValueError(f'{path} does not fit this backbone: {differing}.')
     backbone.load_state_dict(state, strict=False)
     return card
 
 
+def fits(model: nn.Module, state: Mapping[str, torch.Tensor], resize: bool = False) -> str:
+    """What differs between a model and a state dict that it is to load, or an empty text.
+
+    Args:
+        model: The model.
+        state: The state dict.
+        resize: The position table of another square grid is no difference: it is interpolated while it is loaded.
+    """
+    own = model.state_dict()
+    given = {
+        key: own[key] if resize and _can_resize(key, value, own) else value for key, value in state.items()
+    }
+    return mismatch(own, given, most=3)
+
+
 def _can_resize(key: str, loaded: torch.Tensor, own: Mapping[str, torch.Tensor]) -> bool:
-    if key != 'pos_embed' or key not in own or loaded.shape[-1] != own[key].shape[-1]:
+    if key.rpartition('.')[2] != 'pos_embed' or key not in own or loaded.shape[-1] != own[key].shape[-1]:
         return False
     side = round((loaded.shape[1] - 1) ** 0.5)
     return side * side + 1 == loaded.shape[1]
@@ -129,18 +168,28 @@ class PretrainedBackboneInit:
         source: Kind of the file.
         trust: Unpickle without limits.
         num_heads: Heads of the weights' attention, where neither the file nor its kind tells.
+        differing: Facts of the card in which the model differs on purpose: ('mean', 'std') for a recipe that
+            normalises otherwise than the encoder was trained.
     """
 
     def __init__(
-        self, checkpoint: str, source: str = 'fsfm_mm', trust: bool = False, num_heads: int | None = None
+        self,
+        checkpoint: str,
+        source: str = 'fsfm_mm',
+        trust: bool = False,
+        num_heads: int | None = None,
+        differing: Sequence[str] = (),  # mmengine keeps the name override to itself
     ):
         self.checkpoint = checkpoint
         self.source = source
         self.trust = trust
         self.num_heads = num_heads
+        self.differing = tuple(differing)
         self.wholemodule = True
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into ``module``."""
-        load_pretrained_backbone(module, self.checkpoint, self.source, self.trust, self.num_heads)
+        card = load_pretrained_backbone(module, self.checkpoint, self.source, self.trust, self.num_heads)
+        if card is not None:  # compared with the whole model once that is initialised
+            setattr(module, MARK, (card, self.checkpoint, self.differing))
         print_log(f'backbone loaded from {self.checkpoint}', logger='current')

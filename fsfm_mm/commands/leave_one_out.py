@@ -37,6 +37,11 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='settings for every run'
     )
     add_short_options(parser, [name for name in OPTIONS if name != 'seed'])
+    parser.add_argument(
+        '--override-card',
+        action='store_true',
+        help='let --cfg-options contradict the cards of encoders and checkpoints; every table then says so',
+    )
     parser.add_argument('--bootstrap', type=int, default=0, help='resamples of the intervals of each run [0]')
     return parser.parse_args(argv)
 
@@ -61,6 +66,7 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
     options = ['--cfg-options', f'randomness.seed={seed}', *args.cfg_options]
     short = {name: [f'--{name}', str(value)] for name, value in short_options(args).items()}
     training = [word for words in short.values() for word in words]
+    options += ['--override-card'] if args.override_card else []
     run_command('train', config, '--work-dir', str(work_dir), '--resume', *training, *options)
     checkpoints = sorted(map(str, [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]))
     checkpoints += sorted(map(str, work_dir.glob('best_*.pth')))
@@ -72,16 +78,23 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
 
 def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
     """Mean over seeds for each target, then mean and deviation over targets."""
+    from fsfm_mm.checkpoints.agreement import OVERRIDDEN
     from fsfm_mm.evaluation import Heading, ScoreReport
 
     rows: dict[str, dict[str, float | None]] = {}
     deviations: dict[str, dict[str, float]] = {}
     selected: set[str] = set()
     headings: list[Heading] = []
+    notes: list[str] = []
+    title = f'{protocol} protocol, leave one out: mean over seeds and over targets'
     for config, runs in folders.items():
         tables = [json.loads((folder / f'{protocol}.json').read_text(encoding='utf-8')) for folder in runs]
         selected.update(*(table['target_selected'] for table in tables))
         headings = headings or [Heading(*heading) for heading in tables[0].get('headings', [])]
+        overridden = [note for table in tables for note in table['notes'] if note.startswith(OVERRIDDEN)]
+        if overridden:
+            title = f'{protocol} protocol, leave one out, card overridden: mean over seeds and over targets'
+            notes += dict.fromkeys(f'{config}: {note}' for note in overridden)
         seeds = {
             f'{folder.parent.name} {name}': row
             for folder, table in zip(runs, tables)
@@ -91,12 +104,13 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
         rows[config] = {column: spread.value('mean', column) for column in spread.columns}
         found = {column: spread.value('std', column) for column in spread.columns}
         deviations[config] = {column: value for column, value in found.items() if value is not None}
-    several = any(deviations.values())
+    if any(deviations.values()):
+        notes.insert(0, 'mean ± standard deviation over seeds; std: that over targets')
     report = ScoreReport(
         rows,
         target_selected=selected,
-        notes=['mean ± standard deviation over seeds; std: that over targets'] if several else [],
-        title=f'{protocol} protocol, leave one out: mean over seeds and over targets',
+        notes=notes,
+        title=title,
         headings=headings,
         deviations=deviations,
     )

@@ -50,7 +50,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser = CommandParser(prog, __doc__, EPILOG)
     parser.add_argument('config', help='config file of the classifier, or the name of one of ours')
     parser.add_argument(
-        'checkpoints', nargs='+', help='checkpoint, or several for the protocol to choose among'
+        'checkpoints',
+        nargs='+',
+        help='checkpoint, or several for the protocol to choose among; a work directory is its last whole one',
     )
     parser.add_argument(
         '--protocol',
@@ -80,6 +82,12 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     parser.add_argument('--overwrite', action='store_true', help='replace the FILE of --calibrate')
     parser.add_argument(
         '--trust', action='store_true', help='allow the checkpoint file to run code (dangerous)'
+    )
+    parser.add_argument(
+        '--override-card',
+        action='store_true',
+        help='let settings that you typed, and crops of the test sets, contradict the card of the checkpoint; every '
+        'table then says so',
     )
     parser.add_argument(
         '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE', help='change settings'
@@ -138,7 +146,7 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
 def check(args: argparse.Namespace) -> None:
     """Raise a ValueError where a config, checkpoint or set does not exist, or results cannot be written."""
     find_config(args.config)
-    need_files(args.checkpoints)
+    need_files(path for path in args.checkpoints if not Path(path).is_dir())
     for item in args.set:
         named_folder(item)
     if args.only_sets and not args.set:
@@ -159,9 +167,11 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     from mmengine.registry import init_default_scope
 
     from fsfm_mm.apis.protocols import Evaluation
-    from fsfm_mm.apis.testing import load_classifier, score_set
+    from fsfm_mm.apis.testing import fit_dataset, load_classifier, score_set
     from fsfm_mm.engine.launch import start_processes
+    from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
+    args.checkpoints = [str(checkpoint_file(path)) for path in args.checkpoints]
     cfg = read_config(args.config, args.cfg_options, short_options(args), 'test')
     need(cfg, 'model', 'test_dataloader', 'test_evaluator')
     cfg.launcher = args.launcher
@@ -174,14 +184,21 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     chosen_on = {name: f'{name}, validation part' for name in cfg.get('published_sets', {})}
     datasets.update({chosen_on[name]: dataset for name, dataset in cfg.get('published_sets', {}).items()})
     models: dict[str, Any] = {}
+    typed_sets = {item.partition('=')[0] for item in args.set}
+    overridden: list[str] = []
 
     def score(checkpoint: str, name: str):
         if checkpoint not in models:
             models.clear()  # one model in memory at a time
-            models[checkpoint] = load_classifier(cfg, checkpoint, trust=args.trust)
-        model, card = models[checkpoint]
+            loaded = models[checkpoint] = load_classifier(cfg, checkpoint, args.trust, args.override_card)
+            overridden.extend(loaded.agreement.overridden)
+        loaded = models[checkpoint]
         loader = {**cfg.test_dataloader, 'persistent_workers': False}
-        return score_set(model, datasets[name], loader, cfg.test_evaluator, name, args.amp, card)
+        dataset = fit_dataset(datasets[name], loaded.card, takes_classes=name in typed_sets)
+        notes = overridden if args.override_card else None
+        return score_set(
+            loaded.model, dataset, loader, cfg.test_evaluator, name, args.amp, loaded.card, notes
+        )
 
     evaluation = Evaluation(
         args.checkpoints,
@@ -193,6 +210,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         target_ties=cfg.get('published_ties', 'first'),
         chosen_on=chosen_on,
         num_resamples=args.bootstrap,
+        overridden=overridden,
     )
     protocols = list(PROTOCOLS) if args.protocol == 'both' else [args.protocol]
     if args.protocol == 'both' and source is None:

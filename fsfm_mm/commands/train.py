@@ -12,7 +12,7 @@ from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_n
 from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.device import choose_device
 from fsfm_mm.engine.setting_values import SettingsAction
-from fsfm_mm.engine.settings import need, read_config
+from fsfm_mm.engine.settings import need, read_config, typed_settings
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -63,6 +63,11 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -
         help="scale the learning rate linearly from the config's base batch to this run's effective batch",
     )
     parser.add_argument(
+        '--override-card',
+        action='store_true',
+        help='let statistics or heads that you typed contradict the card of the encoder',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=SettingsAction,
@@ -84,6 +89,7 @@ def load_config(args: argparse.Namespace) -> Config:
         ValueError: When the config file does not exist or cannot be read, the checkpoint to resume from does not
             exist or is damaged, or an argument does not fit the config.
     """
+    from fsfm_mm.checkpoints.encoder_settings import settings_from_encoder
     from fsfm_mm.engine.earlier_run import check_earlier_run
     from fsfm_mm.engine.last_checkpoint import choose_checkpoint
 
@@ -108,6 +114,7 @@ def load_config(args: argparse.Namespace) -> Config:
     check_earlier_run(cfg, args.overwrite)
     if cfg.get('resume'):
         choose_checkpoint(cfg)
+    settings_from_encoder(cfg, typed_settings(cfg), args.override_card)
     return cfg
 
 

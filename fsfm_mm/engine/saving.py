@@ -16,10 +16,9 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.checkpoint_folders import POINTER, pointed_to
 from fsfm_mm.files.stopping import StoppedError
 
-#: The file in the work directory that names the checkpoint to go on from (mmengine's name).
-POINTER = 'last_checkpoint'
 #: Names the process that trains in a work directory; it stays there, the lock on it ends with that process.
 LOCK = '.running'
 
@@ -27,16 +26,6 @@ LOCK = '.running'
 def point_to(work_dir: str | os.PathLike, checkpoint: str | os.PathLike) -> None:
     """Name the checkpoint to go on from, once it is on the disk."""
     write_atomically(Path(work_dir) / POINTER, str(checkpoint), sync=True)
-
-
-def pointed_to(work_dir: str | os.PathLike) -> Path | None:
-    """The checkpoint that the pointer names, in a moved or copied work directory its own; None without one."""
-    pointer = Path(work_dir) / POINTER
-    named = pointer.read_text(encoding='utf-8').strip() if pointer.is_file() else ''
-    if not named:
-        return None
-    moved = Path(work_dir) / Path(named).name
-    return moved if moved.exists() else Path(named)
 
 
 @contextlib.contextmanager

@@ -82,12 +82,12 @@ def read_config(
         import_custom_modules(cfg, path)
         named = _typed_names(cfg, cfg, options) if options else []
         refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
-    object.__setattr__(cfg, _TYPED, typed)
+    object.__setattr__(cfg, _TYPED, {name: _value(cfg, name) for name in sorted(typed)})
     return cfg
 
 
-def typed_settings(cfg: Config) -> frozenset[str]:
-    """Names with dots of the settings that were set on the command line, with their full names or by a short option.
+def typed_settings(cfg: Config) -> dict[str, Any]:
+    """The settings that were set on the command line, with their full names or by a short option: names and values.
 
     ``--arch small`` gives 'model.backbone.arch' and 'model.head.in_channels'; a dict gives its single values, such as
     'model.backbone.init_cfg.checkpoint'. What a config file says is not among them. The names stay with copies of the
@@ -96,7 +96,7 @@ def typed_settings(cfg: Config) -> frozenset[str]:
     Args:
         cfg: Of :func:`read_config`; any other config has none.
     """
-    return vars(cfg).get(_TYPED, frozenset())
+    return dict(vars(cfg).get(_TYPED, {}))
 
 
 def need(cfg: Config, *names: str) -> None:
@@ -131,6 +131,17 @@ def _with_settings(
 def _values(cfg: Config, options: Mapping[str, Any]) -> dict[str, Any]:
     names = {name.partition('.')[0] for name in options}
     return {name: value for name, value in cfg.to_dict().items() if name in names}
+
+
+def _value(cfg: Config, name: str) -> Any:
+    """The value of a name with dots; None where it was removed."""
+    value: Any = cfg
+    try:
+        for part in name.split('.'):
+            value = value[int(part) if isinstance(value, list | tuple) else part]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return value
 
 
 def _typed_names(before: Config, cfg: Config, options: Mapping[str, Any]) -> frozenset[str]:

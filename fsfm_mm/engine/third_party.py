@@ -33,9 +33,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import mmengine.runner.checkpoint as mmengine_checkpoint
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import LoggerHook
+from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
 from torch.utils.data import DataLoader
 
@@ -85,6 +87,42 @@ def load_safely() -> None:
     """
     refuse_remote_checkpoints()
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+
+
+def look_at_cards(initialised: Callable[[Any], None], loaded: Callable[[Any, dict[str, Any]], None]) -> None:
+    """Let mmengine compare a model with the card of the weights that it puts into it.
+
+    It initialises (``init_weights``) and loads (``load_checkpoint``, as mmpretrain's ``get_model`` and inferencers do)
+    without a look at what else a checkpoint holds: weights of one normalisation in a model of another give wrong
+    numbers without a word. Needed by onedl-mmengine 0.10; goes when a hook of its own is called after both. A second
+    call replaces the functions of the first.
+
+    Args:
+        initialised: Called with a model after ``init_weights`` of the outermost module.
+        loaded: Called with model and checkpoint after the weights were loaded, except by a Runner, which has hooks.
+    """
+    _looks.update(initialised=initialised, loaded=loaded)
+    if getattr(BaseModule.init_weights, '__name__', '') != '_init_weights_and_look':
+        loads = mmengine_checkpoint._load_checkpoint_to_model
+        _looks.update(init_weights=BaseModule.init_weights, load=loads)
+        BaseModule.init_weights = _init_weights_and_look
+        mmengine_checkpoint._load_checkpoint_to_model = _load_and_look
+
+
+_looks: dict[str, Callable[..., Any]] = {}
+
+
+def _init_weights_and_look(self: BaseModule) -> None:
+    is_outermost = not hasattr(self, '_params_init_info') and not self.is_init
+    _looks['init_weights'](self)
+    if is_outermost:
+        _looks['initialised'](self)
+
+
+def _load_and_look(model: Any, checkpoint: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    loaded = _looks['load'](model, checkpoint, *args, **kwargs)
+    _looks['loaded'](model, checkpoint)
+    return loaded
 
 
 # --- mmengine writes checkpoints ----------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import pytest
 import torch
 from resume_cases import assert_same_run, finetuning, pretraining
 
-from fsfm_mm.engine.last_checkpoint import last_whole_checkpoint
-from fsfm_mm.engine.saving import holding, point_to, pointed_to
+from fsfm_mm.engine.saving import holding, point_to
 from fsfm_mm.files.checkpoint_files import check_whole
+from fsfm_mm.files.checkpoint_folders import last_whole_checkpoint, pointed_to
 
 
 def files(work_dir):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fsfm_mm.checkpoints.card_hook import model_facts
+from fsfm_mm.checkpoints.facts import model_facts
 from fsfm_mm.ops.patches import patchify, split_mask
 from fsfm_mm.registry import MODELS
 

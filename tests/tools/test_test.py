@@ -159,7 +159,18 @@ def test_diffusion_protocol_names_its_parts():
         (dict(checkpoints=['missing.pth']), 'there is no file missing.pth'),
         (dict(extra=['--set', 'name=/no/such/folder']), '--set takes NAME=FOLDER'),
         (dict(extra=['--only-sets']), 'there is no test set'),
-        (dict(extra=['--cfg-options', 'model.backbone.img_size=64']), "does not hold this config's model"),
+        (
+            dict(extra=['--cfg-options', 'model.backbone.img_size=64']),
+            'model.backbone.img_size=64 means input_size (64, 64), but the card of',
+        ),
+        (
+            dict(extra=['--cfg-options', 'model.data_preprocessor.stats=imagenet']),
+            "stats='imagenet' means mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225), but the card of",
+        ),
+        (
+            dict(extra=['--cfg-options', 'model.backbone.arch.num_heads=4']),
+            'num_heads=4 means num_heads 4, but the card of',
+        ),
         (
             dict(extra=['--protocol', 'published', '--calibrate', 'x.pth']),
             '--calibrate needs the honest protocol',
@@ -177,6 +188,50 @@ def test_wrong_input_is_one_sentence_and_writes_nothing(detector, tmp_path, chan
     assert sentence in message
     assert '\n' not in message
     assert not out.exists()
+
+
+def test_the_card_wins_over_the_config_and_an_override_is_told_everywhere(detector, tmp_path, capsys):
+    """Another size and other statistics in the config change nothing; typed, they need --override-card."""
+    config, work = detector
+    changed = Config.fromfile(config)
+    changed.model.data_preprocessor.update(mean=[100.0] * 3, std=[50.0] * 3)
+    changed.model.backbone.update(arch=dict(embed_dim=32, depth=2, num_heads=8), img_size=64)
+    shrink_datasets(changed.test_dataloader.dataset, 64)
+    changed.dump(tmp_path / 'other.py')
+    arguments = [str(work / 'epoch_2.pth'), '--protocol', 'published', '--bootstrap', '0']
+    typed = ['--cfg-options', 'model.data_preprocessor.stats=imagenet', '--override-card']
+    for name, given in (
+        ('own', [config]),
+        ('other', [str(tmp_path / 'other.py')]),
+        ('typed', [config, *typed]),
+    ):
+        test.main([given[0], *arguments, '--out', str(tmp_path / name), *given[1:]])
+    own, other, typed_scores = (
+        [row.score for row in ScoreTable.read(tmp_path / name / 'published_b_samples.csv').samples]
+        for name in ('own', 'other', 'typed')
+    )
+    assert own == other
+    assert own != typed_scores
+    written = [(tmp_path / 'typed' / f'published.{suffix}').read_text() for suffix in ('txt', 'md', 'json')]
+    assert all('the card was overridden: model.data_preprocessor.stats' in text for text in written)
+    assert 'published protocol, card overridden' in capsys.readouterr().out
+    assert 'overridden' not in (tmp_path / 'other' / 'published.txt').read_text()
+
+
+def test_crops_of_another_margin_are_refused_and_classes_always(detector, tmp_path):
+    config, work = detector
+    checkpoint = str(work / 'epoch_2.pth')
+    arguments = [checkpoint, '--protocol', 'published', '--bootstrap', '0', '--out', str(tmp_path / 'out')]
+    margin = ['--cfg-options', 'test_dataloader.dataset.metainfo.crop_margin=2.0']
+    with pytest.raises(SystemExit, match=r"card says crop_margin 1.3, but in test set 'b' it is 2.0"):
+        test.main([config, *arguments, *margin])
+    test.main([config, *arguments, *margin, '--override-card'])
+    assert 'crop_margin 1.3' in (tmp_path / 'out' / 'published.md').read_text()
+    content = torch.load(checkpoint, weights_only=False)
+    content['card']['classes'] = ['real', 'fake']
+    torch.save(content, tmp_path / 'swapped.pth')
+    with pytest.raises(SystemExit, match='card says classes'):
+        test.main([config, str(tmp_path / 'swapped.pth'), *arguments[1:], '--override-card'])
 
 
 def test_class_order_against_the_card_is_refused(detector, tmp_path):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -43,7 +44,7 @@ class TimmTrainAugment(FaceTransform):
     def __init__(
         self,
         size: int = 224,
-        stats: str = 'vggface2',
+        stats: str | Mapping[str, Any] = 'vggface2',
         scale: Sequence[float] = (0.08, 1.0),
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         hflip: float = 0.5,

@@ -8,7 +8,8 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
-from fsfm_mm.engine.saving import POINTER, explaining_failed_saves, point_to
+from fsfm_mm.engine.saving import explaining_failed_saves, point_to
+from fsfm_mm.files.checkpoint_folders import POINTER
 from fsfm_mm.registry import HOOKS
 
 #: What a run that was asked to stop leaves; the next regular checkpoint takes its place.

@@ -1,0 +1,61 @@
+"""What the settings of data sets must have in common with a model: the pictures' size, the colour of padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+#: Steps that decide the size of the pictures, and their argument that says it.
+SIZE_OF = {
+    'ResizeFace': 'size',
+    'RandomFaceCrop': 'size',
+    'TimmTrainAugment': 'size',
+    'Resize': 'scale',
+    'RandomResizedCrop': 'scale',
+    'CenterCrop': 'crop_size',
+    'RandomCrop': 'crop_size',
+}
+
+
+def parts_of(dataset: Any) -> Iterator[dict]:
+    """The settings of a data set, or of each that it concatenates or wraps."""
+    inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
+    for part in inner:
+        yield from parts_of(part)
+    if not inner:
+        yield dataset
+
+
+def picture_size(dataset: Mapping[str, Any]) -> Any:
+    """Size of the pictures that a data set's settings give: a side, (height, width), or None where they do not say."""
+    step = _last_sized(dataset)
+    return dataset.get('img_size') if step is None else step.get(SIZE_OF[step['type']])
+
+
+def set_picture_size(dataset: dict, size: int | Sequence[int]) -> None:
+    """Let all parts of a data set give pictures of a size; its settings are changed in place.
+
+    Args:
+        dataset: Its settings; the last step that decides a size is the one that is changed.
+        size: Side in pixels, or (height, width).
+    """
+    value = size if isinstance(size, int) else list(size)
+    for part in parts_of(dataset):
+        step = _last_sized(part)
+        if step is not None:
+            step[SIZE_OF[step['type']]] = value
+        elif 'img_size' in part:
+            part['img_size'] = value
+
+
+def set_padding(dataset: dict, stats: Any) -> None:
+    """Let the steps that pad with a mean colour take another one's; settings are changed in place."""
+    for part in parts_of(dataset):
+        for step in part.get('pipeline') or ():
+            if step.get('type') == 'TimmTrainAugment':
+                step['stats'] = stats
+
+
+def _last_sized(dataset: Mapping[str, Any]) -> dict | None:
+    sized = [step for step in dataset.get('pipeline') or () if step.get('type') in SIZE_OF]
+    return sized[-1] if sized else None
