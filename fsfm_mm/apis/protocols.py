@@ -191,8 +191,9 @@ class Evaluation:
         }
         what = f'95% bootstrap interval over videos, {self.num_resamples} resamples'
         title = f'{protocol} protocol: {MEANING[protocol]}'
-        if self.overridden:
-            title, notes = f'{title}, card overridden', [*dict.fromkeys(self.overridden), *notes]
+        caveat = 'card overridden' if self.overridden else ''
+        if caveat:
+            title, notes = f'{title}, {caveat}', [*dict.fromkeys(self.overridden), *notes]
         report = ScoreReport(
             rows,
             found,
@@ -202,6 +203,7 @@ class Evaluation:
             headings=metric.headings(),
             counts={name: _counts(metric, table) for name, table in tables.items()},
             checkpoints=chosen,
+            caveat=caveat,
         )
         return ProtocolResult(report, chosen, tables, threshold)
 
