@@ -193,8 +193,8 @@ class Evaluation:
         single = all(number['samples'] == number['reals'] + number['fakes'] for number in counts.values())
         units = 'pictures' if single else 'videos'
         what = f'95% bootstrap interval over {units}, {self.num_resamples} resamples'
-        overridden = ', card overridden' if self.overridden else ''
-        title = f'{protocol} protocol{overridden}: {MEANING[protocol]}'
+        caveat = 'card overridden' if self.overridden else ''
+        title = f'{protocol} protocol{f", {caveat}" if caveat else ""}: {MEANING[protocol]}'
         notes = [*dict.fromkeys(self.overridden), *notes]
         report = ScoreReport(
             rows,
@@ -205,6 +205,7 @@ class Evaluation:
             headings=metric.headings(),
             counts=counts,
             checkpoints=chosen,
+            caveat=caveat,
         )
         return ProtocolResult(report, chosen, tables, threshold)
 

@@ -87,6 +87,7 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
     selected: set[str] = set()
     headings: list[Heading] = []
     notes: list[str] = []
+    caveat = ''
     title = f'{protocol} protocol, leave one out: mean over seeds and over targets'
     for config, runs in folders.items():
         tables = [json.loads((folder / f'{protocol}.json').read_text(encoding='utf-8')) for folder in runs]
@@ -94,7 +95,8 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
         headings = headings or [Heading(*heading) for heading in tables[0].get('headings', [])]
         overridden = [note for table in tables for note in table['notes'] if note.startswith(OVERRIDDEN)]
         if overridden:
-            title = f'{protocol} protocol, leave one out, card overridden: mean over seeds and over targets'
+            caveat = 'card overridden'
+            title = f'{protocol} protocol, leave one out, {caveat}: mean over seeds and over targets'
             notes += dict.fromkeys(f'{config}: {note}' for note in overridden)
         seeds = {
             f'{folder.parent.name} {name}': row
@@ -114,6 +116,7 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
         title=title,
         headings=headings,
         deviations=deviations,
+        caveat=caveat,
     )
     return report.with_mean_and_std() if len(rows) > 1 else report
 
