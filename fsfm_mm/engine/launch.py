@@ -34,8 +34,8 @@ from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
     give_gloo_time_to_end,
-    name_pictures_for_mlflow,
     leave_hooks_out,
+    name_pictures_for_mlflow,
     own_name,
     refuse_remote_checkpoints,
     save_atomically,
