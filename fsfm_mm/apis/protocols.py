@@ -19,7 +19,7 @@ MEANING = {
 }
 PROTOCOLS = tuple(MEANING)
 #: Why there is no honest protocol.
-NO_SOURCE = 'the config has no val_dataloader, whose held-out source videos choose checkpoint and threshold'
+NO_SOURCE = 'the config has no val_dataloader, whose held-out source data choose checkpoint and threshold'
 
 #: Metrics and scores of one checkpoint on one set.
 Scored = tuple[dict[str, float], ScoreTable]
@@ -189,10 +189,13 @@ class Evaluation:
         found = {
             n: intervals(rows[n], table, metric.levels, self.num_resamples) for n, table in tables.items()
         }
-        what = f'95% bootstrap interval over videos, {self.num_resamples} resamples'
-        title = f'{protocol} protocol: {MEANING[protocol]}'
-        if self.overridden:
-            title, notes = f'{title}, card overridden', [*dict.fromkeys(self.overridden), *notes]
+        counts = {name: _counts(metric, table) for name, table in tables.items()}
+        single = all(number['samples'] == number['reals'] + number['fakes'] for number in counts.values())
+        units = 'pictures' if single else 'videos'
+        what = f'95% bootstrap interval over {units}, {self.num_resamples} resamples'
+        overridden = ', card overridden' if self.overridden else ''
+        title = f'{protocol} protocol{overridden}: {MEANING[protocol]}'
+        notes = [*dict.fromkeys(self.overridden), *notes]
         report = ScoreReport(
             rows,
             found,
@@ -200,7 +203,7 @@ class Evaluation:
             notes=[*notes, *metric.legend(), *([f'{INTERVAL}: {what}'] if self.num_resamples else [])],
             title=title,
             headings=metric.headings(),
-            counts={name: _counts(metric, table) for name, table in tables.items()},
+            counts=counts,
             checkpoints=chosen,
         )
         return ProtocolResult(report, chosen, tables, threshold)

@@ -30,6 +30,7 @@ from fsfm_mm.engine.explaining import (
     tell_setting,
     with_traceback,
 )
+from fsfm_mm.engine.hooks.momentum import warn_of_a_still_target
 from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
@@ -187,6 +188,7 @@ def _build(cfg: Config) -> Runner:
     with own_name(cfg), terse_loggers():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     drop_file_client_notes(runner.logger)
+    warn_of_a_still_target(runner)
     if runner._train_dataloader is not None:
         _open_training_data(runner)
         _open_validation_data(runner)

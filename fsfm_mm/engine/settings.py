@@ -82,8 +82,8 @@ def read_config(
     typed = _typed_names(before, cfg, {**settings, **options})
     if import_custom:  # after the options, which may name modules, too
         import_custom_modules(cfg, path)
-        named = _typed_names(cfg, cfg, options) if options else []
-        refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
+    named = _typed_names(cfg, cfg, options) if options else []
+    refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
     object.__setattr__(cfg, _TYPED, {name: _value(cfg, name) for name in sorted(typed)})
     return cfg
 

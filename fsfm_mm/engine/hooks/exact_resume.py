@@ -8,9 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from fsfm_mm.datasets.seeding import MODEL, SeededBatchSampler, seed_process
+from fsfm_mm.engine.honoured_settings import RUN_STATE, group_names
 from fsfm_mm.engine.loops import VALIDATED
 from fsfm_mm.engine.resume import (
-    RUN_STATE,
     early_stopping_facts,
     fit_to_run,
     optimizer_facts,
@@ -85,6 +85,7 @@ class ExactResumeHook(Hook):
         """Add what the run is, and what the optimiser wrapper keeps outside the optimiser's state."""
         state = checkpoint.setdefault(RUN_STATE, {})
         state['facts'] = run_facts(runner)
+        state['groups'] = group_names(runner)
         state['optimizer'] = optimizer_facts(runner.optim_wrapper)
         state['early_stopping'] = early_stopping_facts(runner)
 
