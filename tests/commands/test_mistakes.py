@@ -198,6 +198,10 @@ MISTAKES = {
         ['train', 'small.py', '--work-dir', 'work', '--resume', 'other.pth'],
         r'weights only.*load_from=FILE',
     ),
+    'weights of another model': (
+        small('load_from=other.pth'),
+        r'load_from: other\.pth holds no weight of this FSFM .*--init',
+    ),
     'data that are not there': (
         ['train', 'fsfm_vit-s_own-faces', '--work-dir', 'work', '--data', 'gone'],
         r'gone/mean_std\.json.*fsfm-mm stats writes one',

@@ -24,6 +24,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner import checkpoint as mmengine_loading
+from mmengine.visualization.vis_backend import MLflowVisBackend
 from tiny_run import tiny_config
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
@@ -348,3 +349,25 @@ def test_a_signal_still_ends_the_workers_of_torch():
     # a worker that dies while it hands over a batch closes its connection a moment before torch tells of its death
     with pytest.raises((RuntimeError, ConnectionError, EOFError)):
         list(iterator)
+
+
+def test_pictures_for_mlflow_are_files(tmp_path, monkeypatch):
+    class Store:
+        """MLflow refuses a picture whose file has no ending."""
+
+        names: list = []
+        MlflowException = KeyError  # mmengine warns of MLflow's own errors only
+
+        def log_image(self, image, name):
+            if '.' not in name:
+                raise ValueError('unknown file extension: ')
+            self.names.append(name)
+
+    backend = MLflowVisBackend(str(tmp_path))
+    backend._env_initialized, backend._mlflow = True, Store()
+    with pytest.raises(ValueError, match='unknown file extension'):
+        third_party._add_mlflow_image(backend, 'reconstruction', None, 6)
+    monkeypatch.setattr(MLflowVisBackend, 'add_image', MLflowVisBackend.add_image)
+    third_party.name_pictures_for_mlflow()
+    backend.add_image('reconstruction', None, step=6)
+    assert Store.names == ['reconstruction_0000006.png']
