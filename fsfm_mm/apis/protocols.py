@@ -194,9 +194,9 @@ class Evaluation:
         single = all(number['samples'] == number['reals'] + number['fakes'] for number in counts.values())
         units = 'pictures' if single else 'videos'
         what = f'95% bootstrap interval over {units}, {self.num_resamples} resamples'
-        title = f'{protocol} protocol: {MEANING[protocol]}'
-        if self.overridden:
-            title, notes = f'{title}, card overridden', [*dict.fromkeys(self.overridden), *notes]
+        overridden = ', card overridden' if self.overridden else ''
+        title = f'{protocol} protocol{overridden}: {MEANING[protocol]}'
+        notes = [*dict.fromkeys(self.overridden), *notes]
         report = ScoreReport(
             rows,
             found,

@@ -51,7 +51,11 @@ def load_classifier(
             the model's (the keys are named).
     """
     loaded = load_checked(
-        checkpoint, cfg.model, typed_for(typed_settings(cfg), 'model.'), override, trust=trust
+        checkpoint,
+        cfg.model,
+        typed_for(typed_settings(cfg), 'model.'),
+        override,
+        trust=trust,
     )
     if not hasattr(loaded.model, 'head'):
         raise ValueError(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from fsfm_mm.checkpoints.card import COMPARED, ModelCard, installed_versions
+from fsfm_mm.checkpoints.config_facts import facts_of_config
 from fsfm_mm.checkpoints.convert import WITH_POOLED_HEAD, ConversionReport, convert
 from fsfm_mm.checkpoints.converted_settings import check_head_stands_on, converted_settings
 from fsfm_mm.checkpoints.heads import ask_for_heads, usual_heads, width_and_depth
@@ -21,6 +22,7 @@ from fsfm_mm.checkpoints.timm_files import (
     WEIGHTS_FILES,
     create_call,
     facts_of_timm,
+    other_pictures,
     timm_config,
     weights_file,
 )
@@ -77,10 +79,16 @@ def convert_file(
     checkpoint = load_checkpoint_file(path, trust)
     target_network = None if target_file is None else load_checkpoint_file(target_file, trust)
     state, report = convert(checkpoint, source, target, target_network, drop)
-    card = card_of(checkpoint, state, source, path, facts or {}, known)
+    stated = stated_facts(checkpoint, state, source, path, known)
+    card = _card(state, source, path, stated, facts or {})
     _need_heads(card, state, path)
-    if (card.num_heads, 'num_heads' in (facts or {})) == (usual_heads(source, state), False):
-        report.notes.append(f'{card.num_heads} attention heads; --num-heads says another number')
+    if 'num_heads' not in {**stated, **(facts or {})}:
+        width = width_and_depth(state)[0]
+        report.notes.append(
+            f'{card.num_heads} attention heads, as {source} has them at width {width}; --num-heads says another number'
+        )
+    pictures = other_pictures(checkpoint, path) if source == 'timm' else None
+    report.notes += [pictures] if pictures else []
     if target == 'timm':
         check_head_stands_on((checkpoint.get('card') or {}).get('model'), state)
     else:
@@ -125,6 +133,17 @@ def card_of(
     Raises:
         ValueError: When ``facts`` contradict what the file, its shapes or the files beside it say.
     """
+    return _card(state, source, path, stated_facts(checkpoint, state, source, path, known), facts)
+
+
+def _card(
+    state: Mapping[str, torch.Tensor],
+    source: str,
+    path: Path,
+    stated: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> ModelCard:
+    """Card of what is usual for a kind, what its file states, and what the caller says."""
     names = ('head.fc.weight', 'head.weight', 'head.spoof.fc.weight')
     head = next((state[name] for name in names if name in state), None)
     usual: dict[str, Any] = {
@@ -135,10 +154,23 @@ def card_of(
     }
     if source in WITH_POOLED_HEAD and head is not None and len(head) == len(REFERENCE_CLASSES):
         usual.update(classes=REFERENCE_CLASSES, positive_class='real')
+    compared = {name: facts[name] for name in COMPARED if name in facts and stated.get(name) is not None}
+    ModelCard(**stated).check_against(reaction='error', where='in what was given', **compared)
+    return ModelCard(**{**usual, **stated, **facts})
+
+
+def stated_facts(
+    checkpoint: Mapping[str, Any],
+    state: Mapping[str, torch.Tensor],
+    source: str,
+    path: Path,
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a file, its shapes and the files beside it say for its card; arguments as of :func:`card_of`."""
     stated: dict[str, Any] = {**_sizes(state), **(known or {})}
     beside = path.parent / STATS_FILE
     own = checkpoint.get('card')
-    if source in ('fsfm_mm', 'timm') and own is not None:
+    if own is not None:  # only we write one, also into files for others
         said = ModelCard.from_dict(own).to_dict()
         stated.update({name: value for name, value in said.items() if value not in (None, {})})
         stated.pop('model', None)  # that of the network before
@@ -146,13 +178,14 @@ def card_of(
             del stated['aggregation']
     elif beside.is_file():
         stated.update(load_mean_std(beside))
+    read: dict[str, Any] = {}
     if source == 'timm':
-        of_timm = facts_of_timm(checkpoint, state, path)
-        ModelCard(**stated).check_against(reaction='error', where=f'in what timm has in {path}', **of_timm)
-        stated.update(of_timm)
-    compared = {name: facts[name] for name in COMPARED if name in facts and stated.get(name) is not None}
-    ModelCard(**stated).check_against(reaction='error', where='in what was given', **compared)
-    return ModelCard(**{**usual, **stated, **facts})
+        read = facts_of_timm(checkpoint, state, path)
+    elif source == 'mmpretrain' or (source == 'fsfm_mm' and 'num_heads' not in stated):
+        read = facts_of_config(checkpoint, state, path)
+    ModelCard(**stated).check_against(reaction='error', where=f'in the settings that {path} has', **read)
+    stated.update(read)
+    return stated
 
 
 def _need_heads(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -11,7 +11,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from fsfm_mm.checkpoints.agreement import contradictions, differences, refuse_or_note, typed_for
+from fsfm_mm.checkpoints.agreement import (
+    contradictions,
+    differences,
+    refuse_or_note,
+    typed_for,
+)
 from fsfm_mm.checkpoints.card import ModelCard, same_fact
 from fsfm_mm.checkpoints.heads import ask_for_heads, weights_heads, width_and_depth
 from fsfm_mm.checkpoints.model_settings import (
@@ -29,23 +34,21 @@ from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.registry import MODELS
 from fsfm_mm.statistics import resolve_stats
 
-#: Settings of a backbone that fine-tuning chooses; all others belong to the weights.
-OF_FINE_TUNING = frozenset(
+#: Settings of a backbone that belong to its weights; all others are fine-tuning's.
+OF_WEIGHTS = frozenset(
     (
-        'drop_path_rate',
-        'final_norm',
-        'frozen_stages',
-        'frozen_drop_path',
-        'fused',
-        'init_cfg',
-        'out_indices',
-        'out_type',
-        'trainable_positions',
-        'with_cp',
+        'arch',
+        'depth',
+        'embed_dims',
+        'img_size',
+        'in_channels',
+        'mlp_ratio',
+        'num_heads',
+        'patch_size',
+        'qkv_bias',
+        'type',
     )
 )
-#: Settings of another project's backbone that belong to the weights.
-OF_WEIGHTS = ('type', 'arch', 'embed_dims', 'depth', 'num_heads', 'img_size', 'patch_size', 'in_channels')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -84,10 +87,8 @@ def settings_from_encoder(
     mine = {
         name: value
         for name, value in typed_for(typed, 'model.').items()
-        if name.partition('.')[0] in before
-        and not OF_FINE_TUNING & set(name.split('.'))
-        and name != 'backbone.img_size'
-        and not ({'mean'} & free and name.startswith('data_preprocessor'))
+        if (name.startswith('data_preprocessor.') and 'mean' not in free)
+        or (name.startswith('backbone.') and name.split('.')[1] in OF_WEIGHTS - {'img_size'})
     }
     notes = refuse_or_note(contradictions(fitted, merged(fitted, mine), mine, where), override)
     if override:
@@ -107,7 +108,9 @@ def _is_encoder(init: Mapping[str, Any]) -> bool:
 
 def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
     """What is known of the weights that the run begins with, and what they are called."""
-    if cfg.get('resume') and cfg.get('load_from'):
+    if (
+        cfg.get('resume') and cfg.get('load_from') and Path(cfg.load_from).is_file()
+    ):  # sharded ones are folders
         _, card = read_encoder(cfg.load_from)
         if card is not None and not _exists(init['checkpoint']):
             cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint that is resumed
@@ -162,7 +165,7 @@ def _with_shapes(
     side = round((state['pos_embed'].shape[1] - 1) ** 0.5)
     if side * side + 1 == state['pos_embed'].shape[1]:
         found['img_size'] = side * patch
-    kept = {key: value for key, value in backbone.items() if key not in OF_FINE_TUNING}
+    kept = {key: value for key, value in backbone.items() if key in OF_WEIGHTS}
     model = {'backbone': with_heads({**kept, **found}, heads)}
     return ModelCard.from_dict({**card.to_dict(), 'model': model})
 
@@ -213,12 +216,13 @@ def _with_statistics_of(card: ModelCard, preprocessor: Mapping[str, Any]) -> Set
 
 def _backbone(mine: Mapping[str, Any], encoder: Mapping[str, Any]) -> Settings:
     """The encoder's backbone with what fine-tuning chooses."""
-    if mine.get('type') == encoder.get('type') and not is_ours(mine):
-        return {**mine, **{key: encoder[key] for key in OF_WEIGHTS if key in encoder}}
-    kind = MODELS.get(encoder.get('type', ''))
-    takes = {'init_cfg', *(inspect.signature(kind).parameters if kind is not None else ())}
-    chosen = {key: value for key, value in mine.items() if key in OF_FINE_TUNING & takes}
-    of_weights = {key: value for key, value in encoder.items() if key not in OF_FINE_TUNING}
+    chosen = {key: value for key, value in mine.items() if key not in OF_WEIGHTS}
+    if is_ours(encoder):
+        of_weights = {key: value for key, value in encoder.items() if key in OF_WEIGHTS}
+    else:  # whose settings have other names
+        takes = inspect.signature(MODELS.get(encoder['type'])).parameters if 'type' in encoder else ()
+        of_weights = {key: value for key, value in encoder.items() if key != 'init_cfg'}
+        chosen = {key: value for key, value in chosen.items() if key in takes or key == 'init_cfg'}
     sizes = {key: mine[key] for key in ('img_size', 'patch_size') if key in mine and key not in of_weights}
     return {**of_weights, **sizes, **chosen}
 

@@ -23,6 +23,7 @@ FREE = frozenset(
         'contrast',
         'drop_path_rate',
         'dropout',
+        'frozen_drop_path',
         'frozen_stages',
         'fused',
         'init_cfg',

@@ -15,6 +15,7 @@ from typing import Any
 from fsfm_mm.checkpoints.name_maps import SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
+from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.files.writing import refuse_existing
 
 EPILOG = """\
@@ -104,7 +105,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             known,
         )
     except (ValueError, TypeError, OSError) as error:
-        sys.exit(f'{short_name(prog)}: {error}')
+        sys.exit(f'{short_name(prog)}: {error_message(error)}')
     print(report.summary())
     known = {
         key: value

@@ -15,7 +15,7 @@ from fsfm_mm.apis.results import LEFT_OUT
 from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
 from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.options import OPTIONS, TEST_OPTIONS
-from fsfm_mm.files import write_atomically
+from fsfm_mm.files.writing import check_folder, write_atomically
 
 if TYPE_CHECKING:
     from fsfm_mm.evaluation import ScoreReport
@@ -162,6 +162,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out')
     try:
         for config in args.configs:
             find_config(config)
+        check_folder(args.out, 'the folder --out')
         for config in args.configs:
             folders[Path(config).stem] = [one_run(config, seed, args) for seed in args.seeds]
     except ValueError as error:

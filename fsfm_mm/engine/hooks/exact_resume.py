@@ -7,9 +7,9 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from mmengine.hooks import Hook
 
 from fsfm_mm.datasets.seeding import MODEL, SeededBatchSampler, seed_process
+from fsfm_mm.engine.honoured_settings import RUN_STATE, group_names
 from fsfm_mm.engine.loops import VALIDATED
 from fsfm_mm.engine.resume import (
-    RUN_STATE,
     early_stopping_facts,
     fit_to_run,
     optimizer_facts,
@@ -81,5 +81,6 @@ class ExactResumeHook(Hook):
         """Add what the run is, and what the optimiser wrapper keeps outside the optimiser's state."""
         state = checkpoint.setdefault(RUN_STATE, {})
         state['facts'] = run_facts(runner)
+        state['groups'] = group_names(runner)
         state['optimizer'] = optimizer_facts(runner.optim_wrapper)
         state['early_stopping'] = early_stopping_facts(runner)
