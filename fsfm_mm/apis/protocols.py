@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsfm_mm.apis.results import LEFT_OUT
 from fsfm_mm.apis.testing import intervals, source_threshold
 from fsfm_mm.evaluation import ScoreMetric, ScoreReport, ScoreTable
-from fsfm_mm.evaluation.report import INTERVAL
+from fsfm_mm.evaluation.report import INTERVAL, LEFT_OUT
 from fsfm_mm.registry import METRICS
 
 #: What each protocol is, in the titles of the tables.

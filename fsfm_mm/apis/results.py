@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fsfm_mm.apis.protocols import ProtocolResult
 
-#: How the note begins that says why there is no honest table beside a published one.
-LEFT_OUT = 'the honest protocol was left out'
-
 
 def results_folder(checkpoints: Sequence[str | os.PathLike]) -> Path:
     """Where the results of a test belong: in ``test/`` beside the checkpoint, under the checkpoint's name.

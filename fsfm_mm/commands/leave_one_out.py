@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsfm_mm.apis.results import LEFT_OUT
 from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
 from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.options import OPTIONS, TEST_OPTIONS
+from fsfm_mm.evaluation.report import LEFT_OUT
 from fsfm_mm.files.writing import check_folder, write_atomically
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from fsfm_mm.apis.protocols import NO_SOURCE
-from fsfm_mm.apis.results import LEFT_OUT
 from fsfm_mm.commands import leave_one_out
 from fsfm_mm.evaluation import AntiSpoofMetric, ScoreReport
+from fsfm_mm.evaluation.report import LEFT_OUT
 
 
 @pytest.fixture
