@@ -47,7 +47,9 @@ setup(
     extras_require={
         'dev': requirements('dev'),
         'dlib': ['dlib>=19.24'],  # a detector; compiled on installation
+        'mlflow': ['mlflow>=3.17'],  # a logger
         'onnx': ['onnxruntime>=1.20'],  # parsers in ONNX files
         'ray': ['ray[data]>=2.40'],  # preparation on several machines
+        'wandb': ['wandb>=0.31'],  # a logger
     },
 )

@@ -15,6 +15,7 @@ default_hooks = dict(
     stop_signal=dict(type='StopSignalHook'),
     card=dict(type='CardHook'),
     report=dict(type='RunReportHook'),
+    progress=dict(type='ProgressHook'),
     momentum=dict(type='MomentumUpdateHook'),
     nonfinite=dict(type='NonFiniteGuardHook', patience=5),
     pictures=dict(type='ReconstructionPictureHook'),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 
 from fsfm_mm.datasets import FaceParsingDataset
 from fsfm_mm.datasets.pretraining.archive_format import FOLDER as ARCHIVE
@@ -23,9 +22,10 @@ from fsfm_mm.datasets.transforms import (
     ResizeFace,
     mask_types,
 )
+from fsfm_mm.engine.settings import read_config
 from fsfm_mm.regions import FACIAL_REGIONS
 from fsfm_mm.registry import TRANSFORMS
-from fsfm_mm.text import text_table
+from fsfm_mm.text import did_you_mean, text_table
 from fsfm_mm.visualization import (
     HtmlPage,
     draw_mask,
@@ -48,8 +48,8 @@ def build_strategy(name: str, mask_ratio: float) -> tuple[str, PatchMask]:
     kind = known.get(title, title)
     if TRANSFORMS.get(kind) is None:
         raise ValueError(
-            f'there is no strategy {name!r}; known are {", ".join(known)} and every PatchMask that is '
-            'registered in TRANSFORMS (--import MODULE loads yours).'
+            f'there is no strategy {name!r}{did_you_mean(name, known)}; known are {", ".join(known)} and '
+            'every PatchMask that is registered in TRANSFORMS (--import MODULE loads yours).'
         )
     if not _is_mask(kind):
         raise ValueError(f'{name!r} is no masking strategy: expected a subclass of PatchMask.')
@@ -84,7 +84,7 @@ def from_config(path: str) -> tuple[PatchMask, dict[str, int]]:
     """
     if not Path(path).is_file():
         raise ValueError(f'there is no config file {path}.')
-    config = Config.fromfile(path)
+    config = read_config(path)
     dataset = config.get('train_dataloader', {}).get('dataset', {})
     steps = [*dataset.get('pipeline', []), *([dataset['mask']] if dataset.get('mask') else [])]
     masks = [step for step in steps if _is_mask(step.get('type'))]

@@ -9,7 +9,7 @@ from typing import Any
 
 from fsfm_mm.apis.testing import intervals, source_threshold
 from fsfm_mm.evaluation import ScoreMetric, ScoreReport, ScoreTable
-from fsfm_mm.evaluation.report import INTERVAL
+from fsfm_mm.evaluation.report import INTERVAL, LEFT_OUT
 from fsfm_mm.registry import METRICS
 
 #: What each protocol is, in the titles of the tables.
@@ -19,7 +19,7 @@ MEANING = {
 }
 PROTOCOLS = tuple(MEANING)
 #: Why there is no honest protocol.
-NO_SOURCE = 'the config has no val_dataloader, whose held-out source videos choose checkpoint and threshold'
+NO_SOURCE = 'the config has no val_dataloader, whose held-out source data choose checkpoint and threshold'
 
 #: Metrics and scores of one checkpoint on one set.
 Scored = tuple[dict[str, float], ScoreTable]
@@ -166,7 +166,7 @@ class Evaluation:
             notes = [f'checkpoint {next(iter(chosen.values()))}: {self._choice()}']
         selected = sorted({key for row in rows.values() for key in row}) if on_target else []
         if self.source is None:
-            notes.append(f'the honest protocol was left out: {NO_SOURCE}')
+            notes.append(f'{LEFT_OUT}: {NO_SOURCE}')
         return self._result('published', METRICS.build(self.metric), rows, tables, chosen, notes, selected)
 
     def _choice(self) -> str:
@@ -189,11 +189,13 @@ class Evaluation:
         found = {
             n: intervals(rows[n], table, metric.levels, self.num_resamples) for n, table in tables.items()
         }
-        what = f'95% bootstrap interval over videos, {self.num_resamples} resamples'
-        title = f'{protocol} protocol: {MEANING[protocol]}'
+        counts = {name: _counts(metric, table) for name, table in tables.items()}
+        single = all(number['samples'] == number['reals'] + number['fakes'] for number in counts.values())
+        units = 'pictures' if single else 'videos'
+        what = f'95% bootstrap interval over {units}, {self.num_resamples} resamples'
         caveat = 'card overridden' if self.overridden else ''
-        if caveat:
-            title, notes = f'{title}, {caveat}', [*dict.fromkeys(self.overridden), *notes]
+        title = f'{protocol} protocol{f", {caveat}" if caveat else ""}: {MEANING[protocol]}'
+        notes = [*dict.fromkeys(self.overridden), *notes]
         report = ScoreReport(
             rows,
             found,
@@ -201,7 +203,7 @@ class Evaluation:
             notes=[*notes, *metric.legend(), *([f'{INTERVAL}: {what}'] if self.num_resamples else [])],
             title=title,
             headings=metric.headings(),
-            counts={name: _counts(metric, table) for name, table in tables.items()},
+            counts=counts,
             checkpoints=chosen,
             caveat=caveat,
         )

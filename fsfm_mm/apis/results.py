@@ -21,24 +21,15 @@ def results_folder(checkpoints: Sequence[str | os.PathLike]) -> Path:
     Raises:
         ValueError: Several checkpoints lie in different folders, so none of these is the results' own.
     """
-    first, last = Path(checkpoints[0]), Path(checkpoints[-1])
-    if len({Path(checkpoint).absolute().parent for checkpoint in checkpoints}) > 1:
+    paths = [Path(checkpoint) for checkpoint in checkpoints]
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    if len({folder.absolute() for folder in folders}) > 1:
         raise ValueError(
-            f'the checkpoints lie in different folders ({first.parent}, {last.parent}, ...): name the folder of the '
+            f'the checkpoints lie in different folders ({folders[0]}, {folders[-1]}, ...): name the folder of the '
             'results with --out'
         )
-    name = first.stem if len(checkpoints) == 1 else f'{first.stem}_to_{last.stem}_of_{len(checkpoints)}'
-    return first.parent / 'test' / name
-
-
-def check_folder(folder: Path) -> None:
-    """Raise a ValueError where a folder for results cannot be written to or made."""
-    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        reason = 'no permission' if above.is_dir() else 'not a folder'
-        raise ValueError(
-            f'results cannot be written to {folder} ({above}: {reason}): name another place with --out'
-        )
+    first, last = paths[0].stem, paths[-1].stem
+    return folders[0] / 'test' / (first if len(paths) == 1 else f'{first}_to_{last}_of_{len(paths)}')
 
 
 def set_earlier_aside(folder: Path, protocol: str, result: ProtocolResult) -> str | None:
@@ -70,9 +61,12 @@ def set_earlier_aside(folder: Path, protocol: str, result: ProtocolResult) -> st
 def _same_test(path: Path, result: ProtocolResult) -> bool:
     """Whether an earlier report is about the same sets under the same checkpoints."""
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        return content['checkpoints'] == dict(result.report.checkpoints)
-    except (OSError, ValueError, KeyError, TypeError):
+        before = json.loads(path.read_text(encoding='utf-8'))['checkpoints']
+        now = result.report.checkpoints
+        return before.keys() == now.keys() and all(
+            Path(before[name]).absolute() == Path(now[name]).absolute() for name in now
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from fsfm_mm.checkpoints.card import COMPARED, ModelCard, installed_versions
+from fsfm_mm.checkpoints.config_facts import facts_of_config
 from fsfm_mm.checkpoints.convert import WITH_POOLED_HEAD, ConversionReport, convert
 from fsfm_mm.checkpoints.converted_settings import check_head_stands_on, converted_settings
 from fsfm_mm.checkpoints.heads import ask_for_heads, usual_heads, width_and_depth
@@ -21,11 +22,13 @@ from fsfm_mm.checkpoints.timm_files import (
     WEIGHTS_FILES,
     create_call,
     facts_of_timm,
+    other_pictures,
     timm_config,
     weights_file,
 )
 from fsfm_mm.files import replacing
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
+from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.statistics import load_mean_std
 
 #: The reference's file of pixel statistics, beside its checkpoints.
@@ -54,7 +57,8 @@ def convert_file(
     """Convert a file and give it a card.
 
     Args:
-        path: Checkpoint of the kind ``source``; for 'timm' also a folder of ``config.json`` and weights.
+        path: Checkpoint of the kind ``source``; for 'timm' also a folder of ``config.json`` and weights, for
+            'fsfm_mm' a work directory, which stands for its last whole checkpoint.
             ``pretrain_ds_mean_std.txt`` beside it goes into the card.
         out: File to write: ``{'state_dict', 'card', 'meta'}``, or safetensors by its ending. For timm also a folder (no
             ending), which gets ``config.json`` and ``model.safetensors``.
@@ -73,14 +77,22 @@ def convert_file(
         ValueError: As the three functions named; when the file knows otherwise than ``facts`` say, or nothing says what
             must be known (``num_heads``; for timm also mean, std and size). Nothing is written then.
     """
-    path, out = weights_file(Path(path)) if source == 'timm' else Path(path), Path(out)
+    path, out = Path(path), Path(out)
+    if path.is_dir() and source in ('fsfm_mm', 'timm'):
+        path = weights_file(path) if source == 'timm' else Path(checkpoint_file(path))
     checkpoint = load_checkpoint_file(path, trust)
     target_network = None if target_file is None else load_checkpoint_file(target_file, trust)
     state, report = convert(checkpoint, source, target, target_network, drop)
-    card = card_of(checkpoint, state, source, path, facts or {}, known)
+    stated = stated_facts(checkpoint, state, source, path, known)
+    card = _card(state, source, path, stated, facts or {})
     _need_heads(card, state, path)
-    if (card.num_heads, 'num_heads' in (facts or {})) == (usual_heads(source, state), False):
-        report.notes.append(f'{card.num_heads} attention heads; --num-heads says another number')
+    if 'num_heads' not in {**stated, **(facts or {})}:
+        width = width_and_depth(state)[0]
+        report.notes.append(
+            f'{card.num_heads} attention heads, as {source} has them at width {width}; --num-heads says another number'
+        )
+    pictures = other_pictures(checkpoint, path) if source == 'timm' else None
+    report.notes += [pictures] if pictures else []
     if target == 'timm':
         check_head_stands_on((checkpoint.get('card') or {}).get('model'), state)
     else:
@@ -125,6 +137,17 @@ def card_of(
     Raises:
         ValueError: When ``facts`` contradict what the file, its shapes or the files beside it say.
     """
+    return _card(state, source, path, stated_facts(checkpoint, state, source, path, known), facts)
+
+
+def _card(
+    state: Mapping[str, torch.Tensor],
+    source: str,
+    path: Path,
+    stated: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> ModelCard:
+    """Card of what is usual for a kind, what its file states, and what the caller says."""
     names = ('head.fc.weight', 'head.weight', 'head.spoof.fc.weight')
     head = next((state[name] for name in names if name in state), None)
     usual: dict[str, Any] = {
@@ -135,10 +158,23 @@ def card_of(
     }
     if source in WITH_POOLED_HEAD and head is not None and len(head) == len(REFERENCE_CLASSES):
         usual.update(classes=REFERENCE_CLASSES, positive_class='real')
+    compared = {name: facts[name] for name in COMPARED if name in facts and stated.get(name) is not None}
+    ModelCard(**stated).check_against(reaction='error', where='in what was given', **compared)
+    return ModelCard(**{**usual, **stated, **facts})
+
+
+def stated_facts(
+    checkpoint: Mapping[str, Any],
+    state: Mapping[str, torch.Tensor],
+    source: str,
+    path: Path,
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a file, its shapes and the files beside it say for its card; arguments as of :func:`card_of`."""
     stated: dict[str, Any] = {**_sizes(state), **(known or {})}
     beside = path.parent / STATS_FILE
     own = checkpoint.get('card')
-    if source in ('fsfm_mm', 'timm') and own is not None:
+    if own is not None:  # only we write one, also into files for others
         said = ModelCard.from_dict(own).to_dict()
         stated.update({name: value for name, value in said.items() if value not in (None, {})})
         stated.pop('model', None)  # that of the network before
@@ -146,13 +182,14 @@ def card_of(
             del stated['aggregation']
     elif beside.is_file():
         stated.update(load_mean_std(beside))
+    read: dict[str, Any] = {}
     if source == 'timm':
-        of_timm = facts_of_timm(checkpoint, state, path)
-        ModelCard(**stated).check_against(reaction='error', where=f'in what timm has in {path}', **of_timm)
-        stated.update(of_timm)
-    compared = {name: facts[name] for name in COMPARED if name in facts and stated.get(name) is not None}
-    ModelCard(**stated).check_against(reaction='error', where='in what was given', **compared)
-    return ModelCard(**{**usual, **stated, **facts})
+        read = facts_of_timm(checkpoint, state, path)
+    elif source == 'mmpretrain' or (source == 'fsfm_mm' and 'num_heads' not in stated):
+        read = facts_of_config(checkpoint, state, path)
+    ModelCard(**stated).check_against(reaction='error', where=f'in the settings that {path} has', **read)
+    stated.update(read)
+    return stated
 
 
 def _need_heads(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -20,8 +20,7 @@ def converted_settings(state: Mapping[str, torch.Tensor], card: ModelCard) -> di
 
     Returns:
         An ``ImageClassifier``, without a head where there is none. None where something is not known (statistics, the
-        input size) or the weights are a pretraining's, whose decoders and
-        losses a config says.
+        input size) or the weights are a pretraining's, whose decoders and losses a config says.
     """
     has_more = any(not key.startswith(('backbone.', 'head.')) for key in state)
     if has_more:
@@ -66,15 +65,15 @@ def check_head_stands_on(model: Mapping[str, Any] | None, state: Mapping[str, to
 
     Args:
         model: The settings in a card, or None.
-        state: Its weights in timm's names.
+        state: Its weights in our names or timm's.
 
     Raises:
         ValueError: When the head stands on something else than the last block's class token or pooled patches.
     """
     backbone = dict((model or {}).get('backbone') or {})
-    if 'head.weight' not in state or not backbone:
+    if not {'head.weight', 'head.fc.weight'} & set(state) or not backbone:
         return
-    usual = 'avg_featmap' if 'fc_norm.weight' in state else 'cls_token'
+    usual = 'avg_featmap' if {'fc_norm.weight', 'backbone.fc_norm.weight'} & set(state) else 'cls_token'
     depth = width_and_depth(state)[1]
     found = {
         'out_type': (backbone.get('out_type', 'cls_token'), (usual,)),
@@ -84,6 +83,6 @@ def check_head_stands_on(model: Mapping[str, Any] | None, state: Mapping[str, to
     others = [f'{name}={value!r}' for name, (value, allowed) in found.items() if value not in allowed]
     if others:
         raise ValueError(
-            f"the card's model has {', '.join(others)}: a ViT of timm gives its head other features "
-            f"({usual} of the last block); leave the head out with drop=['head.'] (--drop head.)."
+            f'the model was trained with {", ".join(others)}, but its head would get {usual} of the last block: '
+            "leave the head out with drop=['head.'] (--drop head.)."
         )

@@ -14,7 +14,7 @@ from torch import nn
 
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.heads import width_and_depth
-from fsfm_mm.checkpoints.timm_models import TIMM_NAMES
+from fsfm_mm.checkpoints.timm_models import TIMM_NAMES, WHOLE_PICTURE
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 from fsfm_mm.models.layers import LAYER_NORM_EPS
 
@@ -52,7 +52,7 @@ def facts_of_timm(
         path: The file.
 
     Returns:
-        ``num_heads``, and ``mean`` and ``std`` where they are stated.
+        ``num_heads``; ``mean``, ``std`` and ``classes`` where they are stated.
 
     Raises:
         ValueError: When the network that it names is not this one, or computes something else than ours would.
@@ -78,11 +78,25 @@ def facts_of_timm(
             f'{"; ".join(others)}.'
         )
     stated = config.get('pretrained_cfg') or {}
+    names = config.get('label_names')
+    classes = len(state['head.fc.weight']) if 'head.fc.weight' in state else 0
     block: Any = model.blocks[0]
     facts: dict[str, Any] = {'num_heads': block.attn.num_heads}
     if stated.get('mean') is not None and stated.get('std') is not None:
         facts.update(mean=tuple(stated['mean']), std=tuple(stated['std']))
+    if isinstance(names, list | tuple) and len(names) == classes:
+        facts['classes'] = tuple(map(str, names))
     return facts
+
+
+def other_pictures(checkpoint: Mapping[str, Any], path: Path) -> str | None:
+    """How a file says that its pictures are resized, where that is not how ``ResizeFace`` does; else None."""
+    stated = _config_of(checkpoint, path).get('pretrained_cfg') or {}
+    found = {key: stated[key] for key in WHOLE_PICTURE if stated.get(key) is not None}
+    if found.items() <= WHOLE_PICTURE.items():
+        return None
+    others = ', '.join(f'{key}={value!r}' for key, value in found.items() if value != WHOLE_PICTURE[key])
+    return f"its pictures were made with timm's {others}; ResizeFace of our pipelines resizes them whole, by 'bicubic'"
 
 
 def _config_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -93,7 +107,7 @@ def _config_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
     args = checkpoint.get('args')
     name = checkpoint.get('arch') or getattr(args, 'model', None)
     if isinstance(name, str):  # what timm's training script saves
-        statistics = {key: getattr(args, key, None) for key in ('mean', 'std')}
+        statistics = {key: getattr(args, key, None) for key in ('mean', 'std', *WHOLE_PICTURE)}
         return {
             'architecture': name,
             'model_args': dict(getattr(args, 'model_kwargs', None) or {}),
@@ -182,9 +196,7 @@ def timm_config(state: Mapping[str, torch.Tensor], card: ModelCard) -> dict[str,
             'fixed_input_size': True,
             'mean': list(card.mean or ()),
             'std': list(card.std or ()),
-            'crop_pct': 1.0,  # a crop of a face is resized as a whole
-            'crop_mode': 'center',
-            'interpolation': 'bicubic',
+            **WHOLE_PICTURE,
             'num_classes': classes,
             'first_conv': 'patch_embed.proj',
             'classifier': 'head',
@@ -214,13 +226,14 @@ def create_call(config: Mapping[str, Any], out: Path) -> str:
     ours = next((name for arch, name in TIMM_NAMES.items() if ARCHS[arch] == sizes), None)
     usual = {'img_size': 224, 'patch_size': 14 if sizes[0] == 1280 else 16, 'in_chans': 3, 'mlp_ratio': 4.0}
     given = {key: value for key, value in arguments.items() if usual.get(key, True) != value}
-    statistics = {key: tuple(config['pretrained_cfg'][key]) for key in ('mean', 'std')}
+    overlaid: dict[str, Any] = {key: tuple(config['pretrained_cfg'][key]) for key in ('mean', 'std')}
     if ours is None:
+        overlaid.update(WHOLE_PICTURE)
         given.update(zip(('embed_dim', 'depth', 'num_heads'), sizes), num_classes=config['num_classes'])
     else:
         given.pop('global_pool')  # ours follows the file
     text = ', '.join(f'{key}={value!r}' for key, value in given.items())
-    overlay = ', '.join(f'{key}={value}' for key, value in statistics.items())
+    overlay = ', '.join(f'{key}={value!r}' for key, value in overlaid.items())
     return (
         f'timm.create_model({ours or config["architecture"]!r}, checkpoint_path={str(out)!r}, {text}'
         f'{", " if text else ""}pretrained_cfg_overlay=dict({overlay}))'

@@ -24,21 +24,23 @@ class FsfmViT(VisionTransformer):
     not load.
     """
 
-    #: What the caller of ``create_model`` left open.
-    open_arguments: frozenset[str] = frozenset()
+    #: What the caller of ``create_model`` left open: the pooling, the head, the statistics of the pictures.
+    pooling_is_open = False
+    head_is_open = False
+    statistics_are_open = False
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         """As torch's, after head and pooling have been made what the weights have."""
-        if 'global_pool' in self.open_arguments:
+        if self.pooling_is_open:
             self._follow_pooling(pools_mean='fc_norm.weight' in state_dict)
-        if 'num_classes' in self.open_arguments:
+        if self.head_is_open:
             head = state_dict.get('head.weight')
             classes = 0 if head is None else len(head)
             if classes != self.num_classes:
                 self.reset_classifier(classes)
-        if 'mean' in self.open_arguments:
+        if self.statistics_are_open:
             warnings.warn(
                 'these weights were trained on images normalised with statistics of their own, which a file of '
                 "weights does not tell timm (its default are ImageNet's): pass pretrained_cfg_overlay=dict(mean=..., "
@@ -55,14 +57,15 @@ class FsfmViT(VisionTransformer):
         self.reset_classifier(self.num_classes, 'avg' if pools_mean else 'token')
 
 
+#: Pictures as ``ResizeFace`` makes them: resized to the input's sides as a whole, whatever their own are.
+WHOLE_PICTURE = {'crop_pct': 1.0, 'crop_mode': 'squash', 'interpolation': 'bicubic'}
 #: What timm's ``register_model`` reads of a model besides its arguments: without a head, as most of our files are.
 default_cfgs = {
     name: {
         'num_classes': 0,
         'input_size': (3, 224, 224),
         'fixed_input_size': True,
-        'crop_pct': 1.0,
-        'interpolation': 'bicubic',
+        **WHOLE_PICTURE,
         'first_conv': 'patch_embed.proj',
         'classifier': 'head',
     }
@@ -90,9 +93,9 @@ def _entrypoint(name: str, arch: str) -> Callable[..., nn.Module]:
         )
         if isinstance(model, FsfmViT):
             given = {**(kwargs.get('pretrained_cfg') or {}), **(kwargs.get('pretrained_cfg_overlay') or {})}
-            model.open_arguments = frozenset({'num_classes', 'global_pool'} - set(kwargs)) | (
-                frozenset() if 'mean' in given else frozenset({'mean'})
-            )
+            model.pooling_is_open = 'global_pool' not in kwargs
+            model.head_is_open = 'num_classes' not in kwargs
+            model.statistics_are_open = 'mean' not in given
         return model
 
     build.__name__ = build.__qualname__ = name

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+from fsfm_mm.checkpoints.card import read_card
 from fsfm_mm.checkpoints.convert import match_rules, state_dict_of
+from fsfm_mm.checkpoints.heads import REFERENCE, width_and_depth
 from fsfm_mm.checkpoints.name_maps import NAME_MAPS, WRAPPERS, Rule
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 
@@ -78,9 +80,18 @@ def write_reference_files(
         The files written.
 
     Raises:
-        ValueError: As :func:`to_reference`; nothing is written then.
+        ValueError: As :func:`to_reference`; when the card says other heads than the reference's network of that size
+            has. Nothing is written then.
     """
     checkpoint = load_checkpoint_file(path)
+    card = read_card(checkpoint)
+    size = width_and_depth(state_dict_of(checkpoint, 'fsfm_mm'))
+    heads = None if card is None else card.num_heads
+    if heads not in (None, REFERENCE.get(size, heads)):
+        raise ValueError(
+            f'{path} has weights of {heads} attention heads, but the reference builds width {size[0]} with '
+            f'{REFERENCE[size]}: its features would be others there.'
+        )
     online, target = to_reference(checkpoint, kind)
     more = {'card': checkpoint['card']} if checkpoint.get('card') is not None else {}
     place = Path(out)

@@ -6,13 +6,12 @@ A command reads its arguments, and looks whether what they name is there, before
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-from fsfm_mm.text import text_table
+from fsfm_mm.text import did_you_mean, text_table
 from fsfm_mm.version import __version__
 
 #: Subcommand (its file: '-' becomes '_') to what it does.
@@ -42,13 +41,35 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
         prog: How it was called, for its help and messages.
 
     Returns:
-        Its exit code. Wrong arguments raise SystemExit, as argparse does.
+        Its exit code. Wrong arguments raise SystemExit, as argparse does. An error that the command does not
+        know is one sentence, too: EX_SOFTWARE, with the traceback in a file, or EX_IOERR where the system refuses a
+        file.
     """
     # Before torch loads OpenMP: threads that spin while they wait slow a CPU run down up to tenfold as soon as
     # data workers or other processes need the cores, too.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     module = importlib.import_module(f'fsfm_mm.commands.{name.replace("-", "_")}')
-    return module.main(argv, prog or f'fsfm-mm {name}')
+    prog = prog or f'fsfm-mm {name}'
+    try:
+        return module.main(argv, prog)
+    except Exception as error:  # what a command knows of, it says itself
+        return _tell(error, prog.rpartition('/')[2])
+
+
+def _tell(error: Exception, name: str) -> int:
+    """Say what stopped a command, in one sentence; returns its exit code, of sysexits.h where there is one."""
+    from fsfm_mm.engine.explaining import error_message, with_traceback
+    from fsfm_mm.files.stopping import StoppedError
+
+    if isinstance(error, StoppedError):
+        print(f'{name}: {error}', file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, OSError) and error.strerror:
+        print(f'{name}: {error_message(error)}', file=sys.stderr)
+        return os.EX_IOERR
+    sentence = f'stopped by an error of the program: {type(error).__name__}: {error_message(error)}'
+    print(f'{name}: {with_traceback(sentence, error, name=name)}', file=sys.stderr)
+    return os.EX_SOFTWARE
 
 
 def usage() -> str:
@@ -73,11 +94,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'fsfm_mm {__version__}')
         return 0
     if first not in COMMANDS:
-        close = difflib.get_close_matches(str(first), COMMANDS, 1)
+        meant = did_you_mean(str(first), COMMANDS, 1)
         print(
-            f'fsfm-mm: there is no command {first!r}' + (f' (did you mean {close[0]}?)' if close else '')
-            + f'; there are {", ".join(COMMANDS)}.',
+            f'fsfm-mm: there is no command {first!r}{meant}; there are {", ".join(COMMANDS)}.',
             file=sys.stderr,
-        )  # fmt: skip
+        )
         return 2
     return run(str(first), arguments[1:])

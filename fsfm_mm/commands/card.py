@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
+from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.text import text_table
 
 EPILOG = """\
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
             )
         card = ModelCard.from_dict(content).to_dict()
     except (ValueError, OSError) as error:
-        sys.exit(f'{short_name(prog)}: {error}')
+        sys.exit(f'{short_name(prog)}: {error_message(error)}')
     config = card.pop('config')
     if args.json:
         print(

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
+from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.files.writing import refuse_foreign
+from fsfm_mm.files.writing import check_file, refuse_foreign
 
 if TYPE_CHECKING:
     from fsfm_mm.doctor.report import Report
@@ -75,11 +76,12 @@ def run(args: argparse.Namespace) -> Report:
         raise ValueError(f'--sample and --workers must be 0 or more, found {args.sample} and {args.workers}.')
     if not os.path.isdir(args.path):
         raise ValueError(f'{args.path}: no such folder.')
-    for option, path, begins in (
+    for option, path, begins in (  # now: a scan may take hours
         ('--html', args.html, '<title>Check of'),
         ('--json', args.json, '{\n "root":'),
     ):
         if path:
+            check_file(path, option)
             refuse_foreign(path, option, begins)
 
     from fsfm_mm.doctor.labelled import check_labelled
@@ -118,7 +120,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> int:
     try:
         report = run(args)
     except (ValueError, OSError, StoppedError) as error:
-        print(f'{short_name(prog)}: {error}', file=sys.stderr)
+        print(f'{short_name(prog)}: {error_message(error)}', file=sys.stderr)
         return 2
     for written in filter(None, () if args.quiet else (args.html, args.json)):
         print(f'written: {written}' + (' (in the place of an earlier one)' if written in replaced else ''))

@@ -15,6 +15,7 @@ from typing import Any
 from fsfm_mm.checkpoints.name_maps import SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
+from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.files.writing import refuse_existing
 
 EPILOG = """\
@@ -28,7 +29,7 @@ examples:
   # a ViT-S that mmpretrain has with 6 heads and with 12: the shapes do not tell
   %(prog)s deit-small.pth deit.pth --from mmpretrain --num-heads 6
   # ours to timm, as a folder: timm.create_model('local-dir:vit', pretrained=True), which needs no fsfm_mm
-  %(prog)s work_dirs/x/epoch_10.pth vit --from fsfm_mm --to timm
+  %(prog)s work_dirs/x vit --from fsfm_mm --to timm
   # as a file: after import fsfm_mm.components,
   # timm.create_model('fsfm_vit_small_patch16_224', checkpoint_path='vit.pth')
   %(prog)s work_dirs/x/epoch_10.pth vit.pth --from fsfm_mm --to timm
@@ -49,7 +50,10 @@ def card_entry(text: str) -> tuple[str, Any]:
 def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(prog, __doc__, EPILOG)
-    parser.add_argument('src', help="checkpoint file, timm's folder, or the name of published weights")
+    parser.add_argument(
+        'src',
+        help="checkpoint file, our work directory (its last checkpoint), timm's folder, or a name of published weights",
+    )
     parser.add_argument(
         'out',
         help='file to write: .pth or .safetensors; with --to timm also a folder (a name without ending)',
@@ -76,7 +80,9 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
     """Convert and tell what was done; returns the exit code."""
     args = parse_args(argv, prog)
     try:
-        is_file = args.src not in zoo_names() and not (args.source == 'timm' and Path(args.src).is_dir())
+        is_file = args.src not in zoo_names() and not (
+            args.source in ('fsfm_mm', 'timm') and Path(args.src).is_dir()
+        )
         need_files([args.src, args.target_file] if is_file else [args.target_file], CANNOT_READ)
         facts = dict(args.card)
         if args.num_heads is not None and facts.setdefault('num_heads', args.num_heads) != args.num_heads:
@@ -104,7 +110,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             known,
         )
     except (ValueError, TypeError, OSError) as error:
-        sys.exit(f'{short_name(prog)}: {error}')
+        sys.exit(f'{short_name(prog)}: {error_message(error)}')
     print(report.summary())
     known = {
         key: value

@@ -7,12 +7,14 @@ instead of ``images/``, or beside them as ``NAME.npy``. ``--generated N`` draws 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.files.writing import check_folder
 
 if TYPE_CHECKING:
     from fsfm_mm.datasets.transforms import PatchMask
@@ -29,13 +31,11 @@ examples:
 
 def chosen_strategies(args: argparse.Namespace) -> dict[str, PatchMask]:
     """Columns of the sheet; also takes ``patch_size`` and ``size`` from a config where they are not given."""
-    from mmengine.utils import import_modules_from_strings
-
     from fsfm_mm.apis.mask_sheet import build_strategy, from_config, with_each_region
     from fsfm_mm.datasets.transforms import mask_types
+    from fsfm_mm.engine.custom_imports import import_named
 
-    for module in args.imports:
-        import_modules_from_strings(module)
+    import_named(args.imports, os.curdir, setting='--import')
     chosen: dict[str, PatchMask] = {}
     sizes: dict[str, int] = {}
     for path in args.config:
@@ -96,12 +96,14 @@ def _drawn(args: argparse.Namespace, pipeline: list) -> list[dict]:
 
 def run(args: argparse.Namespace) -> None:
     """Draw and write; raises ValueError for what the user can mend."""
-    for name in ('num', 'draws'):
-        if getattr(args, name) < 1:
-            raise ValueError(f'--{name} must be 1 or more, found {getattr(args, name)}.')
+    for name in ('num', 'draws', 'patch_size', 'size'):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(f'--{name.replace("_", "-")} must be 1 or more, found {value}.')
+    if args.seed < 0:
+        raise ValueError(f'--seed must be 0 or more, found {args.seed}.')
     out = Path(args.out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f'--out {out} is a file: name a folder.')
+    check_folder(out, 'the folder --out')
     for path in args.faces:
         if not Path(path).exists():
             raise ValueError(f'there is no file or folder {path}.')

@@ -108,10 +108,12 @@ def _from_file(path: str) -> Config:
     if not Path(path).is_file():
         known = ', '.join([*PARSERS, 'none'])
         raise ValueError(f'{path} is neither a file nor one of {known}.')
+    from fsfm_mm.engine.settings import read_config
+
     try:
-        return Config.fromfile(path)
-    except (OSError, SyntaxError, ImportError, NameError, TypeError, ValueError) as error:
-        raise ValueError(f'{path} is no .py or .json file with a config ({error}).') from error
+        return read_config(path)
+    except ValueError as error:
+        raise ValueError(f'{path} is no .py or .json file with a config: {error}.') from error
 
 
 def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, ...], dict | None]:

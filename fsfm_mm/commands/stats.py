@@ -20,6 +20,7 @@ from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.files.writing import check_file
 from fsfm_mm.ops.resizing import INTERPOLATIONS
 from fsfm_mm.statistics import compute_statistics, load_mean_std
 
@@ -80,6 +81,10 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> int:
     args = parse_args(argv, prog)
     out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
     try:
+        for name, least in (('size', 1), ('workers', 0)):
+            if getattr(args, name) < least:
+                raise ValueError(f'--{name} must be {least} or more, found {getattr(args, name)}')
+        check_file(out, '--out')
         paths = find_images(args.data_root, args.limit)
         before = earlier(out)
         stats = compute_statistics(paths, args.size, args.interpolation, args.workers)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsfm_mm.apis.results import check_folder, results_folder, set_earlier_aside, write_result
+from fsfm_mm.apis.results import results_folder, set_earlier_aside, write_result
 from fsfm_mm.commands.arguments import (
     CommandParser,
     add_short_options,
@@ -22,7 +22,7 @@ from fsfm_mm.engine.explaining import tell_setting
 from fsfm_mm.engine.options import TEST_OPTIONS
 from fsfm_mm.engine.setting_values import SettingsAction
 from fsfm_mm.engine.settings import need, read_config
-from fsfm_mm.files.writing import refuse_existing
+from fsfm_mm.files.writing import check_folder, refuse_existing
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -153,8 +153,9 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError('there is no test set: --only-sets needs --set NAME=FOLDER')
     if args.calibrate and not args.overwrite:
         refuse_existing(args.calibrate, '--calibrate')
-    for target in [out_folder(args), *([Path(args.calibrate).parent] if args.calibrate else [])]:
-        check_folder(target)  # now: the scores of hours would be lost
+    check_folder(out_folder(args), 'the folder of the results')  # now: the scores of hours would be lost
+    if args.calibrate:
+        check_folder(Path(args.calibrate).parent, 'the folder of --calibrate')
 
 
 def out_folder(args: argparse.Namespace) -> Path:

@@ -150,11 +150,12 @@ def refuse_variables_without_effect(path: Path, cfg: Config, assigned: list[set[
     Raises:
         ValueError: One sentence that names the variable, and the settings that have to be set with it.
     """
-    names = [name for name in variables(cfg) if sum(name in names for names in assigned) > 1]
-    for name in names:
-        value = _plain(cfg[name])
-        if not _is_literal(value):
-            continue
+    several = [name for name in variables(cfg) if sum(name in names for names in assigned) > 1]
+    values = {name: _plain(cfg[name]) for name in several}
+    values = {name: value for name, value in values.items() if _is_literal(value)}
+    if not values or not effects(path, cfg, values, **kwargs):
+        return
+    for name, value in values.items():
         found = effects(path, cfg, {name: value}, **kwargs)
         # of a list that differs its own name, not that of every item
         found_names = list(dict.fromkeys(re.sub(r'\.[0-9]+(\..*)?$', '', name) for name in found))

@@ -25,13 +25,19 @@ def find_beside(*folders: str | os.PathLike) -> None:
             sys.path.append(folder)
 
 
-def import_named(names: str | Iterable[str], folder: str | os.PathLike, allow_failed: bool = False) -> None:
+def import_named(
+    names: str | Iterable[str],
+    folder: str | os.PathLike,
+    allow_failed: bool = False,
+    setting: str = 'custom_imports',
+) -> None:
     """Import modules that lie in a folder, in the current one, or anywhere that Python looks.
 
     Args:
         names: As in ``custom_imports.imports``.
         folder: That of the config which names them.
         allow_failed: Warn of a module that is not found instead of raising.
+        setting: What names them, for messages.
 
     Raises:
         ValueError: A module is not found, or fails while it is imported; one sentence says which and where.
@@ -39,12 +45,12 @@ def import_named(names: str | Iterable[str], folder: str | os.PathLike, allow_fa
     find_beside(folder, os.curdir)
     for name in [names] if isinstance(names, str) else names:
         if not isinstance(name, str):
-            raise ValueError(f'custom_imports.imports are names of modules, found {name!r}')
+            raise ValueError(f'{setting} takes names of modules, found {name!r}')
         try:
             importlib.import_module(name)
         except Exception as error:
             if isinstance(error, ModuleNotFoundError) and f'{name}.'.startswith(f'{error.name}.'):
-                sentence = _not_found(name, Path(folder))
+                sentence = _not_found(name, Path(folder).resolve(), setting)
                 if not allow_failed:
                     raise ValueError(sentence) from error
                 warnings.warn(sentence, UserWarning, stacklevel=2)
@@ -55,7 +61,7 @@ def import_named(names: str | Iterable[str], folder: str | os.PathLike, allow_fa
             )  # fmt: skip
             message = error.msg if isinstance(error, SyntaxError) else error
             raise ValueError(
-                f'custom_imports: the module {name} fails while it is imported '
+                f'{setting}: the module {name} fails while it is imported '
                 f'({type(error).__name__}: {message}; {where})'
             ) from error
 
@@ -79,10 +85,10 @@ def import_custom_modules(cfg: Any, path: str | os.PathLike) -> None:
     import_named(settings.get('imports') or [], Path(path).resolve().parent, allow_failed)
 
 
-def _not_found(name: str, folder: Path) -> str:
+def _not_found(name: str, folder: Path, setting: str) -> str:
     places = list(dict.fromkeys([folder, Path.cwd()]))
     files = [file.stem for place in places if place.is_dir() for file in sorted(place.glob('*.py'))]
     return (
-        f'custom_imports: there is no module {name!r}{did_you_mean(name, files)}: put {name.replace(".", "/")}.py into '
+        f'{setting}: there is no module {name!r}{did_you_mean(name, files)}: put {name.replace(".", "/")}.py into '
         f'{" or ".join(map(str, places))}, or add its folder to PYTHONPATH'
     )

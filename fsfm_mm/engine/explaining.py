@@ -79,7 +79,7 @@ def explain_setting(error: Exception) -> str:
 
 
 def tell_setting(error: Exception, log: str | None = None, name: str = 'fsfm-mm') -> str:
-    """What :func:`explain_setting` says; where that may not be all, the traceback is kept and its file named.
+    """What :func:`explain_setting` says; where that may not be all, the file that keeps the traceback is named.
 
     It is all, where somebody looked at a value and raised an error with a message, or where the error is a known one.
     An error of the interpreter or of compiled code, such as an attribute that is not there, may be a fault of the
@@ -87,11 +87,12 @@ def tell_setting(error: Exception, log: str | None = None, name: str = 'fsfm-mm'
 
     Args:
         error: As there.
-        log: As of :func:`with_traceback`.
+        log: As of :func:`with_traceback`; the traceback of any error is added to a file that is given.
         name: As of :func:`with_traceback`.
     """
     sentence, surprising = _explain(error)
-    return with_traceback(sentence, error, log, name) if surprising else sentence
+    told = with_traceback(sentence, error, log, name) if surprising or log else sentence
+    return told if surprising else sentence
 
 
 def _explain(error: Exception) -> tuple[str, bool]:

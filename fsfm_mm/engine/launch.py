@@ -22,6 +22,7 @@ from fsfm_mm.datasets.labelled.sampler import check_balanced_loader
 from fsfm_mm.datasets.labelled.splits import check_splits
 from fsfm_mm.datasets.seeding import seed_batches
 from fsfm_mm.engine.checking import check_settings
+from fsfm_mm.engine.console import terse_loggers
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
 from fsfm_mm.engine.explaining import (
     SettingsError,
@@ -29,11 +30,13 @@ from fsfm_mm.engine.explaining import (
     tell_setting,
     with_traceback,
 )
+from fsfm_mm.engine.hooks.momentum import warn_of_a_still_target
 from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
     give_gloo_time_to_end,
     leave_hooks_out,
+    name_pictures_for_mlflow,
     own_name,
     refuse_remote_checkpoints,
     save_atomically,
@@ -94,11 +97,24 @@ def join_with_gloo(cfg: Config) -> None:
     give_gloo_time_to_end()
     seconds = (cfg.get('env_cfg', {}).get('dist_cfg') or {}).get('timeout')
     if seconds is None:
-        torch_dist.init_process_group('gloo')
+        _join()
         return
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
         raise ValueError(f'env_cfg.dist_cfg.timeout must be a positive number of seconds, found {seconds!r}')
-    torch_dist.init_process_group('gloo', timeout=datetime.timedelta(seconds=seconds))
+    _join(timeout=datetime.timedelta(seconds=seconds))
+
+
+def _join(**options: Any) -> None:
+    try:
+        torch_dist.init_process_group('gloo', **options)
+    except RuntimeError as error:
+        if 'EADDRINUSE' not in str(error) and 'address already in use' not in str(error):
+            raise
+        port = os.environ.get('MASTER_PORT', '29500')
+        raise ValueError(
+            f'port {port}, at which the processes of a run meet, is in use on this machine: take another one with '
+            'MASTER_PORT (PORT for tools/dist_train.sh)'
+        ) from error
 
 
 def init_cpu_processes(cfg: Config) -> None:
@@ -161,16 +177,18 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def _build(cfg: Config) -> Runner:
-    check_folder(cfg.work_dir, 'the work directory')
+    check_folder(cfg.work_dir, 'the work directory', make=True)
     check_settings(cfg)
     scale_for_accumulation(cfg)
     leave_hooks_out(cfg)
     init_cpu_processes(cfg)
     save_atomically()
     refuse_remote_checkpoints()
-    with own_name(cfg):
+    name_pictures_for_mlflow()
+    with own_name(cfg), terse_loggers():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     drop_file_client_notes(runner.logger)
+    warn_of_a_still_target(runner)
     if runner._train_dataloader is not None:
         _open_training_data(runner)
         _open_validation_data(runner)

@@ -7,8 +7,8 @@ draws from them: a validation, a picture, a reader's start, one worker more.
 
 from __future__ import annotations
 
-import inspect
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -17,12 +17,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
+from fsfm_mm.engine.changed_settings import another_run, changed_settings
+from fsfm_mm.engine.honoured_settings import RUN_STATE, honour_optimizers, honour_schedulers, schedulers
 from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
 from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.stopping import StoppedError
-
-#: Where all of this is kept in a checkpoint.
-RUN_STATE = 'run_state'
 
 
 def run_facts(runner: Any) -> dict[str, int]:
@@ -73,8 +72,9 @@ def _early_stoppers(runner: Any) -> list[EarlyStoppingHook]:
 def fit_to_run(runner: Any, checkpoint: dict) -> None:
     """Change a checkpoint, in place, so that mmengine resumes it into this run.
 
-    Lengths and final values of a :class:`WarmupCosineLR` are those of the config, so a schedule that was
-    made longer goes on as the longer one. With another number of iterations an epoch (processes, batch, data) an
+    Settings of the config count, those of optimisers and schedules included
+    (:mod:`~fsfm_mm.engine.honoured_settings`), so a schedule that was made longer goes on as the longer one; the log
+    names what is not as it was. With another number of iterations an epoch (processes, batch, data) an
     epoch goes on at the same share of it.
 
     Raises:
@@ -88,17 +88,29 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
     _refuse_another_model(runner, checkpoint)
     _refuse_an_end_that_is_past(runner, checkpoint['meta'])
     saved, now = checkpoint.get(RUN_STATE, {}).get('facts', {}), run_facts(runner)
-    changed = [f'{key} {saved[key]} -> {now[key]}' for key in now if key in saved and saved[key] != now[key]]
+    changed = changed_settings(checkpoint['meta'].get('cfg', ''), runner.cfg)
+    _refuse_another_optimizer(changed)
+    # batch and accumulation are settings of the config
+    facts = {key: (saved[key], now[key]) for key in now if key in saved and saved[key] != now[key]}
     if changed:
-        runner.logger.warning(
-            f'The run that is resumed was another ({", ".join(changed)}): this one goes on from its state, but is '
-            'not what that run would have been.'
-        )
+        facts = {key: pair for key, pair in facts.items() if key not in ('batch_size', 'accumulated')}
+    sentence = another_run(changed, facts)
+    if sentence:
+        runner.logger.warning(sentence)
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
         _move_in_epoch(runner, checkpoint, saved.get('iterations_per_epoch', now['iterations_per_epoch']))
-    for scheduler, state in _schedulers(runner, checkpoint):
-        if isinstance(scheduler, WarmupCosineLR):
-            _drop_settings(scheduler, state)
+    honour_optimizers(runner, checkpoint)
+    honour_schedulers(runner, checkpoint)
+
+
+def _refuse_another_optimizer(changed: Mapping[str, tuple[Any, Any]]) -> None:
+    name = 'optim_wrapper.optimizer.type'
+    if name in changed:
+        old, new = changed[name]
+        raise StoppedError(
+            f'{name} was {old} in the run to be resumed and is {new} now, and the state of the one is none of the '
+            'other: resume with what it was, or start a new run from its weights with --cfg-options load_from=FILE.'
+        )
 
 
 def _refuse_another_model(runner: Any, checkpoint: dict) -> None:
@@ -124,31 +136,13 @@ def _refuse_an_end_that_is_past(runner: Any, meta: dict) -> None:
         )
 
 
-def _schedulers(runner: Any, checkpoint: dict) -> list[tuple[Any, dict]]:
-    """Schedulers of the run with their states in the checkpoint."""
-    built, states = runner.param_schedulers or [], checkpoint.get('param_schedulers', [])
-    if isinstance(built, dict):
-        return [pair for name in built for pair in zip(built[name], states.get(name, []))]
-    return list(zip(built, states))
-
-
-def _drop_settings(scheduler: WarmupCosineLR, state: dict) -> None:
-    """Leave in a scheduler's state how far it is, not what the config says."""
-    settings = set(inspect.signature(type(scheduler).__init__).parameters) - {'last_step'}
-    for key in settings | {'base_values'}:
-        state.pop(key, None)
-    # mmengine ends every schedule with the run: the last step of a finished one is not counted
-    step = min(state['_global_step'], scheduler.end - 1) - scheduler.begin
-    state['last_step'] = max(step, state['last_step'])
-
-
 def _move_in_epoch(runner: Any, checkpoint: dict, length_then: int) -> None:
     """Go on at the same share of the epoch, where epochs had another length."""
     meta, length = checkpoint['meta'], len(runner.train_dataloader)
     before = meta['iter']
     share = (before - meta['epoch'] * length_then) / length_then
     meta['iter'] = meta['epoch'] * length + round(min(max(share, 0.0), 1.0) * length)
-    for scheduler, state in _schedulers(runner, checkpoint):
+    for scheduler, state in schedulers(runner, checkpoint):
         if state['_global_step'] == before and not scheduler.by_epoch:
             state['_global_step'] = state['last_step'] = meta['iter']
 

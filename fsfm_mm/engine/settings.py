@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,21 +56,22 @@ def read_config(
         The config; :func:`typed_settings` knows what was changed.
 
     Raises:
-        ValueError: One sentence: the file is not there or cannot be read, a setting cannot be changed, or a module
-            cannot be imported.
+        ValueError: One sentence: the file is not there or cannot be read, or a setting cannot be changed.
     """
     path = find_config(path)
     kwargs['import_custom_modules'] = False
     options, short = dict(options or {}), {k: v for k, v in (short or {}).items() if v is not None}
     try:
         before, assigned = read_with(path, {}, **kwargs)
-        refuse_variables_without_effect(path, before, assigned, **kwargs)
     except SyntaxError as error:
         raise ValueError(
             f'the config {path} is not valid Python ({error.msg}, line {error.lineno})'
         ) from error
     except (OSError, KeyError, TypeError) as error:  # another kind of file, no such base, names twice
         raise ValueError(f'the config {path} cannot be read ({error_message(error)})') from error
+    except Exception as error:  # of the code in it
+        raise ValueError(f'the config {path} cannot be read ({_failure(error)})') from error
+    refuse_variables_without_effect(path, before, assigned, **kwargs)
     _move_lengths(options, short)
     _check_names(before, path, options)
     try:
@@ -80,10 +82,17 @@ def read_config(
     typed = _typed_names(before, cfg, {**settings, **options})
     if import_custom:  # after the options, which may name modules, too
         import_custom_modules(cfg, path)
-        named = _typed_names(cfg, cfg, options) if options else []
-        refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
+    named = _typed_names(cfg, cfg, options) if options else []
+    refuse_unknown_names(cfg, [name for name in named if name.partition('.')[0] in READ])
     object.__setattr__(cfg, _TYPED, {name: _value(cfg, name) for name in sorted(typed)})
     return cfg
+
+
+def _failure(error: Exception) -> str:
+    """What went wrong in the code of a config, and in which line of it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((frame.lineno for frame in reversed(frames) if frame.name == '<module>'), None)
+    return f'{type(error).__name__}: {error_message(error)}' + (f', line {line}' if line else '')
 
 
 def typed_settings(cfg: Config) -> dict[str, Any]:
@@ -177,7 +186,7 @@ def _check_names(cfg: Config, path: Any, options: Mapping[str, Any]) -> None:
             hint = f' (did you mean {close[0]!r}?)' if close else ''
             hint = f' (did you mean {few(named, 3, between=" or ")}?)' if named else hint
             option = {'data_root': 'data', 'num_workers': 'workers'}.get(name, name.replace('_', '-'))
-            hint = f' (use --{option})' if option in OPTIONS else hint
+            hint = f' (use --{option})' if option in OPTIONS and (named or option == name) else hint
             raise ValueError(
                 f'--cfg-options {name}: {path} has no setting {first!r}, so it would have no effect{hint}'
             )

@@ -39,6 +39,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import LoggerHook
 from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
+from mmengine.visualization.vis_backend import MLflowVisBackend
 from torch.utils.data import DataLoader
 
 from fsfm_mm.files import replacing
@@ -247,6 +248,25 @@ def _with_own_names(
 ) -> tuple[dict, str]:
     tag, text = get_log(runner, batch_idx, mode, *args)
     return {f'{mode}/{key}' if key in _OF_BOTH else key: value for key, value in tag.items()}, text
+
+
+_add_mlflow_image = MLflowVisBackend.add_image
+
+
+def name_pictures_for_mlflow() -> None:
+    """Let mmengine's MLflow logger store pictures, as PNG files by name and step.
+
+    It hands the bare name on as the file's, and MLflow refuses a file without an ending, which would stop the run.
+    Needed by onedl-mmengine 0.10; goes when its ``MLflowVisBackend.add_image`` names a file.
+    """
+    MLflowVisBackend.add_image = _add_png_to_mlflow
+
+
+def _add_png_to_mlflow(
+    backend: MLflowVisBackend, name: str, image: Any, step: int = 0, **kwargs: Any
+) -> None:
+    name = name if Path(name).suffix else f'{name}_{step:07d}.png'
+    _add_mlflow_image(backend, name, image, step, **kwargs)
 
 
 # --- torch: gloo and data workers ---------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ MARK = '*'
 WIDTH, LEAST_NAME = 100, 12
 #: How a note begins that explains intervals; the text leaves it out where it has no room for them.
 INTERVAL = '[low, high]'
+#: How a note begins that says why there is no honest table beside a published one.
+LEFT_OUT = 'the honest protocol was left out'
 _FOOTNOTE = f'{MARK} chosen on the test set itself (published protocol): not what a deployed detector reaches'
 
 

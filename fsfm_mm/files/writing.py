@@ -54,12 +54,13 @@ def write_atomically(path: str | os.PathLike, content: str | bytes, sync: bool =
     return path
 
 
-def check_folder(folder: str | os.PathLike, what: str) -> None:
+def check_folder(folder: str | os.PathLike, what: str, make: bool = False) -> None:
     """Look, before work begins, whether a folder can be written to or made.
 
     Args:
         folder: It need not exist.
         what: What it is for, for the message: 'the work directory'.
+        make: Make it, which some file systems refuse in spite of permissions.
 
     Raises:
         ValueError: It is a file or lies in one, or there is no permission.
@@ -72,6 +73,28 @@ def check_folder(folder: str | os.PathLike, what: str) -> None:
         raise ValueError(
             f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'
         )
+    if make:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f'{what} {folder} cannot be made ({error.strerror}): name another folder'
+            ) from error
+
+
+def check_file(path: str | os.PathLike, what: str) -> None:
+    """Look, before work begins, whether a file can be written.
+
+    Args:
+        path: It need not exist.
+        what: The option that names it, for the message.
+
+    Raises:
+        ValueError: It is a folder, or its folder cannot be made or written to.
+    """
+    if Path(path).is_dir():
+        raise ValueError(f'{what} {path} is a folder: name a file')
+    check_folder(Path(path).parent, f'the folder of {what}')
 
 
 def refuse_existing(path: str | os.PathLike, argument: str) -> None:

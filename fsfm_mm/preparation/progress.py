@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,6 @@ class Progress(Watcher[Chunk]):
 
     def __init__(self, total: int, done: int = 0) -> None:
         self._bar, self._before = ProgressBar(total, 'pictures and frames', done), done
-        self._begin = time.monotonic()
         self._weight = self._faces = self._failures = 0  # of chunks that are done in this run
         self._current: dict[int, tuple[int, int]] = {}
 
@@ -52,8 +50,7 @@ class Progress(Watcher[Chunk]):
     def _show(self) -> None:
         weight = self._weight + sum(weight for weight, _ in self._current.values())
         faces = self._faces + sum(faces for _, faces in self._current.values())
-        rate = faces / max(time.monotonic() - self._begin, 1e-9)
-        self._bar.show(self._before + weight, f'{rate:.1f} faces/s, {self._failures} failures')
+        self._bar.show(self._before + weight, f'{faces} faces, {self._failures} failures')
 
 
 @dataclass

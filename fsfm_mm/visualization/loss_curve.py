@@ -130,7 +130,8 @@ def draw_loss_curve(
     _finish(axes, 'learning rate', 'lr')
     axes.yaxis.set_major_formatter('{x:g}')
     axes.set_ylim(bottom=0)
-    _name_axes(column[-1], iterations_per_epoch)
+    axes.set_xlim(0, 1.02 * scalars[-1]['step'])  # of all panels
+    _name_axes(axes, iterations_per_epoch)
     figure.supxlabel(textwrap.fill(_caption(scalars, losses), 110), fontsize='small', color='0.3')
     picture = io.BytesIO()
     figure.savefig(picture, dpi=120, format='png')

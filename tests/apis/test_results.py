@@ -6,7 +6,7 @@ import os
 import pytest
 from test_protocols import evaluation
 
-from fsfm_mm.apis.results import check_folder, results_folder, set_earlier_aside, write_result
+from fsfm_mm.apis.results import results_folder, set_earlier_aside, write_result
 
 
 def test_results_lie_beside_the_checkpoint_under_its_name():
@@ -18,21 +18,20 @@ def test_results_lie_beside_the_checkpoint_under_its_name():
         results_folder(['a/best.pth', 'b/best.pth'])
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / 'file').touch()
-    with pytest.raises(ValueError, match=r'file: not a folder\): name another place with --out'):
-        check_folder(tmp_path / 'file' / 'test')
-    check_folder(tmp_path / 'new' / 'test')
-    assert os.listdir(tmp_path) == ['file']
+def test_a_work_directory_has_them_in_itself(tmp_path):
+    assert results_folder([tmp_path]).parent == tmp_path / 'test'
 
 
-def test_the_same_test_again_takes_the_place_of_the_earlier_one(tmp_path):
+def test_the_same_test_again_takes_the_place_of_the_earlier_one(tmp_path, monkeypatch):
     result = evaluation()[0].run('honest')
     assert set_earlier_aside(tmp_path, 'honest', result) is None
     write_result(result, 'honest', tmp_path)
     names = sorted(os.listdir(tmp_path))
     (tmp_path / 'honest_left-over_samples.csv').touch()
     (tmp_path / 'published.json').touch()
+    monkeypatch.chdir(tmp_path)  # whether the checkpoint is named from here or from the root
+    text = (tmp_path / 'honest.json').read_text()
+    (tmp_path / 'honest.json').write_text(text.replace('"target": "a"', f'"target": "{tmp_path}/a"'))
     assert 'were replaced' in set_earlier_aside(tmp_path, 'honest', result)
     write_result(result, 'honest', tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([*names, 'published.json'])

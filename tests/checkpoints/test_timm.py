@@ -1,17 +1,22 @@
 """Ours in timm and timm's here: the same features under attention as trained networks have it, or a refusal."""
 
 import argparse
+import copy
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
 from foreign_checkpoints import build_classifier, sharpened
 from mmpretrain.registry import MODELS
+from PIL import Image
 from timm.models import save_for_hf
 
 import fsfm_mm.components  # noqa: F401  # registers our sizes in timm
 from fsfm_mm.checkpoints import (
+    ModelCard,
     convert,
     convert_file,
     load_checkpoint_file,
@@ -22,6 +27,7 @@ from fsfm_mm.checkpoints import (
 from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.timm_models import TIMM_NAMES
 from fsfm_mm.commands import convert as command
+from fsfm_mm.datasets.transforms import ResizeFace
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 
 STATISTICS = dict(mean=[0.5, 0.4, 0.3], std=[0.3, 0.2, 0.1])
@@ -118,7 +124,13 @@ def test_every_form_and_head(form, has_head, out_type, tmp_path):
     assert_equal_outputs(model, theirs, images())
     data = timm.data.resolve_model_data_config(theirs)
     assert list(data['mean']) == STATISTICS['mean'] and list(data['std']) == STATISTICS['std']
-    assert (data['crop_pct'], data['interpolation']) == (1.0, 'bicubic')
+    # a picture that is no square, as our pipelines resize it and as timm does for this model
+    picture = Image.fromarray(np.linspace(0, 255, 40 * 60 * 3).reshape(40, 60, 3).astype(np.uint8))
+    made = timm.data.create_transform(
+        **{**data, 'input_size': (3, 32, 32), 'mean': (0,) * 3, 'std': (1,) * 3}
+    )
+    ours = ResizeFace(32).transform(dict(img=np.asarray(picture)))['img'].astype(int)
+    assert np.abs(255 * made(picture).permute(1, 2, 0).numpy() - ours).max() <= 2
     if form == 'vit':
         assert tuple(data['input_size']) == (3, 32, 32)
         labels = json.loads((out / 'config.json').read_text()).get('label_names')
@@ -132,6 +144,29 @@ def test_every_form_and_head(form, has_head, out_type, tmp_path):
     # the printed line makes the same network
     line = report.notes[-1].partition('  #')[0]
     assert_equal_outputs(model, eval(line, {'timm': timm}), images())
+
+
+def test_the_line_for_our_small_vit_and_for_one_with_six_heads():
+    with torch.device('meta'):
+        state = timm.create_model('fsfm_vit_small_patch16_224').state_dict()
+    cards = [ModelCard(**STATISTICS, input_size=224, num_heads=heads) for heads in (12, 6)]
+    lines = [
+        timm_files.create_call(timm_files.timm_config(state, card), Path('v.pth')).partition('  #')[0]
+        for card in cards
+    ]
+    assert lines[0] == (
+        "timm.create_model('fsfm_vit_small_patch16_224', checkpoint_path='v.pth', "
+        'pretrained_cfg_overlay=dict(mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.1)))'
+    )
+    assert lines[1].startswith("timm.create_model('vit_small_patch16_224', checkpoint_path='v.pth', ")
+    assert 'num_heads=6' in lines[1] and "crop_mode='squash'" in lines[1]
+
+
+@pytest.mark.filterwarnings('ignore:.torch.jit')
+def test_our_sizes_are_scripted_and_copied_like_timm_s():
+    model = timm.create_model('fsfm_vit_tiny_patch16_224', depth=1, img_size=32, scriptable=True).eval()
+    assert torch.equal(torch.jit.script(model)(images()), model(images()))
+    assert copy.deepcopy(model).head_is_open
 
 
 def test_the_caller_of_create_model_is_kept(tmp_path):
@@ -163,6 +198,10 @@ def test_what_timm_would_make_up_is_asked_for(tmp_path):
     with pytest.raises(SystemExit, match='says num_heads 12, but in what was given it is 6'):
         command.main([str(src), str(out), '--from', 'fsfm_mm', '--to', 'timm', '--num-heads', '6'])
     assert not out.exists()
+    out_dir = tmp_path / 'run'
+    out_dir.mkdir()
+    (out_dir / 'epoch_1.pth').write_bytes(src.read_bytes())
+    assert command.main([str(out_dir), str(tmp_path / 'of_run'), '--from', 'fsfm_mm', '--to', 'timm']) == 0
     both = build_classifier(SMALL, 'avg_featmap', final_norm=True)
     with pytest.raises(ValueError, match='this backbone has two'):
         convert_file(saved(both, src, 12), out, 'fsfm_mm', 'timm')
@@ -179,7 +218,7 @@ def test_a_head_on_other_features_stays_here(change, words, tmp_path):
     model = classifier(SMALL, 'cls_token')
     settings = dict(type='ImageClassifier', backbone=dict(type='FusedAttentionViT', **change))
     src = saved(model, tmp_path / 'ours.pth', 12, model=settings)
-    with pytest.raises(ValueError, match=rf"the card's model has {words}: .*--drop head"):
+    with pytest.raises(ValueError, match=rf'the model was trained with {words}, .*--drop head'):
         convert_file(src, tmp_path / 'vit.pth', 'fsfm_mm', 'timm')
     convert_file(src, tmp_path / 'vit.pth', 'fsfm_mm', 'timm', drop=['head.'])
 
@@ -194,7 +233,10 @@ def test_a_small_vit_of_timm(tmp_path):
     )
     torch.save(theirs.state_dict(), tmp_path / 'vit.pth')
     card, report = convert_file(tmp_path / 'vit.pth', tmp_path / 'ours.pth', 'timm')
-    assert card.num_heads == 6 and '6 attention heads; --num-heads' in report.summary()
+    assert (
+        card.num_heads == 6
+        and '6 attention heads, as timm has them at width 384; --num-heads' in report.summary()
+    )
     ours = build_classifier({**SMALL, 'depth': 12, 'num_heads': card.num_heads})
     ours.load_state_dict(load_checkpoint_file(tmp_path / 'ours.pth')['state_dict'], strict=True)
     assert_equal_outputs(ours, theirs, images())
@@ -216,8 +258,13 @@ def tiny(**changes):
 
 def test_a_folder_of_timm(tmp_path):
     theirs = tiny()
-    save_for_hf(theirs, tmp_path / 'hub', safe_serialization=True)
-    card, _ = convert_file(tmp_path / 'hub', tmp_path / 'ours.pth', 'timm')
+    labels = dict(label_names=['real', 'fake'])
+    save_for_hf(theirs, tmp_path / 'hub', safe_serialization=True, model_config=labels)
+    card, report = convert_file(tmp_path / 'hub', tmp_path / 'ours.pth', 'timm')
+    assert (
+        len(report.notes) == 1 and "timm's crop_pct=0.9, crop_mode='center'; ResizeFace" in report.summary()
+    )
+    assert card.classes == ('real', 'fake')
     assert card.num_heads == 4 and card.mean == theirs.pretrained_cfg['mean'] and card.input_size == 32
     ours = build_classifier({**TINY, 'num_heads': 4})
     ours.load_state_dict(load_checkpoint_file(tmp_path / 'ours.pth')['state_dict'], strict=True)

@@ -6,6 +6,7 @@ from foreign_checkpoints import golden
 from golden import load_pretrain_golden
 from torch.testing import assert_close
 
+from fsfm_mm.checkpoints import heads
 from fsfm_mm.checkpoints.convert import convert
 from fsfm_mm.checkpoints.convert_files import convert_file
 from fsfm_mm.checkpoints.to_reference import to_reference, write_reference_files
@@ -59,7 +60,7 @@ def test_pretraining_is_two_files(tmp_path):
         tmp_path / 'ours.pth',
         'fsfm-pretrain',
         target_file=tmp_path / 'checkpoint-te-400.pth',
-        facts={'num_heads': 4},
+        facts={'num_heads': 3},
     )
     files = write_reference_files(tmp_path / 'ours.pth', tmp_path / 'back.pth', 'fsfm-pretrain')
     assert [path.name for path in files] == ['back.pth', 'back-te.pth']
@@ -69,6 +70,20 @@ def test_pretraining_is_two_files(tmp_path):
         del found['mask_token']
     unused = {'mask_token': online['mask_token']} if 'mask_token' in target else {}
     assert_same(found, {**target, **unused})
+
+
+def test_heads_that_the_reference_does_not_have_are_refused(tmp_path, monkeypatch):
+    ours, _ = convert(golden('vit_cls_avg')[0], 'fsfm-finetuned')
+    save_checkpoint_file({'state_dict': ours, 'card': {'num_heads': 3}}, tmp_path / 'ours.pth')
+    files = write_reference_files(tmp_path / 'ours.pth', tmp_path / 'back.pth', 'fsfm-finetuned')
+    card, _ = convert_file(files[0], tmp_path / 'again.pth', 'fsfm-finetuned')
+    assert card.num_heads == 3  # the card went along
+    monkeypatch.setitem(heads.REFERENCE, heads.width_and_depth(ours), 12)
+    with pytest.raises(
+        ValueError, match=r'weights of 3 attention heads, but the reference builds .* with 12'
+    ):
+        write_reference_files(tmp_path / 'ours.pth', tmp_path / 'no.pth', 'fsfm-finetuned')
+    assert not (tmp_path / 'no.pth').exists()
 
 
 def test_weights_of_another_kind_are_refused(tmp_path):

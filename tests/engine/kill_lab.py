@@ -1,10 +1,11 @@
-"""Runs tools/train.py again and again in forked processes, and kills them at chosen places.
+"""Runs tools/train.py and other programs again and again in forked processes, and kills them at chosen places.
 
 Run as a script it reads jobs from standard input, one JSON object a line, and answers each with the exit codes
 of its processes. Importing the package once for all jobs is what makes many kills affordable.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -50,11 +51,28 @@ class Lab:
         Returns:
             Exit codes, negative for signals; a number for a single process.
         """
-        job = dict(command=[str(config), '--work-dir', str(work_dir), *arguments], at=at, processes=processes)
-        self.process.stdin.write(json.dumps({**job, 'log': f'{work_dir}.log'}) + '\n')
-        self.process.stdin.flush()
-        codes = json.loads(self.process.stdout.readline())
+        command = [str(config), '--work-dir', str(work_dir), *arguments]
+        codes = self.run('train.py', command, f'{work_dir}.log', processes, at)
         return codes if processes > 1 else codes[0]
+
+    def run(self, program, command, log, processes=1, at=None, environments=None):
+        """Run a program, each process with an environment of its own.
+
+        Args:
+            program: 'train.py', or a module beside this one that has ``main(command)``.
+            command: Its arguments.
+            log: File that takes what is printed.
+            processes: How many.
+            at: As in :meth:`train`.
+            environments: Variables of each process; None for those of torchrun, where there are several.
+
+        Returns:
+            Exit codes, negative for signals.
+        """
+        job = dict(program=program, command=[*map(str, command)], log=str(log), processes=processes, at=at)
+        self.process.stdin.write(json.dumps({**job, 'environments': environments}) + '\n')
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
 
     def close(self):
         self.process.stdin.close()
@@ -111,12 +129,17 @@ def _child(job, rank, port):
     os.dup2(log, 2)
     os.setpgid(0, 0)
     command = job['command']
-    if job['processes'] > 1:
+    if job['environments']:
+        os.environ.update(job['environments'][rank])
+    elif job['processes'] > 1:
         os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(job['processes']))
         os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-        command = [*command, '--launcher', 'pytorch']
+        command = [*command, '--launcher', 'pytorch'] if job['program'] == 'train.py' else command
     if job['at'] and rank == 0:
         _arrange(job['at'])
+    if job['program'] != 'train.py':
+        importlib.import_module(job['program']).main(command)
+        sys.exit(0)
     from fsfm_mm.commands import run
 
     sys.exit(run('train', command, prog='python tools/train.py'))

@@ -1,4 +1,4 @@
-"""Run by torchrun (or plainly for one process): trains tiny models on fixed batches in float64, and writes
+"""Run by the lab of forked runs, or by torchrun: trains tiny models on fixed batches in float64, and writes
 what every optimiser step saw and left.
 
 Arguments: output folder, names of :data:`CASES`. A case's losses are means over processes.
@@ -238,7 +238,9 @@ def train(config):
     )
 
 
-def main(folder, names):
+def main(arguments):
+    folder, names = Path(arguments[0]), arguments[1:]
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
     torch.set_num_threads(1)  # two cores for everybody
     torch.set_default_dtype(torch.float64)
     if 'RANK' in os.environ:
@@ -253,4 +255,4 @@ def main(folder, names):
 
 
 if __name__ == '__main__':
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(sys.argv[1:])

@@ -7,19 +7,11 @@ import socket
 
 import pytest
 import torch
-from kill_lab import Lab
 from resume_cases import assert_same_run, finetuning, pretraining
 
 from fsfm_mm.engine.saving import holding, point_to
 from fsfm_mm.files.checkpoint_files import check_whole
 from fsfm_mm.files.checkpoint_folders import last_whole_checkpoint, pointed_to
-
-
-@pytest.fixture(scope='module')
-def lab():
-    lab = Lab()
-    yield lab
-    lab.close()
 
 
 def files(work_dir):

@@ -1,7 +1,6 @@
 """N processes x batch B equal one process x batch N*B, and sharded processes equal replicated ones (float64)."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -58,14 +57,14 @@ def launch(world):
 
 
 @pytest.fixture(scope='module')
-def results(tmp_path_factory):
+def results(lab, tmp_path_factory):
     """What each case gave in 1, 2 and 4 processes, and where its files are: ``results(world, case)``."""
     root = tmp_path_factory.mktemp('processes')
     for world, names in JOBS.items():
         (root / str(world)).mkdir()
-        command = [*launch(world), str(SCRIPT), str(root / str(world)), *names]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-3000:]
+        log = root / f'{world}.log'
+        codes = lab.run('process_cases', [root / str(world), *names], log, world)
+        assert codes == [0] * world, log.read_text()[-3000:]
 
     def result(world, case):
         return torch.load(root / str(world) / f'{case}.pt', weights_only=False)

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from kill_lab import Lab
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset, DefaultSampler, InfiniteSampler
 from mmengine.hooks import Hook
@@ -23,13 +22,6 @@ from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.loops import _Endless, exact_loop
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.schedules import momentum_cosine, warmup_cosine
-
-
-@pytest.fixture(scope='module')
-def lab():
-    lab = Lab()
-    yield lab
-    lab.close()
 
 
 def draws():

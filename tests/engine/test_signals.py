@@ -4,18 +4,10 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from kill_lab import Lab
 from resume_cases import assert_same_run, pretraining
 
 from fsfm_mm.commands import train
 from fsfm_mm.engine.hooks import StopSignalHook
-
-
-@pytest.fixture(scope='module')
-def lab():
-    lab = Lab()
-    yield lab
-    lab.close()
 
 
 @pytest.mark.slow

@@ -262,8 +262,9 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
         (['--cfg-options', 'test_dataloder.batch_size=2'], "no effect (did you mean 'test_dataloader'?)"),
         (['--cfg-options', 'test_dataloader.batchsize=2'], "no 'batchsize' (did you mean 'batch_size'?)"),
         (['--cfg-options', 'test_dataloader.dataset.type=Nope'], "there is no dataset 'Nope'"),
-        (['--out', __file__], f'results cannot be written to {__file__}'),
-        (['--calibrate', f'{__file__}/new.pth'], f'results cannot be written to {__file__}'),
+        (['--out', __file__], f'the folder of the results {__file__} cannot be made'),
+        (['--calibrate', __file__], f'--calibrate: {__file__} exists already: name another file'),
+        (['--calibrate', f'{__file__}/new.pth'], f'the folder of --calibrate {__file__} cannot be made'),
     ],
 )
 def test_wrong_settings_are_one_sentence(detector, tmp_path, monkeypatch, arguments, sentence):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 
 from fsfm_mm.datasets.seeding import MODEL, SeededBatchSampler, seed_process
+from fsfm_mm.engine.honoured_settings import RUN_STATE, group_names
 from fsfm_mm.engine.loops import VALIDATED
 from fsfm_mm.engine.resume import (
-    RUN_STATE,
     early_stopping_facts,
     fit_to_run,
     optimizer_facts,
@@ -20,6 +21,7 @@ from fsfm_mm.engine.resume import (
 )
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.registry import HOOKS
+from fsfm_mm.text import few
 
 
 @HOOKS.register_module()
@@ -36,8 +38,10 @@ class ExactResumeHook(Hook):
         self._restored: dict | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Fit a checkpoint that is resumed to this run; one that only gives weights stays as it is."""
-        if runner._resume:
+        """Fit a checkpoint that is resumed to this run; one that only gives weights must have some of this model's."""
+        if not runner._resume:
+            _refuse_other_weights(runner, checkpoint)
+        else:
             fit_to_run(runner, checkpoint)
             self._restored = checkpoint.get(RUN_STATE, {})
 
@@ -81,5 +85,18 @@ class ExactResumeHook(Hook):
         """Add what the run is, and what the optimiser wrapper keeps outside the optimiser's state."""
         state = checkpoint.setdefault(RUN_STATE, {})
         state['facts'] = run_facts(runner)
+        state['groups'] = group_names(runner)
         state['optimizer'] = optimizer_facts(runner.optim_wrapper)
         state['early_stopping'] = early_stopping_facts(runner)
+
+
+def _refuse_other_weights(runner, checkpoint: dict) -> None:
+    """Stop where a ``load_from`` holds nothing of this model: mmengine would train a fresh one after a warning."""
+    state = checkpoint.get('state_dict', checkpoint)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    known = {name.removeprefix('module.') for name in state}
+    if known.isdisjoint(model.state_dict()):
+        raise StoppedError(
+            f'load_from: {runner._load_from} holds no weight of this {type(model).__name__} (it has '
+            f'{few(sorted(known), 3)}): name a checkpoint of such a model, or give an encoder with --init.'
+        )

@@ -10,6 +10,17 @@ from mmengine.model import is_model_wrapper
 from fsfm_mm.registry import HOOKS
 
 
+def warn_of_a_still_target(runner) -> None:
+    """Say what it means that a run with a target that is to move has no :class:`MomentumUpdateHook`."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    moves = getattr(getattr(model, 'target', None), 'base_momentum', None) is not None
+    if moves and not any(isinstance(hook, MomentumUpdateHook) for hook in runner.hooks):
+        runner.logger.warning(
+            'default_hooks has no MomentumUpdateHook: the target stays as it is at the start, as with '
+            'model.target.base_momentum=None'
+        )
+
+
 @HOOKS.register_module()
 class MomentumUpdateHook(Hook):
     """Updates ``model.target`` after every optimiser step (FSFM section 3.2); idle for other models.

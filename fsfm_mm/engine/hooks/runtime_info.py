@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 
-from fsfm_mm.engine.resume import RUN_STATE
+from fsfm_mm.engine.honoured_settings import RUN_STATE
 from fsfm_mm.registry import HOOKS
 
 
