@@ -23,6 +23,7 @@ from fsfm_mm.checkpoints.model_settings import (
     Settings,
     is_ours,
     merged,
+    numeric_statistics,
     settings_facts,
     with_heads,
     with_statistics,
@@ -99,6 +100,22 @@ def settings_from_encoder(
     _put(cfg, before, fitted, typed)
     for sentence in (*taken, *notes) if is_main_process() else ():
         print_log(sentence, logger='current')
+
+
+def keep_statistics(cfg: Config) -> None:
+    """Put the numbers of a file of statistics into a config, which then builds its model in any folder.
+
+    Args:
+        cfg: The config, changed in place where its preprocessor, or a step that pads, names a file that is there.
+    """
+    preprocessor = (cfg.get('model') or {}).get('data_preprocessor') or {}
+    file = preprocessor.get('stats')
+    if not isinstance(file, str) or not Path(file).is_file():
+        return
+    cfg.model.data_preprocessor = ConfigDict(numeric_statistics(preprocessor))
+    mean, std = resolve_stats(file)
+    for loader in (cfg[name] for name in LOADERS if cfg.get(name)):
+        set_padding(loader.dataset, {'mean': mean, 'std': std}, only=file)
 
 
 def _is_encoder(init: Mapping[str, Any]) -> bool:

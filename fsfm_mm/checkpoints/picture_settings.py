@@ -48,11 +48,17 @@ def set_picture_size(dataset: dict, size: int | Sequence[int]) -> None:
             part['img_size'] = value
 
 
-def set_padding(dataset: dict, stats: Any) -> None:
-    """Let the steps that pad with a mean colour take another one's; settings are changed in place."""
+def set_padding(dataset: dict, stats: Any, only: Any = None) -> None:
+    """Let the steps that pad with a mean colour take another one's; settings are changed in place.
+
+    Args:
+        dataset: Settings of a data set.
+        stats: What ``resolve_stats`` takes.
+        only: Change only steps that have these; None for all.
+    """
     for part in parts_of(dataset):
         for step in part.get('pipeline') or ():
-            if step.get('type') == 'TimmTrainAugment':
+            if step.get('type') == 'TimmTrainAugment' and only in (None, step.get('stats')):
                 step['stats'] = stats
 
 

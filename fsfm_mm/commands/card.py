@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
 from fsfm_mm.engine.explaining import error_message
@@ -21,7 +22,7 @@ examples:
 def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(prog, __doc__, EPILOG)
-    parser.add_argument('file', help='checkpoint with a card')
+    parser.add_argument('file', help='checkpoint with a card, or a work directory for its last whole one')
     parser.add_argument('--config', action='store_true', help="also the training config's text")
     parser.add_argument('--json', action='store_true', help='as JSON')
     parser.add_argument(
@@ -34,11 +35,12 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
     """Print the card; returns the exit code."""
     args = parse_args(argv, prog)
     try:
-        need_files([args.file], CANNOT_READ)
+        need_files([args.file] if not Path(args.file).is_dir() else [], CANNOT_READ)
 
         from fsfm_mm.checkpoints import ModelCard, load_checkpoint_file
+        from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
-        content = load_checkpoint_file(args.file, args.trust).get('card')
+        content = load_checkpoint_file(checkpoint_file(args.file), args.trust).get('card')
         if content is None:
             raise ValueError(
                 f'{args.file} has no card: it was not saved by a run with CardHook, nor converted by '
@@ -55,7 +57,10 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
         return 0
     rows = []
     for name, value in card.items():
-        text = ', '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value
+        if name == 'model' and value:
+            text = f'{value.get("type")}, can be built from this file: fsfm_mm.load (all of it with --json)'
+        else:
+            text = ', '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value
         rows.append([name, 'not known' if text in (None, '') else str(text)])
     print('\n'.join(text_table(rows, '<')))
     if args.config:

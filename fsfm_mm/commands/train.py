@@ -89,7 +89,7 @@ def load_config(args: argparse.Namespace) -> Config:
         ValueError: When the config file does not exist or cannot be read, the checkpoint to resume from does not
             exist or is damaged, or an argument does not fit the config.
     """
-    from fsfm_mm.checkpoints.encoder_settings import settings_from_encoder
+    from fsfm_mm.checkpoints.encoder_settings import keep_statistics, settings_from_encoder
     from fsfm_mm.engine.earlier_run import check_earlier_run
     from fsfm_mm.engine.last_checkpoint import choose_checkpoint
 
@@ -115,6 +115,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if cfg.get('resume'):
         choose_checkpoint(cfg)
     settings_from_encoder(cfg, typed_settings(cfg), args.override_card)
+    keep_statistics(cfg)
     return cfg
 
 

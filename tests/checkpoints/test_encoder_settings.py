@@ -1,6 +1,7 @@
 """A config that starts from an encoder becomes what the encoder needs, or the contradiction is named."""
 
 import copy
+import json
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
 from fsfm_mm.checkpoints import ModelCard, save_checkpoint_file
-from fsfm_mm.checkpoints.encoder_settings import settings_from_encoder
+from fsfm_mm.checkpoints.encoder_settings import keep_statistics, settings_from_encoder
 from fsfm_mm.checkpoints.model_settings import leaves, plain_settings, settings_facts
 from fsfm_mm.statistics import PUBLISHED, resolve_stats
 
@@ -169,3 +170,17 @@ def test_a_resumed_run_asks_its_own_checkpoint(encoder, tmp_path):
     settings_from_encoder(again, typed)
     assert facts(again) == facts(cfg) and again.model.backbone.init_cfg is None
     assert again.model.head.in_channels == cfg.model.head.in_channels
+
+
+def test_a_file_of_statistics_becomes_numbers(tmp_path):
+    file = tmp_path / 'mean_std.json'
+    file.write_text(json.dumps({'mean': MEAN, 'std': STD}))
+    cfg = Config.fromfile(OWN)
+    cfg.model.data_preprocessor.stats = cfg.train_dataloader.dataset.pipeline[1].stats = str(file)
+    keep_statistics(cfg)
+    assert cfg.model.data_preprocessor.mean == [255 * value for value in MEAN]
+    assert cfg.train_dataloader.dataset.pipeline[1].stats == {'mean': list(MEAN), 'std': list(STD)}
+    assert str(file) not in cfg.pretty_text
+    named = Config.fromfile(OWN)
+    keep_statistics(named)
+    assert named.model.data_preprocessor.stats == 'vggface2'  # a name is easier to read, and found anywhere
