@@ -139,7 +139,7 @@ MISTAKES = {
     'a logger as a number': (small('visualizer.vis_backends=3'), r'vis_backends must be names of loggers'),
     'no folder to work in': (
         ['train', 'small.py', '--work-dir', 'README.md'],
-        r'README\.md is a file; name a folder',
+        r'README\.md is a file: name a folder',
     ),
     'no permission': (
         ['train', 'small.py', '--work-dir', '/proc/work'],
@@ -218,7 +218,7 @@ MISTAKES = {
     'results in a file': (['test', DETECTOR, 'other.pth', '--out', 'README.md'], r'README\.md'),
     'leave one out into a file': (
         ['leave-one-out', 'small.py', '--out', 'README.md'],
-        r'README\.md is a file; name',
+        r'README\.md is a file: name',
     ),
     'an empty source': (['prepare', 'empty', 'out'], r'empty holds no pictures'),
     'a parser': (['prepare', 'faces', 'out', '--parser', 'farll'], r'farll is neither .*farl'),
