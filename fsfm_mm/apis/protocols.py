@@ -9,7 +9,7 @@ from typing import Any
 
 from fsfm_mm.apis.testing import intervals, source_threshold
 from fsfm_mm.evaluation import ScoreMetric, ScoreReport, ScoreTable
-from fsfm_mm.evaluation.report import INTERVAL
+from fsfm_mm.evaluation.report import INTERVAL, LEFT_OUT
 from fsfm_mm.registry import METRICS
 
 #: What each protocol is, in the titles of the tables.
@@ -166,7 +166,7 @@ class Evaluation:
             notes = [f'checkpoint {next(iter(chosen.values()))}: {self._choice()}']
         selected = sorted({key for row in rows.values() for key in row}) if on_target else []
         if self.source is None:
-            notes.append(f'the honest protocol was left out: {NO_SOURCE}')
+            notes.append(f'{LEFT_OUT}: {NO_SOURCE}')
         return self._result('published', METRICS.build(self.metric), rows, tables, chosen, notes, selected)
 
     def _choice(self) -> str:
@@ -193,8 +193,8 @@ class Evaluation:
         single = all(number['samples'] == number['reals'] + number['fakes'] for number in counts.values())
         units = 'pictures' if single else 'videos'
         what = f'95% bootstrap interval over {units}, {self.num_resamples} resamples'
-        overridden = ', card overridden' if self.overridden else ''
-        title = f'{protocol} protocol{overridden}: {MEANING[protocol]}'
+        caveat = 'card overridden' if self.overridden else ''
+        title = f'{protocol} protocol{f", {caveat}" if caveat else ""}: {MEANING[protocol]}'
         notes = [*dict.fromkeys(self.overridden), *notes]
         report = ScoreReport(
             rows,
@@ -205,6 +205,7 @@ class Evaluation:
             headings=metric.headings(),
             counts=counts,
             checkpoints=chosen,
+            caveat=caveat,
         )
         return ProtocolResult(report, chosen, tables, threshold)
 

@@ -75,21 +75,30 @@ def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
     from fsfm_mm.visualization import draw_roc_curves, draw_score_histogram
 
     result.report.write(folder, protocol)
+    caveat = result.report.caveat
+    prefix = (
+        f'{protocol}_{caveat.replace(" ", "-")}' if caveat else protocol
+    )  # scores and pictures say it by name
+    also = f', {caveat}' if caveat else ''
     curves = {}
     threshold = 0.5 if result.threshold is None else result.threshold
     for name, table in result.tables.items():
-        stem = f'{protocol}_{"".join(c if c.isalnum() else "-" for c in name)}'
+        stem = f'{prefix}_{"".join(c if c.isalnum() else "-" for c in name)}'
         table.write_samples(folder / f'{stem}_samples.csv')
         scores: Any = table
         if all(row.video_id for row in table.samples):
             table.write_videos(folder / f'{stem}_videos.csv')
             scores = table.videos()
         draw_score_histogram(
-            scores.scores, scores.labels, folder / f'{stem}_scores.png', threshold=threshold, title=name
+            scores.scores,
+            scores.labels,
+            folder / f'{stem}_scores.png',
+            threshold=threshold,
+            title=name + also,
         )
         if len(set(scores.labels.tolist())) == 2:
             curves[name] = (scores.scores, scores.labels)
     if curves:
         draw_roc_curves(
-            curves, folder / f'{protocol}_roc.png', title=f'{protocol} protocol', threshold=threshold
+            curves, folder / f'{prefix}_roc.png', title=f'{protocol} protocol{also}', threshold=threshold
         )

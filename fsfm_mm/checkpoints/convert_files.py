@@ -28,6 +28,7 @@ from fsfm_mm.checkpoints.timm_files import (
 )
 from fsfm_mm.files import replacing
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
+from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.statistics import load_mean_std
 
 #: The reference's file of pixel statistics, beside its checkpoints.
@@ -56,7 +57,8 @@ def convert_file(
     """Convert a file and give it a card.
 
     Args:
-        path: Checkpoint of the kind ``source``; for 'timm' also a folder of ``config.json`` and weights.
+        path: Checkpoint of the kind ``source``; for 'timm' also a folder of ``config.json`` and weights, for
+            'fsfm_mm' a work directory, which stands for its last whole checkpoint.
             ``pretrain_ds_mean_std.txt`` beside it goes into the card.
         out: File to write: ``{'state_dict', 'card', 'meta'}``, or safetensors by its ending. For timm also a folder (no
             ending), which gets ``config.json`` and ``model.safetensors``.
@@ -75,7 +77,9 @@ def convert_file(
         ValueError: As the three functions named; when the file knows otherwise than ``facts`` say, or nothing says what
             must be known (``num_heads``; for timm also mean, std and size). Nothing is written then.
     """
-    path, out = weights_file(Path(path)) if source == 'timm' else Path(path), Path(out)
+    path, out = Path(path), Path(out)
+    if path.is_dir() and source in ('fsfm_mm', 'timm'):
+        path = weights_file(path) if source == 'timm' else Path(checkpoint_file(path))
     checkpoint = load_checkpoint_file(path, trust)
     target_network = None if target_file is None else load_checkpoint_file(target_file, trust)
     state, report = convert(checkpoint, source, target, target_network, drop)

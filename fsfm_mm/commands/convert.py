@@ -29,7 +29,7 @@ examples:
   # a ViT-S that mmpretrain has with 6 heads and with 12: the shapes do not tell
   %(prog)s deit-small.pth deit.pth --from mmpretrain --num-heads 6
   # ours to timm, as a folder: timm.create_model('local-dir:vit', pretrained=True), which needs no fsfm_mm
-  %(prog)s work_dirs/x/epoch_10.pth vit --from fsfm_mm --to timm
+  %(prog)s work_dirs/x vit --from fsfm_mm --to timm
   # as a file: after import fsfm_mm.components,
   # timm.create_model('fsfm_vit_small_patch16_224', checkpoint_path='vit.pth')
   %(prog)s work_dirs/x/epoch_10.pth vit.pth --from fsfm_mm --to timm
@@ -50,7 +50,10 @@ def card_entry(text: str) -> tuple[str, Any]:
 def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(prog, __doc__, EPILOG)
-    parser.add_argument('src', help="checkpoint file, timm's folder, or the name of published weights")
+    parser.add_argument(
+        'src',
+        help="checkpoint file, our work directory (its last checkpoint), timm's folder, or a name of published weights",
+    )
     parser.add_argument(
         'out',
         help='file to write: .pth or .safetensors; with --to timm also a folder (a name without ending)',
@@ -77,7 +80,9 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
     """Convert and tell what was done; returns the exit code."""
     args = parse_args(argv, prog)
     try:
-        is_file = args.src not in zoo_names() and not (args.source == 'timm' and Path(args.src).is_dir())
+        is_file = args.src not in zoo_names() and not (
+            args.source in ('fsfm_mm', 'timm') and Path(args.src).is_dir()
+        )
         need_files([args.src, args.target_file] if is_file else [args.target_file], CANNOT_READ)
         facts = dict(args.card)
         if args.num_heads is not None and facts.setdefault('num_heads', args.num_heads) != args.num_heads:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
 from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.options import OPTIONS, TEST_OPTIONS
-from fsfm_mm.files.writing import check_folder
+from fsfm_mm.evaluation.report import LEFT_OUT
+from fsfm_mm.files.writing import check_folder, write_atomically
 
 if TYPE_CHECKING:
     from fsfm_mm.evaluation import ScoreReport
@@ -58,14 +59,48 @@ def run_command(name: str, *arguments: str) -> None:
         raise ValueError(f'fsfm-mm {name} failed with exit code {done.returncode}: {" ".join(arguments)}')
 
 
+def check_settings(work_dir: Path, settings: dict[str, object]) -> None:
+    """Keep what a run is made with, and refuse to take the results of one that was made otherwise.
+
+    Raises:
+        ValueError: The run in the folder had other settings.
+    """
+    path = work_dir / 'leave_one_out.json'
+    text = json.dumps(settings, indent=1, sort_keys=True) + '\n'
+    if not path.exists():
+        write_atomically(path, text)
+    elif path.read_text(encoding='utf-8') != text:
+        before = json.loads(path.read_text(encoding='utf-8'))
+        differing = ', '.join(
+            f'{key} {before.get(key)} -> {value}'
+            for key, value in settings.items()
+            if value != before.get(key)
+        )
+        raise ValueError(
+            f'{work_dir} holds a run with other settings ({differing}): give the same ones, or another --out'
+        )
+
+
+def is_finished(results: Path) -> bool:
+    """Whether a test has written all its tables; the honest one is the last, where there is one."""
+    published = results / 'published.json'
+    if not published.exists():
+        return False
+    notes = json.loads(published.read_text(encoding='utf-8'))['notes']
+    return (results / 'honest.json').exists() or any(note.startswith(LEFT_OUT) for note in notes)
+
+
 def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
     """Train and test one config with one seed, unless that is done; returns the folder of its tables."""
     work_dir = Path(args.out) / Path(config).stem / f'seed{seed}'
     results = work_dir / 'test'
-    if (results / 'honest.json').exists() and (results / 'published.json').exists():
+    given = short_options(args)
+    settings = {key: value for key, value in given.items() if key not in ('workers', 'device')}
+    check_settings(work_dir, {**settings, 'settings': args.cfg_options, 'override_card': args.override_card})
+    if is_finished(results):
         return results
     options = ['--cfg-options', f'randomness.seed={seed}', *args.cfg_options]
-    short = {name: [f'--{name}', str(value)] for name, value in short_options(args).items()}
+    short = {name: [f'--{name}', str(value)] for name, value in given.items()}
     training = [word for words in short.values() for word in words]
     options += ['--override-card'] if args.override_card else []
     run_command('train', config, '--work-dir', str(work_dir), '--resume', *training, *options)
@@ -81,12 +116,14 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
     """Mean over seeds for each target, then mean and deviation over targets."""
     from fsfm_mm.checkpoints.agreement import OVERRIDDEN
     from fsfm_mm.evaluation import Heading, ScoreReport
+    from fsfm_mm.evaluation.summaries import FALSE_ALARMS
 
     rows: dict[str, dict[str, float | None]] = {}
     deviations: dict[str, dict[str, float]] = {}
     selected: set[str] = set()
     headings: list[Heading] = []
     notes: list[str] = []
+    caveat = ''
     title = f'{protocol} protocol, leave one out: mean over seeds and over targets'
     for config, runs in folders.items():
         tables = [json.loads((folder / f'{protocol}.json').read_text(encoding='utf-8')) for folder in runs]
@@ -94,7 +131,8 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
         headings = headings or [Heading(*heading) for heading in tables[0].get('headings', [])]
         overridden = [note for table in tables for note in table['notes'] if note.startswith(OVERRIDDEN)]
         if overridden:
-            title = f'{protocol} protocol, leave one out, card overridden: mean over seeds and over targets'
+            caveat = 'card overridden'
+            title = f'{protocol} protocol, leave one out, {caveat}: mean over seeds and over targets'
             notes += dict.fromkeys(f'{config}: {note}' for note in overridden)
         seeds = {
             f'{folder.parent.name} {name}': row
@@ -105,6 +143,7 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
         rows[config] = {column: spread.value('mean', column) for column in spread.columns}
         found = {column: spread.value('std', column) for column in spread.columns}
         deviations[config] = {column: value for column, value in found.items() if value is not None}
+    notes += [note for note in tables[0]['notes'] if note.startswith(FALSE_ALARMS)]  # the words
     if any(deviations.values()):
         notes.insert(0, 'mean ± standard deviation over seeds; std: that over targets')
     report = ScoreReport(
@@ -114,6 +153,7 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
         title=title,
         headings=headings,
         deviations=deviations,
+        caveat=caveat,
     )
     return report.with_mean_and_std() if len(rows) > 1 else report
 
@@ -131,6 +171,12 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out')
     except ValueError as error:
         sys.exit(f'{short_name(prog)}: {error}')
     for protocol in ('published', 'honest'):
+        lacking = [
+            str(run) for runs in folders.values() for run in runs if not (run / f'{protocol}.json').exists()
+        ]
+        if lacking:
+            print(f'the {protocol} protocol was left out, as in {lacking[0]}/published.txt, which says why')
+            continue
         report = summarise(folders, protocol)
         report.write(Path(args.out), protocol)
         print(report.to_text())

@@ -17,6 +17,8 @@ from fsfm_mm.engine.config_changes import flat
 #: Settings of a scheduler that are lengths or places in the run.
 LENGTHS = ('total', 'warmup', 'begin', 'end', 'T_max', 'step_size', 'total_iters', 'total_steps')
 PLACES = ('milestones', 'periods')
+#: What prepared faces have in their folder -> the data set that reads them.
+FACES = {'images': 'FaceParsingDataset', 'archive/archive.json': 'ArchivedFaces'}
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,16 @@ def _set_data(cfg: Any, folder: str, part: str) -> dict[str, Any]:
         if _is_in(value, root):
             inside = os.path.relpath(value, root)
             moved[name] = folder if inside == '.' else os.path.join(folder, inside)
+    kind = _faces_in(folder)
+    if kind and part == 'train' and cfg[loader].dataset.get('type') in FACES.values():
+        moved[f'{loader}.dataset.type'] = kind
     return moved
+
+
+def _faces_in(folder: str) -> str | None:
+    """Who reads the faces that a folder holds; None where it holds both forms or none."""
+    found = [kind for place, kind in FACES.items() if os.path.exists(os.path.join(folder, place))]
+    return found[0] if len(found) == 1 else None
 
 
 def _is_in(value: Any, root: str) -> bool:
@@ -249,7 +260,8 @@ OPTIONS = {
             'FOLDER',
             os.fspath,
             '`data_root` of the training set (in test: of the test set), and of all other sets that the config reads '
-            'from the same folder; statistics that lie in that folder (`model.data_preprocessor.stats`)',
+            'from the same folder; statistics that lie in that folder (`model.data_preprocessor.stats`); folders or '
+            'archive, as it is (`type`)',
             _set_data,
         ),
         Option(
@@ -257,7 +269,7 @@ OPTIONS = {
             'WEIGHTS',
             str,
             '`model.backbone.init_cfg`: a checkpoint, a work directory, a name of the zoo, or `none` to start from '
-            'scratch',
+            'scratch; in pretraining, too, the encoder alone starts from it',
             _set_init,
         ),
         Option(

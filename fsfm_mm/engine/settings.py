@@ -186,7 +186,7 @@ def _check_names(cfg: Config, path: Any, options: Mapping[str, Any]) -> None:
             hint = f' (did you mean {close[0]!r}?)' if close else ''
             hint = f' (did you mean {few(named, 3, between=" or ")}?)' if named else hint
             option = {'data_root': 'data', 'num_workers': 'workers'}.get(name, name.replace('_', '-'))
-            hint = f' (use --{option})' if option in OPTIONS else hint
+            hint = f' (use --{option})' if option in OPTIONS and (named or option == name) else hint
             raise ValueError(
                 f'--cfg-options {name}: {path} has no setting {first!r}, so it would have no effect{hint}'
             )

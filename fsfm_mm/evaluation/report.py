@@ -19,6 +19,8 @@ MARK = '*'
 WIDTH, LEAST_NAME = 100, 12
 #: How a note begins that explains intervals; the text leaves it out where it has no room for them.
 INTERVAL = '[low, high]'
+#: How a note begins that says why there is no honest table beside a published one.
+LEFT_OUT = 'the honest protocol was left out'
 _FOOTNOTE = f'{MARK} chosen on the test set itself (published protocol): not what a deployed detector reaches'
 
 
@@ -53,6 +55,7 @@ class ScoreReport:
         counts: Test set to its ``reals`` and ``fakes`` (videos where these are evaluated), and ``samples``.
         checkpoints: Test set to the checkpoint that was tested on it.
         deviations: Test set to metric to a standard deviation, e.g. over seeds.
+        caveat: What no file of these results may leave out, in a few words; the CSV has it in a column, too.
 
     Raises:
         ValueError: Without rows, for a value that is not finite, or an interval without its value.
@@ -67,6 +70,7 @@ class ScoreReport:
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     deviations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    caveat: str = ''
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -223,7 +227,8 @@ class ScoreReport:
         for column in self.columns:
             header += [column, *([f'{column}_low', f'{column}_high'] if column in known else [])]
             header += [f'{column}_std'] if column in spread else []
-        rows = [['test_set', *header]]
+        last = ['caveat'] if self.caveat else []
+        rows = [['test_set', *header, *last]]
         for name in self.rows:
             row: list[str] = [name]
             for column in self.columns:
@@ -235,13 +240,14 @@ class ScoreReport:
                 if column in spread:
                     deviation = self.deviations.get(name, {}).get(column)
                     row.append('' if deviation is None else repr(float(deviation)))
-            rows.append(row)
+            rows.append([*row, *([self.caveat] if last else [])])
         return csv_text(rows)
 
     def to_json(self) -> str:
         """Exact values, null where missing, with intervals, marked columns, notes and everything else."""
         content = {
             'title': self.title,
+            'caveat': self.caveat,
             'columns': self.columns,
             'target_selected': [column for column in self.columns if self.is_marked(column)],
             'rows': {name: {c: self.value(name, c) for c in self.columns} for name in self.rows},

@@ -198,6 +198,10 @@ def test_what_timm_would_make_up_is_asked_for(tmp_path):
     with pytest.raises(SystemExit, match='says num_heads 12, but in what was given it is 6'):
         command.main([str(src), str(out), '--from', 'fsfm_mm', '--to', 'timm', '--num-heads', '6'])
     assert not out.exists()
+    out_dir = tmp_path / 'run'
+    out_dir.mkdir()
+    (out_dir / 'epoch_1.pth').write_bytes(src.read_bytes())
+    assert command.main([str(out_dir), str(tmp_path / 'of_run'), '--from', 'fsfm_mm', '--to', 'timm']) == 0
     both = build_classifier(SMALL, 'avg_featmap', final_norm=True)
     with pytest.raises(ValueError, match='this backbone has two'):
         convert_file(saved(both, src, 12), out, 'fsfm_mm', 'timm')

@@ -208,3 +208,25 @@ def test_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match=r'--device cuda: torch .* finds no CUDA device'):
         choose_device('cuda')
+
+
+def test_leave_one_out_hands_options_on(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(leave_one_out, 'run_command', lambda *words: commands.append(words))
+    given = ['--iters', '50', '--data', 'my photos', '--workers', '0', '--init', 'none']
+    args = leave_one_out.parse_args(['fsfm_vit-b_mcio-o', '--out', str(tmp_path), *given])
+    leave_one_out.one_run('fsfm_vit-b_mcio-o', 3, args)
+    training, testing = commands
+    training, testing = train.parse_args(training[1:]), test.parse_args(['a', 'a.pth', *testing[2:]])
+    assert short_options(training) == {'iters': 50, 'data': 'my photos', 'workers': 0, 'init': 'none'}
+    assert short_options(testing) == {'data': 'my photos', 'workers': 0}
+    assert training.cfg_options == testing.cfg_options == {'randomness.seed': 3}
+
+
+def test_a_packed_folder_is_read_as_what_it_is(tmp_path):
+    kind = 'train_dataloader.dataset.type'
+    (tmp_path / 'archive').mkdir()
+    (tmp_path / 'archive' / 'archive.json').write_text('{}')
+    assert changed(OWN_FACES, {'data': str(tmp_path)})[kind] == 'ArchivedFaces'
+    (tmp_path / 'images').mkdir()
+    assert kind not in changed(OWN_FACES, {'data': str(tmp_path)})

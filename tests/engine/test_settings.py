@@ -119,7 +119,7 @@ def test_variables_act(name, options, expected):
     [
         ('fsfm_demo', {'max_epochs': 3}, 'it goes by iters (train_cfg.max_iters): use --iters'),
         ('fsfm_demo', {'max_iters': 0}, 'expected a whole number from 1'),
-        ('fsfm_demo', {'data_root': 'x'}, 'so it would have no effect (use --data)'),
+        ('fsfm_demo', {'data_root': 'x'}, "has no setting 'data_root', so it would have no effect"),
         (DEMO, {'neck.type': 'GlobalAveragePooling'}, 'no setting'),
         (DEMO, {'lr': 1}, 'so it would have no effect (use --lr)'),
         (DEMO, {'loss_weight': 1}, 'has no setting'),

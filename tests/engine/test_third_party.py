@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
 from fsfm_mm.datasets.seeding import seed_batches
-from fsfm_mm.engine import third_party
+from fsfm_mm.engine import config_files, third_party
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.loops import exact_loop
 from fsfm_mm.engine.third_party import (
@@ -178,6 +178,36 @@ def test_auto_scale_lr_counts_accumulation(tmp_path):
 
 def test_mmengine_still_leaves_accumulation_out():
     assert 'accumulat' not in inspect.getsource(Runner.scale_lr)
+
+
+#: Hooks that mmengine does not know.
+OURS = ('exact_resume', 'stop_signal', 'card', 'report', 'momentum', 'nonfinite', 'pictures', 'broken_files')
+
+
+def test_hooks_that_are_none_are_left_out(tmp_path):
+    """Of a run that trains without any of ours; that its target stays is said."""
+    config = tiny_config(tmp_path, max_iters=2, hooks=dict.fromkeys([*OURS, 'timer'], None))
+    config.update(launcher='none', log_level='INFO')
+    runner = build_runner(config)
+    names = {type(hook).__name__ for hook in runner.hooks}
+    assert not names & {'MomentumUpdateHook', 'RunReportHook', 'NonFiniteGuardHook', 'IterTimerHook'}
+    before = [parameter.clone() for parameter in runner.model.target.parameters()]
+    runner.train()
+    assert all(map(torch.equal, before, runner.model.target.parameters()))
+    said = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
+    assert 'default_hooks has no MomentumUpdateHook: the target stays as it is at the start' in said
+
+
+def test_mmengine_still_refuses_hooks_of_others_that_are_none(tmp_path):
+    with pytest.raises(AssertionError):
+        Runner.from_cfg(tiny_config(tmp_path, hooks=dict(report=None)))
+
+
+def test_mmengine_still_refuses_a_dict_over_none():
+    changes = dict(neck=dict(type='GlobalAveragePooling'))
+    with pytest.raises(TypeError, match='cannot inherit from base'):
+        config_files._merge(changes, dict(neck=None))
+    assert Config._merge_a_into_b(changes, dict(neck=None)) == changes
 
 
 def test_processes_on_cpus():

@@ -207,14 +207,20 @@ def test_the_card_wins_over_the_config_and_an_override_is_told_everywhere(detect
     ):
         test.main([given[0], *arguments, '--out', str(tmp_path / name), *given[1:]])
     own, other, typed_scores = (
-        [row.score for row in ScoreTable.read(tmp_path / name / 'published_b_samples.csv').samples]
-        for name in ('own', 'other', 'typed')
+        [row.score for row in ScoreTable.read(tmp_path / name / f'published_{mark}b_samples.csv').samples]
+        for name, mark in (('own', ''), ('other', ''), ('typed', 'card-overridden_'))
     )
     assert own == other
     assert own != typed_scores
     written = [(tmp_path / 'typed' / f'published.{suffix}').read_text() for suffix in ('txt', 'md', 'json')]
     assert all('the card was overridden: model.data_preprocessor.stats' in text for text in written)
-    assert 'published protocol, card overridden' in capsys.readouterr().out
+    assert 'card overridden' in capsys.readouterr().out
+    everything = [
+        path for path in (tmp_path / 'typed').iterdir() if path.suffix == '.png' or '_b_' in path.name
+    ]
+    assert len(everything) == 4 and all('card-overridden' in path.name for path in everything)
+    (row,) = csv.DictReader((tmp_path / 'typed' / 'published.csv').read_text().splitlines())
+    assert row['caveat'] == 'card overridden'
     assert 'overridden' not in (tmp_path / 'other' / 'published.txt').read_text()
 
 

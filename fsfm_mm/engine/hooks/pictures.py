@@ -19,7 +19,7 @@ from fsfm_mm.visualization import draw_loss_curve, read_scalars, read_validation
 
 @HOOKS.register_module()
 class ReconstructionPictureHook(Hook):
-    """Draws original, masked and reconstructed faces of the first batch, again and again.
+    """Draws original, masked and reconstructed faces of the first batch, again and again, with a caption.
 
     Writes ``reconstructions/iter_XXXXXXX.png`` in the work directory and sends the picture to the
     visualizer's backends (TensorBoard, ...).
