@@ -46,6 +46,7 @@ from fsfm_mm.engine.third_party import (
 )
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.files.writing import check_folder
+from fsfm_mm.models.contracts import check_head
 
 
 def slurm_environment() -> None:
@@ -188,6 +189,7 @@ def _build(cfg: Config) -> Runner:
     with own_name(cfg), terse_loggers():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     drop_file_client_notes(runner.logger)
+    check_head(getattr(runner.model, 'module', runner.model))
     warn_of_a_still_target(runner)
     if runner._train_dataloader is not None:
         _open_training_data(runner)

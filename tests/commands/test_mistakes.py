@@ -119,6 +119,14 @@ MISTAKES = {
         small('model.backbone={"_delete_":True,"type":"ResNet","depth":18}'),
         r'model\.backbone\.type ResNet .*encode.*custom_backbone\.md',
     ),
+    'a loss for a head': (
+        ['train', DETECTOR, '--work-dir', 'work', '--cfg-options', 'model.head.type=BYOLLoss'],
+        r'model\.head\.type BYOLLoss is no head: it has no loss',
+    ),
+    'weights without a way to load them': (
+        small('model.backbone.init_cfg.checkpoint=cut.pth'),
+        r'model\.backbone\.init_cfg has no type',
+    ),
     'half a backbone': (
         small('custom_imports.imports=[half]', 'model.backbone={"_delete_":True,"type":"HalfABackbone"}'),
         r'HalfABackbone has no grid, in_channels',
