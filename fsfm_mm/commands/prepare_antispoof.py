@@ -21,16 +21,22 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import read_lines
+from fsfm_mm.files.listing import printable
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.run import prepare
+from fsfm_mm.preparation.settings import Settings
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.spoofs import (
+    CHIP_PADDING,
     EXPECTED,
+    FORMS,
     FRAME_NAMES,
     RULES,
     SPOOF_MARGIN,
     copy_lists,
+    naming_of,
     protocol_listing,
+    rule_of,
     spoof_listing,
     write_lists,
 )
@@ -40,15 +46,24 @@ EPILOG = f"""\
 sources (--rule, by default the one named as DOMAIN):
 {chr(10).join(f'  {line}' for line in text_table(list(EXPECTED.items()), '<'))}
 
+--form published (n: frames of the video):
+  MCIO  frames 6 and 6 + n // 2, each moved on to the next one with a face; chips aligned by its five landmarks,
+        padding {CHIP_PADDING}; Replay's devel is a split of its own, OULU's Dev and MSU's others are left out
+  WCS   the sets' own pictures of faces (of videos: frames i * (n // 10)) without their black borders
+--form ours
+        the middle frames of two halves, or of ten parts; squares of {SPOOF_MARGIN} times the face; devel and Dev
+        are training data
+
 examples:
   %(prog)s casia CASIA-FASD data/MCIO
   %(prog)s oulu OULU-NPU data/MCIO
-  %(prog)s wmca WMCA_sorted data/WCS --protocol WCS --rule folders
-  %(prog)s surf SURF_frames data/WCS --protocol WCS --lists protocol/txt
+  %(prog)s celeb CelebA_Spoof data/MCIO      # for extra_domains
+  %(prog)s surf SURF_faces data/WCS --lists protocol/txt
+  %(prog)s wmca WMCA_videos data/WCS --form ours
 
-Several domains go to one OUT, one command each. Results: OUT/frame/DOMAIN/SPLIT/CLASS/VIDEO_frame0.png (MCIO: the
-middles of two halves; WCS: of ten parts, VIDEO_00.png ...) with a manifest, and OUT/txt/DOMAIN_CLASS_SPLIT.txt,
-which AntiSpoofDataset reads. {EXIT_CODES}More in docs/preparation.md.
+Several domains go to one OUT, one command each. Results: OUT/frame/DOMAIN/SPLIT/CLASS/VIDEO_frame0.png (WCS:
+VIDEO_00.png ...) with a manifest, and OUT/txt/DOMAIN_CLASS_SPLIT.txt, which AntiSpoofDataset reads.
+{EXIT_CODES}More in docs/preparation.md.
 """
 
 
@@ -70,7 +85,13 @@ def parse_args(
     what.add_argument(
         '--lists', metavar='DIR', help="the protocol's own lists: SOURCE has the pictures that they name"
     )
-    add_face_options(what, SPOOF_MARGIN, 224, 0, faces=False)
+    what.add_argument(
+        '--form',
+        choices=FORMS,
+        default='published',
+        help='frames, crops and splits, see below [published]',
+    )
+    add_face_options(what, None, 224, 0, faces=False)
     add_execution_options(parser)
     return parser.parse_args(argv)
 
@@ -83,7 +104,37 @@ def plan_of(args: argparse.Namespace) -> Listing:
         )
     if args.lists:
         return protocol_listing(args.source, args.lists, args.domain, args.protocol)
-    return spoof_listing(args.source, args.domain, args.protocol, args.rule)
+    return spoof_listing(args.source, args.domain, args.protocol, args.rule, args.form)
+
+
+def settings_of(args: argparse.Namespace, plan: Listing) -> Settings:
+    """What decides the crops.
+
+    Raises:
+        ValueError: An option contradicts the published form.
+    """
+    if args.form == 'ours':
+        return labelled_settings(args, margin=SPOOF_MARGIN)
+    if args.margin is not None:
+        raise ValueError(
+            f'--margin {args.margin} is of squares, and the published form has none: take --form ours with it.'
+        )
+    if args.protocol == 'MCIO' or naming_of(rule_of(args.domain, args.rule), args.protocol) == 'image':
+        # pictures that are faces already are taken as they are
+        padding = None if args.detector == 'none' else CHIP_PADDING
+        return labelled_settings(args, margin=1.0, follow=False, chip_padding=padding)
+    if args.detector not in (None, 'none'):
+        raise ValueError(
+            f'WCS as published takes pictures of faces as they are, without --detector {args.detector}: take '
+            '--form ours with it.'
+        )
+    videos = [item.path for item in plan.items if item.frames]
+    if videos and args.detector is None:
+        raise ValueError(
+            f'WCS as published takes pictures of faces as they are, but {printable(videos[0])} is a video: say '
+            '--detector none if it shows a face only, else --form ours.'
+        )
+    return labelled_settings(args, 'NoDetector', 1.0, follow=False, cut_black_borders=True)
 
 
 def domain_folder(args: argparse.Namespace) -> Path:
@@ -102,8 +153,10 @@ def command(args: argparse.Namespace) -> int:
         print(f'{split}/{name}: {count} videos')
     if plan.missing:
         print(f'not there: {len(plan.missing)} listed pictures, such as {", ".join(plan.missing[:3])}')
-    settings, out = labelled_settings(args), domain_folder(args)
-    about = {'set': args.domain, 'sources': [args.source], 'protocol': args.protocol}
+    if plan.left_out:
+        print(f'left out: {plan.left_out} files that are in no split of the protocol')
+    settings, out = settings_of(args, plan), domain_folder(args)
+    about = {'set': args.domain, 'sources': [args.source], 'protocol': args.protocol, 'form': args.form}
     outcome = prepare(plan.items, out, settings, execution_of(args), about, share_of(args), args.engine)
     tell_outcome(str(out), outcome)
     if outcome.complete:
@@ -120,7 +173,8 @@ def lists(args: argparse.Namespace) -> dict[str, int]:
             for name in copy_lists(args.out, args.lists, args.domain)
         }
     records = manifest_records(domain_folder(args) / MANIFEST_FILE)
-    return write_lists(args.out, args.domain, args.protocol, (record.file for record in records))
+    naming = naming_of(rule_of(args.domain, args.rule), args.protocol)
+    return write_lists(args.out, args.domain, naming, (record.file for record in records))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare-antispoof') -> int:

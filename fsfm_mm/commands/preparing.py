@@ -17,7 +17,7 @@ from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
-from fsfm_mm.preparation.settings import CHOICES, Execution, Settings
+from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
 
@@ -68,12 +68,14 @@ def add_frames_option(group: Any) -> None:
     )
 
 
-def add_face_options(group: Any, margin: float, size: int | None, min_face: int, faces: bool = True) -> None:
+def add_face_options(
+    group: Any, margin: float | None, size: int | None, min_face: int, faces: bool = True
+) -> None:
     """Options about finding and cutting out faces.
 
     Args:
         group: Parser or group of it.
-        margin: Default of ``--margin``.
+        margin: Default of ``--margin``; None where another option decides.
         size: Default of ``--size``; None for crops as large as they are cut out.
         min_face: Default of ``--min-face``.
         faces: Whether there is ``--faces``.
@@ -95,7 +97,7 @@ def add_face_options(group: Any, margin: float, size: int | None, min_face: int,
         '--margin',
         type=float,
         default=margin,
-        help=f'side of the square / longer side of the face [{margin}]',
+        help=f'side of the square / longer side of the face [{margin or "see above"}]',
     )
     shown = 'as cut out' if size is None else size
     group.add_argument('--size', type=int, default=size, help=f'side of the crops in pixels [{shown}]')
@@ -218,11 +220,28 @@ def check_place(source: str, out: str) -> None:
         raise ValueError(f'the output {out} lies in the source {source}: name a folder beside it.')
 
 
-def labelled_settings(args: argparse.Namespace, detector: str = 'YuNet') -> Settings:
-    """Of the crops of a labelled set: files without maps; the detector where the options name none."""
+def labelled_settings(
+    args: argparse.Namespace, detector: str = 'YuNet', margin: float = CROP_MARGIN, **more: Any
+) -> Settings:
+    """Of the crops of a labelled set: files without maps.
+
+    Args:
+        args: The options.
+        detector: The detector where the options name none.
+        margin: The margin where the options name none.
+        **more: Further fields of :class:`~fsfm_mm.preparation.settings.Settings`.
+    """
     finder = detector_of(args, dict(type=detector), args.detector_weights)
-    form = dict(type='folders', image_folder='')
-    return Settings(finder, None, form, 'largest', args.margin, args.size, args.min_face, 64)
+    given = dict(
+        detector=finder,
+        parser=None,
+        format=dict(type='folders', image_folder=''),
+        margin=margin if args.margin is None else args.margin,
+        size=args.size,
+        min_face=args.min_face,
+        chunk_size=64,
+    )
+    return Settings(**{**given, **more})
 
 
 def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:

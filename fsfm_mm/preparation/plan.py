@@ -67,7 +67,7 @@ def weight(item: Item) -> int:
     """1 for a picture, the number of wanted frames for a video (about, where unknown)."""
     if item.frames is None:
         return 1
-    return item.frames.value if item.frames.mode in ('count', 'middle') else UNKNOWN_FRAMES
+    return item.frames.value if item.frames.mode in ('count', 'middle', 'parts') else UNKNOWN_FRAMES
 
 
 def default_chunk_size(items: Sequence[Item]) -> int:

@@ -48,6 +48,11 @@ class Settings:
         chunk_size: Pictures, or wanted frames, that are worked on and written together; None lets the plan choose.
         landmarks: Config of a detector that looks *inside the crops* for the landmarks which the parser needs and
             ``detector`` does not give; None where nobody needs to.
+        follow: Whether ``choice`` follows people through a video; False chooses in each frame by itself.
+        chip_padding: Cut chips that are aligned by the landmarks instead of squares, with so much about the face's
+            square on each side, in sides of it (see :mod:`fsfm_mm.preparation.cutting.chips`); None cuts squares.
+        cut_black_borders: Take each picture whole but for its black borders, stretched to ``size``: for pictures
+            that are faces already.
     """
 
     detector: Mapping[str, Any]
@@ -59,6 +64,9 @@ class Settings:
     min_face: int = 40
     chunk_size: int | None = None
     landmarks: Mapping[str, Any] | None = None
+    follow: bool = True
+    chip_padding: float | None = None
+    cut_black_borders: bool = False
 
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:
@@ -70,6 +78,14 @@ class Settings:
                 raise ValueError(f'{name} must be {least} or more, found {getattr(self, name)}.')
         if self.size is None and (self.parser is not None or self.format.get('type') != 'folders'):
             raise ValueError('crops of their own size have no maps and go to folders: give a size.')
+        if self.chip_padding is not None and not 0 <= self.chip_padding <= 2:
+            raise ValueError(
+                f'chip_padding must lie within 0 and 2 (published: .37), found {self.chip_padding}.'
+            )
+        if self.size is None and (self.chip_padding is not None or self.cut_black_borders):
+            raise ValueError('aligned chips, and faces without black borders, have one size: give it.')
+        if self.chip_padding is not None and self.cut_black_borders:
+            raise ValueError('chip_padding and cut_black_borders exclude each other.')
 
 
 @dataclass(frozen=True)
@@ -173,6 +189,11 @@ def build_components(
     parser = None if settings.parser is None else _built(FACE_PARSERS, settings.parser, device)
     inside = None if settings.landmarks is None else _built(FACE_DETECTORS, settings.landmarks, device)
     check_landmarks(detector, parser, inside)
+    if settings.chip_padding is not None and detector.gives_landmarks is False:
+        raise ValueError(
+            f'chips are aligned by landmarks, which {type(detector).__name__} does not give: take the detector YuNet '
+            'or retinaface.'
+        )
     return detector, parser, inside
 
 

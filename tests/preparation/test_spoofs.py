@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from fsfm_mm.datasets import AntiSpoofDataset, entries_of
+from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.preparation.sources.spoofs import copy_lists, protocol_listing, spoof_listing, write_lists
 
 
@@ -36,7 +37,9 @@ def test_msu_goes_by_the_clients_of_its_lists(tmp_path):
         'train/fake/attack_client002_android_SD_ipad_video_scene01',
         'train/real/real_client002_laptop_SD_scene01',
     ]
-    assert listing.items[0].frames.mode == 'middle' and listing.items[0].frames.value == 2
+    assert listing.items[0].frames == FrameChoice('parts', 2, first=6, search=True)
+    assert spoof_listing(root, 'msu', form='ours').items[0].frames == FrameChoice('middle', 2)
+    assert listing.left_out == 2  # the client in neither list, and what is no video of a client
     assert listing.items[0].frame_name.format(index=75, number=1) == '_frame1'
 
 
@@ -56,7 +59,9 @@ def test_replay_and_oulu(tmp_path):
         tmp_path / 'replay', 'train/real/a.mov', 'devel/real/b.mov', 'test/attack/fixed/c.mov', 'enroll/x.mov'
     )
     listing = spoof_listing(replay, 'replay')
-    assert keys(listing) == [
+    assert keys(listing) == ['devel/real/b', 'test/fake/fixed_c', 'train/real/a']
+    assert listing.left_out == 1
+    assert keys(spoof_listing(replay, 'replay', form='ours')) == [
         'train/real/devel_b',
         'test/fake/fixed_c',
         'train/real/a',
@@ -64,7 +69,9 @@ def test_replay_and_oulu(tmp_path):
     oulu = touch(
         tmp_path / 'oulu', 'Train_files/1_1_01_1.avi', 'Dev_files/1_1_21_1.avi', 'Test_files/6_3_55_5.avi'
     )
-    assert keys(spoof_listing(oulu, 'oulu')) == [
+    listing = spoof_listing(oulu, 'oulu')
+    assert keys(listing) == ['test/fake/6_3_55_5', 'train/real/1_1_01_1'] and listing.left_out == 1
+    assert keys(spoof_listing(oulu, 'oulu', form='ours')) == [
         'train/real/1_1_21_1', 'test/fake/6_3_55_5', 'train/real/1_1_01_1',
     ]  # fmt: skip
 
@@ -72,6 +79,7 @@ def test_replay_and_oulu(tmp_path):
 def test_sorted_by_hand(tmp_path):
     videos = touch(tmp_path / 'v', 'train/real/p1/a.mp4', 'test/fake/b.mp4', 'other/c.mp4')
     listing = spoof_listing(videos, 'wmca', 'WCS')
+    assert listing.items[0].frames.indices(305).tolist() == list(range(0, 300, 30))
     assert keys(listing) == ['test/fake/b', 'train/real/p1_a']
     assert (
         listing.items[0].frames.value == 10 and listing.items[0].frame_name.format(index=9, number=3) == '_03'
@@ -86,6 +94,29 @@ def test_sorted_by_hand(tmp_path):
         ValueError, match=r"x\.jpg: the name .*x' does not end as frames of MCIO do \('0', '1'"
     ):
         spoof_listing(touch(tmp_path / 'q', 'test/real/x.jpg'), 'own')
+
+
+def test_celeb_a_spoof_is_single_pictures(tmp_path):
+    root = touch(
+        tmp_path / 'src',
+        *(f'Data/{s}/{i}/{c}/00{i}.{e}' for s in ('train', 'test') for i in (1, 2) for c, e in
+          (('live', 'png'), ('spoof', 'jpg'))),
+        'Data/train/1/live/001_BB.txt',
+        'metas/labels.png',
+    )  # fmt: skip
+    listing = spoof_listing(root, 'celeb')
+    assert sorted(keys(listing))[-2:] == ['train/real/1_001', 'train/real/2_002']
+    assert len(set(keys(listing))) == 8 and listing.left_out == 1
+    assert listing.videos == {(s, c): 2 for s in ('train', 'test') for c in ('real', 'fake')}
+    out = tmp_path / 'MCIO'
+    touch(out / 'frame/celeb', *(f'{key}.png' for key in keys(listing)))
+    assert write_lists(out, 'celeb', 'image', [f'{key}.png' for key in keys(listing)]) == {
+        f'celeb_{c}_{s}.txt': 2 for c in ('real', 'fake') for s in ('train', 'test')
+    }
+    touch(out, *(f'frame/own/train/{c}/v_frame0.png' for c in ('real', 'fake')))
+    write_lists(out, 'own', 'MCIO', [f'train/{c}/v_frame{k}.png' for c in ('real', 'fake') for k in (0, 1)])
+    data = AntiSpoofDataset(str(out), 'own', 'train', extra_domains=['celeb'])
+    assert Counter(e['domain'] for e in entries_of(data)) == {'own': 2, 'celeb': 4}
 
 
 def test_lists_of_the_protocol_name_the_pictures(tmp_path):

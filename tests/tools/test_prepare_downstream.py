@@ -11,6 +11,8 @@ import pytest
 
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledFaces, check_splits, entries_of
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
+from fsfm_mm.preparation.detectors.base import Face
+from fsfm_mm.preparation.detectors.yunet import YuNet
 from fsfm_mm.preparation.manifest import FaceRecord
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,9 +118,8 @@ def test_two_domains_of_a_protocol(command, tmp_path):
         video(tmp_path / f'replay/{place}/x.mov', numbered())
     out = tmp_path / 'MCIO'
     for domain in ('casia', 'replay'):
-        text, code = command(
-            'prepare_antispoof', domain, tmp_path / domain, out, '--detector', 'none', '--workers', 1
-        )
+        args = (domain, tmp_path / domain, out, '--detector', 'none', '--form', 'ours', '--workers', 1)
+        text, code = command('prepare_antispoof', *args)
         assert code == 0, text
     assert 'txt/replay_real_train.txt: 2 videos' in text
     data = AntiSpoofDataset(str(out), ['casia', 'replay'], 'test')
@@ -134,6 +135,115 @@ def test_two_domains_of_a_protocol(command, tmp_path):
     lines = (out / 'frame/casia/manifest.jsonl').read_text().splitlines()
     record = FaceRecord.from_json(lines[0], 'manifest')
     assert record.frame == 8 and record.square == [0, 0, 96, 96]
+    assert json.loads((out / 'frame/casia/prepare.json').read_text())['form'] == 'ours'
+
+
+POINTS = np.array([[35, 40], [60, 38], [49, 55], [38, 70], [58, 69]], float)
+
+
+@pytest.fixture
+def bright_faces(monkeypatch):
+    """YuNet finds a face, with its landmarks, in every frame that is not dark."""
+
+    def detect(self, pictures):
+        found = [Face(np.array([25.0, 25, 70, 80]), 0.9, POINTS)]
+        return [found if frame.mean() > 40 else [] for frame in pictures]
+
+    monkeypatch.setattr(YuNet, 'prepare', lambda self: None)
+    monkeypatch.setattr(YuNet, 'detect', detect)
+
+
+def layouts(root):
+    """Two videos or more of each split and class of MSU, CASIA, Replay and OULU, as downloaded."""
+    msu = [f'{k}/{k}_client{c:03d}_android_SD_scene01.mp4' for k in ('real', 'attack') for c in (1, 2, 3)]
+    names = {
+        'msu': [f'scene01/{name}' for name in msu],
+        'casia': [
+            f'{s}_release/{p}/{n}.avi' for s in ('train', 'test') for p in (1, 2) for n in ('1', 'HR_4')
+        ],
+        'replay': [
+            *(f'{s}/real/{s}_webcam.mov' for s in ('train', 'devel', 'test', 'enroll')),
+            *(f'{s}/attack/{k}/{s}_photo.mov' for s in ('train', 'devel', 'test') for k in ('fixed', 'hand')),
+        ],
+        'oulu': [
+            f'{s}_files/1_1_0{i}_{k}.avi' for i, s in enumerate(('Train', 'Dev', 'Test')) for k in (1, 2)
+        ],
+    }
+    for domain, paths in names.items():
+        for path in paths:
+            video(root / domain / path, numbered())
+    (root / 'msu/train_sub_list.txt').write_text('01\n')
+    (root / 'msu/test_sub_list.txt').write_text('02\n')
+    dark = [picture * 0 for picture in numbered()[:20]]
+    video(root / 'casia/test_release/2/HR_4.avi', dark + numbered()[20:])  # a faceless first half
+    video(root / 'casia/test_release/3/HR_4.avi', numbered()[:6] + dark[:8] * 3)
+
+
+def test_the_four_domains_as_published(command, tmp_path, bright_faces):
+    layouts(tmp_path)
+    out = tmp_path / 'MCIO'
+    for domain in ('msu', 'casia', 'replay', 'oulu'):
+        text, code = command('prepare_antispoof', domain, tmp_path / domain, out)
+        assert code == 0, text
+        about = json.loads((out / f'frame/{domain}/prepare.json').read_text())
+        assert (about['form'], about['chip_padding'], about['size']) == ('published', 0.37, 224)
+    assert 'left out: 2 files' in text
+    lists = {path.name: path.read_text().split() for path in (out / 'txt').iterdir()}
+    assert lists == {
+        'msu_real_train.txt': ['msu/train/real/real_client001_android_SD_scene01_frame0.png'],
+        'msu_fake_train.txt': ['msu/train/fake/attack_client001_android_SD_scene01_frame0.png'],
+        'msu_real_test.txt': ['msu/test/real/real_client002_android_SD_scene01_frame0.png'],
+        'msu_fake_test.txt': ['msu/test/fake/attack_client002_android_SD_scene01_frame0.png'],
+        **{f'casia_{c}_{s}.txt': [f'casia/{s}/{c}/{p}_{n}_frame0.png' for p in (1, 2)]
+           for s in ('train', 'test') for c, n in (('real', '1'), ('fake', 'HR_4'))},
+        **{f'replay_real_{s}.txt': [f'replay/{s}/real/{s}_webcam_frame0.png'] for s in ('train', 'test')},
+        **{f'replay_fake_{s}.txt': [f'replay/{s}/fake/{k}_{s}_photo_frame0.png' for k in ('fixed', 'hand')]
+           for s in ('train', 'test')},
+        **{f'oulu_{c}_{s}.txt': [f'oulu/{s}/{c}/1_1_0{i}_{k}_frame0.png']
+           for i, s in ((0, 'train'), (2, 'test')) for k, c in ((1, 'real'), (2, 'fake'))},
+    }  # fmt: skip
+    # frames 6 and 6 + 32 // 2, or the next ones with a face
+    records = [
+        FaceRecord.from_json(line, 'manifest')
+        for line in (out / 'frame/casia/manifest.jsonl').read_text().splitlines()
+    ]
+    frames = {record.file: record.frame for record in records if record.file}
+    moved = {f'test/fake/2_HR_4_frame{k}.png': frame for k, frame in ((0, 20), (1, 22))}
+    assert {f: frames[f] for f in moved} == moved
+    assert {frame for file, frame in frames.items() if file not in moved} == {6, 22}
+    assert [(r.frame, r.status) for r in records if r.source.startswith('test_release/3')] == [
+        (6, 'no_face'), (21, 'no_face'),
+    ]  # fmt: skip
+    chip = cv2.imread(str(out / 'frame/casia/train/real/1_1_frame1.png'))
+    assert chip.shape == (224, 224, 3) and abs(np.median(chip) - (4 + 7 * 22)) <= 3
+    # Replay's development part is cut out, and nobody trains with it
+    assert len(list((out / 'frame/replay/devel').rglob('*.png'))) == 6
+    data = AntiSpoofDataset(str(out), ['msu', 'casia', 'replay', 'oulu'], 'train')
+    assert len(data) == 2 + 4 + 3 + 2
+
+
+def test_wcs_as_published_takes_the_faces_as_they_are(command, tmp_path):
+    for name in ('real', 'fake'):
+        for split in ('train', 'test'):
+            folder = tmp_path / f'surf/{split}/{name}'
+            folder.mkdir(parents=True)
+            for i in range(10):
+                face = np.zeros((128, 128, 3), np.uint8)
+                face[20:100, 30:90] = 100 + i
+                cv2.imwrite(str(folder / f'a_{i:02d}.png'), face)
+    out = tmp_path / 'WCS'
+    text, code = command('prepare_antispoof', 'surf', tmp_path / 'surf', out)
+    assert code == 0 and 'txt/surf_real_train.txt: 1 videos' in text, text
+    face = cv2.imread(str(out / 'frame/surf/test/real/a_03.png'))
+    assert face.shape == (224, 224, 3) and (face == 103).all()
+    video(tmp_path / 'wmca/train/real/a.mp4', numbered())
+    video(tmp_path / 'wmca/train/fake/a.mp4', numbered())
+    text, code = command('prepare_antispoof', 'wmca', tmp_path / 'wmca', out)
+    assert code == 1 and 'a.mp4 is a video: say --detector none if it shows a face only' in text
+    text, code = command('prepare_antispoof', 'wmca', tmp_path / 'wmca', out, '--detector', 'none')
+    assert code == 0, text
+    lines = (out / 'frame/wmca/manifest.jsonl').read_text().splitlines()
+    assert [json.loads(line)['frame'] for line in lines[:10]] == list(range(0, 30, 3))
 
 
 def test_listed_videos_that_are_not_there(command, tmp_path):
@@ -168,8 +278,18 @@ def test_listed_videos_that_are_not_there(command, tmp_path):
             ('casia', '{tmp}', '/x', '--lists', 'a', '--rule', 'casia'),
             'give one of them',
         ),
+        ('prepare_antispoof', ('own', '{tmp}/hand', '/x', '--margin', '1.3'), 'take --form ours with it'),
+        ('prepare_antispoof', ('own', '{tmp}/hand', '/x', '--detector', 'dlib'), 'DlibFrontal does not give'),
+        (
+            'prepare_antispoof',
+            ('own', '{tmp}/hand', '/x', '--protocol', 'WCS', '--detector', 'yunet'),
+            'without --detector yunet: take --form ours',
+        ),
     ],
 )
 def test_wrong_requests(command, tmp_path, tool, args, message):
+    for name in ('real', 'fake'):
+        (tmp_path / f'hand/train/{name}').mkdir(parents=True)
+        (tmp_path / f'hand/train/{name}/a.mp4').touch()
     text, code = command(tool, *(arg.format(tmp=tmp_path) for arg in args))
     assert code == 1 and message in text and 'Traceback' not in text, text

@@ -16,7 +16,8 @@ from fsfm_mm.files.listing import printable
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.ops.resizing import resize_image
-from fsfm_mm.preparation.cutting.reading import read_frames, read_picture
+from fsfm_mm.preparation.cutting.chips import cut_chip, without_black_borders
+from fsfm_mm.preparation.cutting.reading import FrameSearch, read_frames, read_picture
 from fsfm_mm.preparation.cutting.tracks import choose_faces, choose_track
 from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.manifest import FaceRecord
@@ -103,7 +104,7 @@ class Cutter:
             StoppedError: A picture that is to keep its size has another than all the others.
         """
         if item.frames is not None:
-            return self._cut_video(item)
+            return self._cut_searched(item) if item.frames.search else self._cut_video(item)
         try:
             with self.clock.stage('read'):
                 picture = (read_image if self.detector.as_stored else read_picture)(item.path)
@@ -137,17 +138,25 @@ class Cutter:
             found = self.detector.detect(pictures)
         # copies: a detector may return the same object twice, but videos tell faces apart by identity
         return [
-            [replace(face) for face in faces if _in_view(face.box, picture.shape[1], picture.shape[0])]
+            [replace(face) for face in faces if self._usable(face, picture.shape[1], picture.shape[0])]
             for faces, picture in zip(found, pictures)
         ]
+
+    def _usable(self, face: Face, width: int, height: int) -> bool:
+        aligned = self.settings.chip_padding is not None
+        return _in_view(face.box, width, height) and not (aligned and face.landmarks is None)
 
     def _cut_face(
         self, item: Item, picture: np.ndarray, face: Face, number: int, frame: int | None = None
     ) -> Cut:
-        left, top, right, bottom = face.box
         # a picture that is a crop already has its margin
         margin = 1.0 if self.detector.crops_already else self.settings.margin
         square = crop_square(face.box, picture.shape[1], picture.shape[0], margin)
+        if self.settings.cut_black_borders:
+            bright = without_black_borders(picture)
+            if bright is None:
+                return nothing(item, 'no_face', 'the picture is black all over', frame)
+            square = bright
         record = FaceRecord(
             source=item.source,
             root=item.root,
@@ -155,18 +164,50 @@ class Cutter:
             face=number,
             score=round(float(face.score), 4),
             box=[round(float(value), 2) for value in face.box],
-            square=list(square),
+            square=None if self.settings.chip_padding is not None else list(square),
             landmarks=None if face.landmarks is None else np.round(face.landmarks, 2).tolist(),
         )
-        side = float(max(right - left, bottom - top))
+        side = _side(face)
         if side < self.settings.min_face:
             record.status = 'small'
             record.message = (
                 f'the face is {side:.0f} pixels large, wished are {self.settings.min_face} or more'
             )
             return Cut(record)
+        if self.settings.chip_padding is not None:
+            assert face.landmarks is not None and self.settings.size is not None  # see _usable and Settings
+            chip, points = cut_chip(picture, face.landmarks, self.settings.size, self.settings.chip_padding)
+            return Cut(record, '', self.keep(chip), points)
         slot = self.keep(cut_out(picture, square, self.settings.size))
         return Cut(record, '', slot, landmarks_in(face.landmarks, square, self.settings.size))
+
+    def _cut_searched(self, item: Item) -> list[Cut]:
+        """Of each chosen frame, or the next one with a face that is large enough, that face."""
+        assert item.frames is not None
+        search = FrameSearch(item.path, item.frames, self.alive)
+        faces: dict[int, tuple[np.ndarray, Face]] = {}
+        broken: list[Cut] = []
+        try:
+            for index, picture in self.clock.iterate('read', search):
+                self.alive()
+                large = [face for face in self._detect([picture])[0] if _side(face) >= self.settings.min_face]
+                for face in choose_faces(large, self.settings.choice)[:1]:
+                    search.take(index)
+                    faces[index] = picture, face
+        except BrokenSampleError as error:  # what was found before it is used
+            broken = [nothing(item, 'unreadable', str(error))]
+        cuts = []
+        for number, (start, place) in enumerate(zip(search.starts, search.places)):
+            if place is None:
+                cuts.append(nothing(item, 'no_face', 'no face from this frame on', start))
+                continue
+            picture, face = faces[place]
+            with self.clock.stage('cut'):
+                cut = self._cut_face(item, picture, face, 0, place)
+            if cut.slot is not None:
+                cut.key = item.key + item.frame_name.format(index=place, number=number)
+            cuts.append(cut)
+        return cuts + broken
 
     def _cut_video(self, item: Item) -> list[Cut]:
         frames: list[int] = []
@@ -188,10 +229,12 @@ class Cutter:
                         )
         except BrokenSampleError as error:  # what was read before it is used
             broken = [nothing(item, 'unreadable', str(error))]
-        chosen = [
-            [(rank, cuts[id(face)]) for rank, face in here]
-            for here in choose_track(faces, self.settings.choice)
-        ]
+        people = (
+            choose_track(faces, self.settings.choice)
+            if self.settings.follow
+            else [list(enumerate(choose_faces(here, self.settings.choice))) for here in faces]
+        )
+        chosen = [[(rank, cuts[id(face)]) for rank, face in here] for here in people]
         return _named(item, frames, chosen) + broken
 
 
@@ -215,6 +258,11 @@ def _person(key: str, number: int) -> str:
 def nothing(item: Item, status: str, message: str = '', frame: int | None = None) -> Cut:
     """Why there is no face of a source, or of a frame of it."""
     return Cut(FaceRecord(item.source, item.root, status, message, frame))
+
+
+def _side(face: Face) -> float:
+    left, top, right, bottom = face.box
+    return float(max(right - left, bottom - top))
 
 
 def _in_view(box: Sequence[float] | np.ndarray, width: int, height: int) -> bool:
@@ -277,7 +325,8 @@ def cut_out(picture: np.ndarray, square: tuple[int, int, int, int], size: int | 
 
     Args:
         picture: uint8 (H, W, 3).
-        square: Left, top, right, bottom inside the picture, see :func:`crop_square`.
+        square: Left, top, right, bottom inside the picture, see :func:`crop_square`; a rectangle is stretched to the
+            square result.
         size: Side of the result in pixels; None keeps the square's own.
 
     Returns:

@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -135,12 +135,60 @@ def read_frames(
         raise BrokenSampleError(f'{printable(path)}: {first.problem}')
 
 
+class FrameSearch:
+    """Frames of a video that each move on to the next one that suits.
+
+    Iterating gives the number and the picture of every frame that is to be looked at, as :func:`read_frames` does and
+    with its errors; whoever looks at it says at once, by :meth:`take`, that it suits.
+
+    Args:
+        path: The file.
+        choice: Which frames, of the mode 'parts'.
+        alive: Called every hundred frames that are decoded.
+
+    Attributes:
+        starts: Where each of the chosen frames begins to move on.
+        places: Where each has come to; None where nothing suits up to the end.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, choice: FrameChoice, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        self.path, self.choice, self.alive = path, choice, alive
+        self.starts: list[int] = []
+        self.places: list[int | None] = []
+
+    def __contains__(self, index: object) -> bool:
+        assert isinstance(index, int)
+        return any(place is None and start <= index for start, place in zip(self.starts, self.places))
+
+    def take(self, index: int) -> None:
+        """The frame that was given last suits."""
+        self.places = [
+            index if place is None and start <= index else place
+            for start, place in zip(self.starts, self.places)
+        ]
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        count, _ = _stated(self.path)
+        while True:
+            self.starts = self.choice.starts(count)
+            self.places = [None] * len(self.starts)
+            frames = _Pass(self.path, self, self.alive)
+            yield from frames
+            if self.choice.starts(frames.count) == self.starts:
+                break
+            count = frames.count  # it was stated wrong
+        if frames.problem:
+            raise BrokenSampleError(f'{printable(self.path)}: {frames.problem}')
+
+
 class _Pass:
     """One pass over a video from its beginning.
 
     Args:
         path: The file.
-        wanted: Numbers of the frames to give.
+        wanted: Numbers of the frames to give; asked anew at every frame.
         alive: Called every hundred frames.
 
     Attributes:
@@ -148,9 +196,7 @@ class _Pass:
         problem: Why it ended before its end; '' where it did not. To be looked at afterwards.
     """
 
-    def __init__(
-        self, path: str | os.PathLike, wanted: range | frozenset[int], alive: Callable[[], None]
-    ) -> None:
+    def __init__(self, path: str | os.PathLike, wanted: Container[int], alive: Callable[[], None]) -> None:
         self.path, self.wanted, self.alive = path, wanted, alive
         self.count = 0
         self.problem = ''

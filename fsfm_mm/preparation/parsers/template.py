@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fsfm_mm.ops.alignment import similarity
 from fsfm_mm.preparation.parsers.base import FaceParser, usable_points
 from fsfm_mm.preparation.parsers.colours import fill, refine
 from fsfm_mm.regions import BACKGROUND, HAIR, LABEL_NAMES, SKIN
@@ -114,23 +115,6 @@ _TURN = np.where(_LABELS == SKIN, np.interp(_OUTLINES[:, 1], _TURN_HEIGHTS, _TUR
 _TURN[_LABELS == HAIR] = _TURN_HAIR
 
 
-def similarity(points: np.ndarray) -> np.ndarray:
-    """Turn, scale and shift that lay the mean face over five landmarks with the least squares.
-
-    Args:
-        points: float64 (5, 2), usable (see :func:`fsfm_mm.preparation.parsers.base.usable_points`).
-
-    Returns:
-        float64 (2, 3), for column vectors (x, y, 1).
-    """
-    source, target = MEAN_POINTS - MEAN_POINTS.mean(0), points - points.mean(0)
-    power = (source**2).sum()
-    cos = (source * target).sum() / power
-    sin = (source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum() / power
-    turn = np.array([[cos, -sin], [sin, cos]])
-    return np.c_[turn, points.mean(0) - turn @ MEAN_POINTS.mean(0)]
-
-
 def template_outlines(points: np.ndarray) -> list[np.ndarray]:
     """The outlines of the mean face's parts where the landmarks say.
 
@@ -138,12 +122,12 @@ def template_outlines(points: np.ndarray) -> list[np.ndarray]:
     (the mouth its corners, the nose its tip), which covers other proportions and heads turned aside.
 
     Args:
-        points: As for :func:`similarity`.
+        points: float64 (5, 2), usable (see :func:`fsfm_mm.preparation.parsers.base.usable_points`).
 
     Returns:
         One float64 (N, 2) for each of the parts, in pixels, back to front.
     """
-    move = similarity(points)
+    move = similarity(MEAN_POINTS, points)
     turn, shift = move[:, :2], move[:, 2]
     rest = (points - shift) @ np.linalg.inv(turn).T - MEAN_POINTS
     outlines = _OUTLINES + _FOLLOW @ rest
@@ -211,5 +195,5 @@ class TemplateParser(FaceParser):
         labels = template_map(outlines, height, width)
         if self.colours:
             head, face = outlines[:2]
-            refine(labels, crop, head, face, similarity(points))
+            refine(labels, crop, head, face, similarity(MEAN_POINTS, points))
         return labels

@@ -26,12 +26,14 @@ class Listing:
         videos: (split, class folder) -> number of its videos.
         missing: Listed videos whose files are not there.
         frames: Class -> frames of one of its videos; empty where they are not counted.
+        left_out: Files of the source that belong to no split of it.
     """
 
     items: list[Item] = field(default_factory=list)
     videos: Counter[tuple[str, str]] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
     frames: dict[str, int] = field(default_factory=dict)
+    left_out: int = 0
 
 
 def forgery_listing(

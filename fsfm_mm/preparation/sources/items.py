@@ -9,7 +9,7 @@ import numpy as np
 
 from fsfm_mm.files.listing import printable
 
-FRAME_MODES = ('count', 'middle', 'stride', 'all')
+FRAME_MODES = ('count', 'middle', 'parts', 'stride', 'all')
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,26 @@ class FrameChoice:
 
     Attributes:
         mode: 'count': ``value`` frames spread over the whole video (linspace from the first to the last);
-            'middle': the middle frame of each of ``value`` equal parts of the video; 'stride': every
-            ``value``-th from the first; 'all'.
+            'middle': the middle frame of each of ``value`` equal parts of the video; 'parts': ``first + k *
+            (n // value)`` for k = 0 .. value - 1; 'stride': every ``value``-th from the first; 'all'.
         value: Number of frames, or the stride; 1 or more.
+        first: Of 'parts': the first frame.
+        search: Of 'parts': each moves on to the next frame with a face, up to the end of the video; two may come to
+            the same one.
     """
 
     mode: str = 'count'
     value: int = 32
+    first: int = 0
+    search: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in FRAME_MODES:
             raise ValueError(
                 f'frames must be chosen by one of {", ".join(FRAME_MODES)}, found {self.mode!r}.'
             )
+        if (self.first or self.search) and (self.mode != 'parts' or self.first < 0):
+            raise ValueError(f"first and search belong to the frames 'parts', found them with {self.mode!r}.")
         if self.value < 1:
             raise ValueError(f'the number of frames, or their stride, must be 1 or more, found {self.value}.')
 
@@ -51,7 +58,15 @@ class FrameChoice:
             return np.unique(np.arange(self.value) * (num_frames - 1) // max(self.value - 1, 1))
         if self.mode == 'middle':
             return np.unique((2 * np.arange(self.value) + 1) * num_frames // (2 * self.value))
+        if self.mode == 'parts':
+            return np.unique(self.starts(num_frames))
         return np.arange(0, num_frames, self.value if self.mode == 'stride' else 1)
+
+    def starts(self, num_frames: int) -> list[int]:
+        """Of 'parts': the frame of each part, ascending, the last of the video where it is shorter."""
+        if num_frames < 1:
+            return []
+        return [min(self.first + k * (num_frames // self.value), num_frames - 1) for k in range(self.value)]
 
 
 @dataclass(frozen=True)

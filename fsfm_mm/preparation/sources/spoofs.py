@@ -22,17 +22,29 @@ from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 
-#: Face chips of the published protocols: the box enlarged by .37 (MTCNN's margin), 224 pixels.
+#: How a set is prepared: 'published' as the protocols' authors did; 'ours': frames from the middle of equal parts of
+#: the video, squares about the face, and development parts in training.
+FORMS = ('published', 'ours')
+#: Of the published chips: what is added to the face's square on each side, in sides of it.
+CHIP_PADDING = 0.37
+#: Of our squares: side over the longer side of the face's box.
 SPOOF_MARGIN = 1.37
-#: Protocol -> end of a frame's name after the video's; the frames are the middles of equal parts of the video.
+#: Protocol -> end of a frame's name after the video's.
 FRAME_NAMES = {'MCIO': '_frame{number}', 'WCS': '_{number:02d}'}
+#: Protocol -> its published frames. Those of MCIO move on to the next frame with a face; WCS's are faces already.
+PUBLISHED_FRAMES = {
+    'MCIO': FrameChoice('parts', 2, first=6, search=True),
+    'WCS': FrameChoice('parts', 10),
+}
 SPLITS = ('train', 'test')
 #: Of a protocol's own lists.
 _LISTED = (*SPLITS, 'shot')
 #: Folders that sort the videos of a set and are left out of their names.
 _SORTING = re.compile('(train|test)(_release)?|(Train|Dev|Test)_files|real|fake|attack|scene01')
+#: The same of sets of single pictures.
+_SORTING_PICTURES = re.compile('Data|train|test|live|spoof')
 
-#: Place of a video in a set: split and class, or None for a file that is not of the protocol.
+#: Place of a file in a set: split and class, or None for one that is not of the protocol.
 Rule = Callable[[str, str], 'tuple[str, str] | None']
 
 
@@ -59,19 +71,36 @@ def _casia(root: str, path: str) -> tuple[str, str] | None:
 
 
 def _replay(root: str, path: str) -> tuple[str, str] | None:
-    """Replay-Attack: {train,devel,test}/{real,attack}/...; its development part goes to training."""
+    """Replay-Attack: {train,devel,test}/{real,attack}/...; devel is a split of its own."""
     split, kind = [*path.split('/'), ''][:2]
-    splits = {'train': 'train', 'devel': 'train', 'test': 'test'}
+    splits = {name: name for name in ('train', 'devel', 'test')}
     kinds = {'real': 'real', 'attack': 'fake'}
     return (splits[split], kinds[kind]) if split in splits and kind in kinds else None
 
 
 def _oulu(root: str, path: str) -> tuple[str, str] | None:
-    """OULU-NPU: {Train,Dev,Test}_files/PHONE_SESSION_USER_FILE.avi; file 1 is real; Dev goes to training."""
-    splits = {'Train_files': 'train', 'Dev_files': 'train', 'Test_files': 'test'}
+    """OULU-NPU: {Train,Test}_files/PHONE_SESSION_USER_FILE.avi; file 1 is real; Dev_files is left out."""
+    splits = {'Train_files': 'train', 'Test_files': 'test'}
     match = re.fullmatch(r'\d+_\d+_\d+_(\d+)', os.path.splitext(os.path.basename(path))[0])
     split = splits.get(path.split('/')[0])
     return (split, 'real' if match[1] == '1' else 'fake') if match and split else None
+
+
+def _replay_ours(root: str, path: str) -> tuple[str, str] | None:
+    """As :func:`_replay`, but the development part goes to training."""
+    place = _replay(root, path)
+    return ('train', place[1]) if place and place[0] == 'devel' else place
+
+
+def _oulu_ours(root: str, path: str) -> tuple[str, str] | None:
+    """As :func:`_oulu`, but the development part goes to training."""
+    return _oulu(root, re.sub('^Dev_files/', 'Train_files/', path))
+
+
+def _celeb(root: str, path: str) -> tuple[str, str] | None:
+    """CelebA-Spoof: Data/{train,test}/ID/{live,spoof}/*.{png,jpg}; the boxes beside (*_BB.txt) are not needed."""
+    match = re.fullmatch(r'(?:Data/)?(train|test)/[^/]+/(live|spoof)/[^/]+', path)
+    return (match[1], 'real' if match[2] == 'live' else 'fake') if match else None
 
 
 def _folders(root: str, path: str) -> tuple[str, str] | None:
@@ -85,13 +114,30 @@ RULES: dict[str, Rule] = {
     'casia': _casia,
     'replay': _replay,
     'oulu': _oulu,
+    'celeb': _celeb,
     'folders': _folders,
 }
+#: Rules of our form where they differ.
+_RULES_OURS: dict[str, Rule] = {'replay': _replay_ours, 'oulu': _oulu_ours}
+#: Rules of pictures, not videos: all of them, or those that stand for themselves.
+_PICTURES, _SINGLE = ('folders', 'celeb'), ('celeb',)
 #: What each rule expects, for messages.
 EXPECTED = {name: str(rule.__doc__).partition(': ')[2] for name, rule in RULES.items()}
 
 
-def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | None = None) -> Listing:
+def rule_of(domain: str, rule: str | None = None) -> str:
+    """The rule of a domain where none is named: the one with its name, else 'folders'."""
+    return rule or (domain if domain in RULES else 'folders')
+
+
+def naming_of(rule: str, protocol: str) -> str:
+    """How the results of a rule are named: as the protocol's frames, or as single images."""
+    return 'image' if rule in _SINGLE else protocol
+
+
+def spoof_listing(
+    root: str, domain: str, protocol: str = 'MCIO', rule: str | None = None, form: str = 'published'
+) -> Listing:
     """List the work on a set as it was downloaded.
 
     Results are named ``{train,test}/{real,fake}/{video}`` and the protocol's frame ending, and belong into
@@ -102,24 +148,30 @@ def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | No
         domain: Its name in the protocol, such as 'casia'.
         protocol: 'MCIO' (two frames a video) or 'WCS' (ten).
         rule: See :data:`RULES`; by default the one named as the domain, else 'folders'.
+        form: One of :data:`FORMS`: which frames, and where development parts go.
 
     Raises:
-        ValueError: An unknown rule or protocol, or the folder is not as the rule says.
+        ValueError: An unknown rule, protocol or form, or the folder is not as the rule says.
     """
     one_of('the protocol', protocol, tuple(FRAME_NAMES))
-    rule = rule or (domain if domain in RULES else 'folders')
+    one_of('the form', form, FORMS)
+    rule = rule_of(domain, rule)
     one_of('the rule', rule, tuple(RULES))
+    place_of = _RULES_OURS.get(rule, RULES[rule]) if form == 'ours' else RULES[rule]
+    naming = naming_of(rule, protocol)
     if not os.path.isdir(root):
         raise ValueError(f'{root}: no such folder.')
     listing = Listing()
     videos: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for path in list_files(root, VIDEO_EXTENSIONS + (IMAGE_EXTENSIONS if rule == 'folders' else ())):
-        place = RULES[rule](root, path)
+    videos_too = VIDEO_EXTENSIONS if rule not in _SINGLE else ()
+    for path in list_files(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
+        place = place_of(root, path)
         if place is None:
+            listing.left_out += 1
             continue
-        item = _item(root, path, protocol, place)
+        item = _item(root, path, naming, place, form)
         listing.items.append(item)
-        videos[place].add(item.key if item.frames else video_of_frame(item.key, protocol, item.path))
+        videos[place].add(item.key if item.frames else video_of_frame(item.key, naming, item.path))
     items_by_key(listing.items)
     listing.videos.update({place: len(names) for place, names in videos.items()})
     found = {name for _, name in listing.videos}
@@ -131,17 +183,20 @@ def spoof_listing(root: str, domain: str, protocol: str = 'MCIO', rule: str | No
     return listing
 
 
-def _item(root: str, path: str, protocol: str, place: tuple[str, str]) -> Item:
+def _item(root: str, path: str, naming: str, place: tuple[str, str], form: str) -> Item:
     split, name = place
     stem, ending = os.path.splitext(path)
-    video = '_'.join(part for part in stem.split('/') if not _SORTING.fullmatch(part))
+    sorting = _SORTING if naming in FRAME_NAMES else _SORTING_PICTURES
+    *folders, last = stem.split('/')
+    video = '_'.join([*(part for part in folders if part != split and not sorting.fullmatch(part)), last])
     key = f'{split}/{name}/{video}'
     full = os.path.join(root, path)
     if ending.lower() not in VIDEO_EXTENSIONS:
-        video_of_frame(key, protocol, full)
+        video_of_frame(key, naming, full)
         return Item(full, path, 0, key)
-    count = len(PROTOCOLS[protocol].frames)
-    return Item(full, path, 0, key, FrameChoice('middle', count), FRAME_NAMES[protocol])
+    ours = FrameChoice('middle', len(PROTOCOLS[naming].frames))
+    frames = ours if form == 'ours' else PUBLISHED_FRAMES[naming]
+    return Item(full, path, 0, key, frames, FRAME_NAMES[naming])
 
 
 def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> Listing:
@@ -198,17 +253,18 @@ def _add_listed(listing: Listing, root: str, domain: str, stem: str, ending: str
 
 
 def write_lists(
-    out: str | os.PathLike, domain: str, protocol: str, prepared: Iterable[str | None]
+    out: str | os.PathLike, domain: str, naming: str, prepared: Iterable[str | None]
 ) -> dict[str, int]:
     """Write ``txt/<domain>_{real,fake}_{train,test}.txt`` for what was prepared.
 
     A list names the first frame of each video, relative to ``frame``, as the published ones do. A video that lacks
-    one of its frames (no face in it) is left out, since the protocols imply all of them.
+    one of its frames (no face in it) is left out, since the protocols imply all of them. Splits that the protocols
+    do not have, such as Replay's devel, get no list.
 
     Args:
         out: Folder of the protocol.
         domain: Name of the set; its faces are in ``frame/{domain}``.
-        protocol: 'MCIO' or 'WCS'.
+        naming: 'MCIO', 'WCS' or, for single images, 'image'.
         prepared: Files of the manifest of that folder; None for what gave none.
 
     Returns:
@@ -217,12 +273,12 @@ def write_lists(
     videos: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for file in filter(None, prepared):
         split, name, *_ = file.split('/')
-        video = video_of_frame(os.path.splitext(file)[0], protocol, file)
+        video = video_of_frame(os.path.splitext(file)[0], naming, file)
         videos[split, name, video].append(f'{domain}/{file}')
-    wanted = len(PROTOCOLS[protocol].frames)
+    wanted = len(PROTOCOLS[naming].frames)
     lines: dict[str, list[str]] = {f'{domain}_{n}_{s}.txt': [] for s in SPLITS for n in CLASSES}
     for (split, name, _), files in sorted(videos.items()):
-        if len(files) == wanted:
+        if split in SPLITS and len(files) == wanted:
             lines[f'{domain}_{name}_{split}.txt'].append(min(files))
     for file, content in lines.items():
         if content:
