@@ -22,7 +22,7 @@ examples:
 def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(prog, __doc__, EPILOG)
-    parser.add_argument('file', help='checkpoint with a card, or a work directory for its last whole one')
+    parser.add_argument('file', help='checkpoint with a card, or a work directory: its last whole one')
     parser.add_argument('--config', action='store_true', help="also the training config's text")
     parser.add_argument('--json', action='store_true', help='as JSON')
     parser.add_argument(
@@ -35,15 +35,17 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
     """Print the card; returns the exit code."""
     args = parse_args(argv, prog)
     try:
-        need_files([args.file] if not Path(args.file).is_dir() else [], CANNOT_READ)
+        if not Path(args.file).is_dir():
+            need_files([args.file], CANNOT_READ)
 
         from fsfm_mm.checkpoints import ModelCard, load_checkpoint_file
         from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
-        content = load_checkpoint_file(checkpoint_file(args.file), args.trust).get('card')
+        path = checkpoint_file(args.file)
+        content = load_checkpoint_file(path, args.trust).get('card')
         if content is None:
             raise ValueError(
-                f'{args.file} has no card: it was not saved by a run with CardHook, nor converted by '
+                f'{path} has no card: it was not saved by a run with CardHook, nor converted by '
                 'fsfm-mm convert.'
             )
         card = ModelCard.from_dict(content).to_dict()

@@ -52,6 +52,13 @@ def check_settings(cfg: Config) -> None:
     level = cfg.get('log_level', 'INFO')
     if isinstance(level, str) and level not in levels:
         raise ValueError(f'log_level {level!r} is none of {", ".join(levels)}{did_you_mean(level, levels)}')
+    if 'env_cfg' in cfg and cfg['env_cfg'] is None:
+        raise ValueError('env_cfg must be a dict of settings, found None: env_cfg=dict() is an empty one')
+    scaling = cfg.get('auto_scale_lr') or {}
+    if scaling.get('enable') and not scaling.get('base_batch_size'):
+        raise ValueError(
+            'auto_scale_lr.enable needs auto_scale_lr.base_batch_size, the batch that the learning rate is meant for'
+        )
     seed = (cfg.get('randomness') or {}).get('seed')
     if seed is not None and not _is_whole(seed, 0, 2**32 - 1):
         raise ValueError(f'randomness.seed must be a whole number from 0 to {2**32 - 1}, found {seed!r}')

@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -124,11 +124,14 @@ def _on_purpose(error: BaseException) -> bool:
         return True
     if not error.args or error.__traceback__ is None:
         return bool(error.args)
+    if isinstance(error, KeyError) and ' ' not in str(error.args[0]):  # a dict's, which says the key only
+        return False
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     statement = linecache.getline(frame.f_code.co_filename, line).strip()
     if frame.f_code.co_name == 'reraise':
         statement = _in_a_worker(str(error.args[0]))[0]
-    return statement.startswith(('raise ', 'assert '))
+    # torch's modules raise for an attribute that is not there: nobody had looked at a value
+    return statement.startswith(('raise ', 'assert ')) and frame.f_code.co_name != '__getattr__'
 
 
 def _in_a_worker(message: str) -> tuple[str, str]:
@@ -227,6 +230,8 @@ def _known(error: BaseException, frames: list[tuple[FrameType, int]], config: An
         above, _, name = _path(config, local.get('cfg', {})).rpartition('.')
         beside = _entries(config, above) - {name}
         return f'{above}.{name} is new there and has no type{did_you_mean(name, beside)}'
+    if isinstance(error, KeyError) and message == 'type':
+        return next((f'{path} has no type' for path in _without_type(frames, config)), None)
     if isinstance(error, KeyError) and ' registry' in message and 'registry' in local:
         kind, registry = message.split(' is not in ')[0], local['registry']
         return f'there is no {registry.name.replace("_", " ")} {kind!r}{did_you_mean(kind, registered(registry))}'
@@ -235,9 +240,24 @@ def _known(error: BaseException, frames: list[tuple[FrameType, int]], config: An
         return f'{match[1] or match[2]} has no setting {match[3]!r}{did_you_mean(match[3], names)}'
     if match := re.fullmatch(r'(?:(\w+)\.)?(\w+)\(\) missing \d+ required .*?arguments?: (.+)', message):
         return f'{match[1] or match[2]} needs {match[3]}, which the config does not give'
+    if match := re.fullmatch(r'(\w+)\(\) takes no arguments', message):
+        return f'{match[1]} takes no settings'
     if isinstance(error, ImportError):
         return _missing_package(error, message)
     return None if _on_purpose(error) else _wrong_value(frames, config)
+
+
+def _without_type(frames: list[tuple[FrameType, int]], config: Any) -> Iterator[str]:
+    """Parts of the config without a type that were in hand, the last first."""
+    for frame, _ in reversed(frames):
+        for value in list(frame.f_locals.values()):
+            if (
+                isinstance(value, Mapping)
+                and value
+                and 'type' not in value
+                and (path := _path(config, value))
+            ):
+                yield path
 
 
 def _wrong_value(frames: list[tuple[FrameType, int]], config: Any) -> str | None:

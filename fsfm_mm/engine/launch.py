@@ -32,6 +32,7 @@ from fsfm_mm.engine.explaining import (
 )
 from fsfm_mm.engine.hooks.momentum import warn_of_a_still_target
 from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
+from fsfm_mm.engine.optim.schedulers import outlasts
 from fsfm_mm.engine.third_party import (
     drop_file_client_notes,
     give_gloo_time_to_end,
@@ -46,6 +47,7 @@ from fsfm_mm.engine.third_party import (
 )
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.files.writing import check_folder
+from fsfm_mm.models.contracts import check_head
 
 
 def slurm_environment() -> None:
@@ -188,7 +190,11 @@ def _build(cfg: Config) -> Runner:
     with own_name(cfg), terse_loggers():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     drop_file_client_notes(runner.logger)
+    check_head(getattr(runner.model, 'module', runner.model))
     warn_of_a_still_target(runner)
+    longer = outlasts(cfg.get('train_cfg') or {}, cfg.get('param_scheduler'))
+    if longer:
+        runner.logger.warning(longer)
     if runner._train_dataloader is not None:
         _open_training_data(runner)
         _open_validation_data(runner)

@@ -68,7 +68,7 @@ def check_folder(folder: str | os.PathLike, what: str, make: bool = False) -> No
     place = Path(folder).absolute()
     above = next(found for found in (place, *place.parents) if found.exists())
     if not above.is_dir():
-        raise ValueError(f'{what} {folder} cannot be made: {above} is a file; name a folder')
+        raise ValueError(f'{what} {folder} cannot be made: {above} is a file: name a folder')
     if not os.access(above, os.W_OK | os.X_OK):
         raise ValueError(
             f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'

@@ -39,7 +39,7 @@ def build_loss(settings: Mapping[str, Any], name: str, inputs: int, base: type) 
         losses = sorted(
             known
             for known, found in _all_models().items()
-            if inspect.isclass(found) and issubclass(found, base) and found is not base
+            if inspect.isclass(found) and issubclass(found, base)
         )
         near = did_you_mean(kind.__name__, losses) or f': there are {few(losses, 8)}'
         raise ValueError(
@@ -78,6 +78,29 @@ def check_backbone(backbone: Any) -> None:
         raise ValueError(
             f'model.backbone.type {type(backbone).__name__} has no {", ".join(missing)}: pretraining needs '
             f'{", ".join(BACKBONE.values())} (docs/custom_backbone.md)'
+        )
+
+
+def check_head(model: Any) -> None:
+    """Refuse a classifier whose head is none: a loss, say.
+
+    Args:
+        model: Any model; one without a head is not looked at.
+
+    Raises:
+        ValueError: The head has no ``loss`` or no ``predict``.
+    """
+    head = getattr(model, 'head', None)
+    missing = [] if head is None else [name for name in ('loss', 'predict') if not hasattr(head, name)]
+    if missing:
+        heads = sorted(
+            name for name, found in _all_models().items() if hasattr(found, 'predict') and hasattr(found, 'loss')
+            and not issubclass(found, BaseModel)
+        )  # fmt: skip
+        kind = type(head).__name__
+        raise ValueError(
+            f'model.head.type {kind} is no head: it has no {" and no ".join(missing)}'
+            + (did_you_mean(kind, heads) or '; there are ClsHead, LinearClsHead and those of fsfm_mm.models')
         )
 
 

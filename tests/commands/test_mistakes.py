@@ -119,6 +119,14 @@ MISTAKES = {
         small('model.backbone={"_delete_":True,"type":"ResNet","depth":18}'),
         r'model\.backbone\.type ResNet .*encode.*custom_backbone\.md',
     ),
+    'a loss for a head': (
+        ['train', DETECTOR, '--work-dir', 'work', '--cfg-options', 'model.head.type=BYOLLoss'],
+        r'model\.head\.type BYOLLoss is no head: it has no loss',
+    ),
+    'weights without a way to load them': (
+        small('model.backbone.init_cfg.checkpoint=cut.pth'),
+        r'model\.backbone\.init_cfg has no type',
+    ),
     'half a backbone': (
         small('custom_imports.imports=[half]', 'model.backbone={"_delete_":True,"type":"HalfABackbone"}'),
         r'HalfABackbone has no grid, in_channels',
@@ -139,7 +147,7 @@ MISTAKES = {
     'a logger as a number': (small('visualizer.vis_backends=3'), r'vis_backends must be names of loggers'),
     'no folder to work in': (
         ['train', 'small.py', '--work-dir', 'README.md'],
-        r'README\.md is a file; name a folder',
+        r'README\.md is a file: name a folder',
     ),
     'no permission': (
         ['train', 'small.py', '--work-dir', '/proc/work'],
@@ -218,7 +226,7 @@ MISTAKES = {
     'results in a file': (['test', DETECTOR, 'other.pth', '--out', 'README.md'], r'README\.md'),
     'leave one out into a file': (
         ['leave-one-out', 'small.py', '--out', 'README.md'],
-        r'README\.md is a file; name',
+        r'README\.md is a file: name',
     ),
     'an empty source': (['prepare', 'empty', 'out'], r'empty holds no pictures'),
     'a parser': (['prepare', 'faces', 'out', '--parser', 'farll'], r'farll is neither .*farl'),

@@ -10,6 +10,7 @@ from fsfm_mm.commands.arguments import short_options
 from fsfm_mm.engine.config_changes import changes
 from fsfm_mm.engine.config_variables import READ
 from fsfm_mm.engine.device import choose_device
+from fsfm_mm.engine.optim.schedulers import outlasts
 from fsfm_mm.engine.options import OPTIONS, option_table
 from fsfm_mm.engine.settings import read_config
 
@@ -230,3 +231,19 @@ def test_a_packed_folder_is_read_as_what_it_is(tmp_path):
     assert changed(OWN_FACES, {'data': str(tmp_path)})[kind] == 'ArchivedFaces'
     (tmp_path / 'images').mkdir()
     assert kind not in changed(OWN_FACES, {'data': str(tmp_path)})
+
+
+def test_a_schedule_that_outlasts_the_run_is_told():
+    def told(settings, name='fsfm_demo', **short):
+        cfg = read_config(name, settings, short)
+        return outlasts(cfg.train_cfg, cfg.param_scheduler)
+
+    assert 'ends after 7 iters' in told({'train_cfg.max_iters': 7}) and 'peak' in told(
+        {'train_cfg.max_iters': 7}
+    )
+    assert 'come to its end. --epochs 50 makes' in told({'train_cfg.max_epochs': 50}, OWN_FACES)
+    assert (
+        told({}, iters=7) is None
+        and told({}, 'fsfm_vit-b_mcio-o', iters=7) is None
+        and told({}, FFPP) is None
+    )

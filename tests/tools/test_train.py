@@ -185,7 +185,7 @@ def test_mae_on_plain_images(tmp_path):
         ([DEMO, '--cfg-options', 'optim_wrapper.optimizer.lr=fast'], "lr must be a number, found 'fast'"),
         ([DEMO, '--cfg-options', 'optim_wrapper.accumulative_counts=0'], 'accumulative_counts'),
         ([DEMO, '--cfg-options', 'param_scheduler.total=1'], 'the warm-up must be in'),
-        ([DEMO, '--work-dir', __file__], f'{__file__} is a file; name a folder'),
+        ([DEMO, '--work-dir', __file__], f'{__file__} is a file: name a folder'),
     ],
 )
 def test_wrong_input_is_one_sentence(tmp_path, arguments, sentence):

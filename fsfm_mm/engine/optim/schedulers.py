@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 
 from fsfm_mm.registry import PARAM_SCHEDULERS
 from fsfm_mm.schedules import warmup_cosine
+
+
+def outlasts(train_cfg: Mapping[str, Any], schedules: Any) -> str | None:
+    """A sentence where a :class:`WarmupCosineLR` goes on after the end of the run; None where none does.
+
+    Args:
+        train_cfg: Of a config, with ``max_epochs`` or ``max_iters``.
+        schedules: Its ``param_scheduler``: a dict or a list of dicts.
+    """
+    for schedule in schedules if isinstance(schedules, list | tuple) else [schedules]:
+        if not isinstance(schedule, Mapping) or 'warmup' not in schedule or 'total' not in schedule:
+            continue
+        unit = 'epochs' if schedule.get('by_epoch', True) else 'iters'
+        end = train_cfg.get(f'max_{unit}')
+        if end is not None and schedule['total'] > end:
+            what = 'peak' if schedule['warmup'] >= end else 'end'
+            return (
+                f'The run ends after {end} {unit} (train_cfg.max_{unit}), its schedule after {schedule["total"]} '
+                f'(param_scheduler.total, warmup {schedule["warmup"]}): the learning rate does not come to its {what}. '
+                f'--{unit} {end} makes the schedule as long as the run.'
+            )
+    return None
 
 
 @PARAM_SCHEDULERS.register_module()
