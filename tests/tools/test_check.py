@@ -84,22 +84,20 @@ def test_an_earlier_report_is_replaced_and_nothing_else(tool, data, tmp_path, ca
     assert report.read_text() == '{"labels": []}'
 
 
-def test_a_place_where_nothing_can_be_written_is_refused_before_the_scan(tool, data, tmp_path, capsys):
+def test_what_cannot_be_written_is_said_before_the_work(tool, data, tmp_path, capsys):
     assert run(tool, data, '--html', tmp_path) == 2
     captured = capsys.readouterr()
-    assert (
-        captured.out == '' and captured.err == f'fsfm-mm check: --html {tmp_path} is a folder: name a file\n'
-    )
+    assert captured.out == '' and captured.err.startswith('fsfm-mm check: --html ')
 
 
-def test_the_report_is_told_where_it_cannot_be_written(tool, data, tmp_path, capsys, monkeypatch):
+def test_the_report_is_told_where_the_disk_refuses_it(tool, data, tmp_path, capsys, monkeypatch):
     def full(*_):
-        raise OSError(28, 'No space left on device', 'report.json')
+        raise OSError('disk full')
 
     monkeypatch.setattr(tool, 'write_atomically', full)
     assert run(tool, data, '--json', tmp_path / 'report.json') == 2
     captured = capsys.readouterr()
-    assert '0 errors, 0 warnings' in captured.out and captured.err.startswith('fsfm-mm check: ')
+    assert '0 errors, 0 warnings' in captured.out and 'disk full' in captured.err
 
 
 @pytest.mark.parametrize(
