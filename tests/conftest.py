@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kill_lab import Lab
 
 import fsfm_mm.components  # noqa: F401  (registers everything)
 
@@ -42,6 +43,14 @@ def fork_server():
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['torch', 'fsfm_mm.preparation.chunks', 'fsfm_mm.doctor.scanning'])
     forkserver.ensure_running()
+
+
+@pytest.fixture(scope='session')
+def lab():
+    """Forked runs, which import everything once for all tests of a process: see :class:`kill_lab.Lab`."""
+    lab = Lab()
+    yield lab
+    lab.close()
 
 
 def pytest_collection_modifyitems(items):

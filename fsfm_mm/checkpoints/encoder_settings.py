@@ -140,7 +140,12 @@ def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
         return ModelCard(mean=tuple(mean), std=tuple(std), model=known), name
     if init['type'] == 'Pretrained' and '://' in name:
         return None, name
-    path = checkpoint_file(name)
+    try:
+        path = checkpoint_file(name)
+    except ValueError as error:
+        raise ValueError(
+            f'the encoder of --init (model.backbone.init_cfg.checkpoint): {error} --init none starts from scratch.'
+        ) from error
     init['checkpoint'] = str(path)  # a folder's last checkpoint of now, which the log then names
     state, card = read_encoder(
         path, init.get('source', 'fsfm_mm'), init.get('trust', False), init.get('num_heads')

@@ -184,6 +184,8 @@ NAME_MAPS: dict[str, list[Rule]] = {
 SOURCES = tuple(kind for kind in NAME_MAPS if kind != 'fsfm-target')
 #: What :func:`~fsfm_mm.checkpoints.convert.convert` converts to.
 TARGETS = ('fsfm_mm', 'timm')
+#: The reference's kinds, by the files that its code writes, which ours become again.
+REFERENCE_KINDS = ('fsfm-pretrain', 'fsfm-finetuned', 'fsfm-fas', 'fs-adapter', 'fs-adapter-fas')
 #: Where a kind's files keep the state dict; a file may also be nothing but the state dict.
 WRAPPERS: dict[str, tuple[str, ...]] = {
     'fsfm-pretrain': ('model',),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +12,13 @@ import torch
 
 from fsfm_mm.checkpoints.card import read_card
 from fsfm_mm.checkpoints.convert import match_rules, state_dict_of
+from fsfm_mm.checkpoints.convert_files import REFERENCE_CLASSES, STATS_FILE
 from fsfm_mm.checkpoints.heads import REFERENCE, width_and_depth
-from fsfm_mm.checkpoints.name_maps import NAME_MAPS, WRAPPERS, Rule
+from fsfm_mm.checkpoints.name_maps import NAME_MAPS, REFERENCE_KINDS, WRAPPERS, Rule
+from fsfm_mm.files import write_atomically
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 
 State = dict[str, torch.Tensor]
-#: The reference's kinds, by the files that its code writes.
-REFERENCE_KINDS = ('fsfm-pretrain', 'fsfm-finetuned', 'fsfm-fas', 'fs-adapter', 'fs-adapter-fas')
 AGAIN = 'head.spoof.bottleneck_again.'
 
 
@@ -66,24 +67,29 @@ def _renamed(ours: Mapping[str, torch.Tensor], kind: str) -> State:
 
 
 def write_reference_files(
-    path: str | os.PathLike, out: str | os.PathLike, kind: str, target_out: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    out: str | os.PathLike,
+    kind: str,
+    target_out: str | os.PathLike | None = None,
+    trust: bool = False,
 ) -> list[Path]:
-    """Convert one of our files into the reference's.
+    """Convert one of our files into the reference's; its statistics are written beside it, as its code expects them.
 
     Args:
         path: Our checkpoint.
         out: File to write, ``{'model': ...}`` or as the kind has it; its card goes along under ``card``.
         kind: See :func:`to_reference`.
         target_out: For 'fsfm-pretrain': the target network's file. None: ``OUT`` with ``-te`` before its ending.
+        trust: See :func:`~fsfm_mm.files.checkpoint_files.load_checkpoint_file`.
 
     Returns:
         The files written.
 
     Raises:
         ValueError: As :func:`to_reference`; when the card says other heads than the reference's network of that size
-            has. Nothing is written then.
+            has, or classes in another order. Nothing is written then.
     """
-    checkpoint = load_checkpoint_file(path)
+    checkpoint = load_checkpoint_file(path, trust)
     card = read_card(checkpoint)
     size = width_and_depth(state_dict_of(checkpoint, 'fsfm_mm'))
     heads = None if card is None else card.num_heads
@@ -91,6 +97,11 @@ def write_reference_files(
         raise ValueError(
             f'{path} has weights of {heads} attention heads, but the reference builds width {size[0]} with '
             f'{REFERENCE[size]}: its features would be others there.'
+        )
+    if card is not None and card.classes not in (None, REFERENCE_CLASSES):
+        raise ValueError(
+            f"{path} has the classes {card.classes}, but the reference's labels are {REFERENCE_CLASSES}: its scores "
+            'would mean something else there.'
         )
     online, target = to_reference(checkpoint, kind)
     more = {'card': checkpoint['card']} if checkpoint.get('card') is not None else {}
@@ -100,4 +111,8 @@ def write_reference_files(
         files.append((Path(target_out or place.with_name(f'{place.stem}-te{place.suffix}')), target))
     for name, state in files:
         save_checkpoint_file({WRAPPERS[kind][0]: state, **more}, name)
-    return [name for name, _ in files]
+    written = [name for name, _ in files]
+    if card is not None and card.mean is not None and card.std is not None:
+        statistics = {'mean': list(card.mean), 'std': list(card.std)}
+        written.append(write_atomically(place.with_name(STATS_FILE), json.dumps(statistics) + '\n'))
+    return written

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fsfm_mm.checkpoints.name_maps import SOURCES, TARGETS
+from fsfm_mm.checkpoints.name_maps import REFERENCE_KINDS, SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
 from fsfm_mm.engine.explaining import error_message
@@ -33,6 +33,8 @@ examples:
   # as a file: after import fsfm_mm.components,
   # timm.create_model('fsfm_vit_small_patch16_224', checkpoint_path='vit.pth')
   %(prog)s work_dirs/x/epoch_10.pth vit.pth --from fsfm_mm --to timm
+  # ours for the reference's own code (of a pretraining two files), with pretrain_ds_mean_std.txt beside it
+  %(prog)s work_dirs/x checkpoint-best.pth --from fsfm_mm --to fsfm-finetuned
 """
 
 
@@ -59,8 +61,10 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert')
         help='file to write: .pth or .safetensors; with --to timm also a folder (a name without ending)',
     )
     parser.add_argument('--from', dest='source', required=True, choices=(*SOURCES, 'fsfm_mm'))
-    parser.add_argument('--to', dest='target', default='fsfm_mm', choices=TARGETS)
-    parser.add_argument('--target-file', help="the target network's file of fsfm-pretrain")
+    parser.add_argument('--to', dest='target', default='fsfm_mm', choices=(*TARGETS, *REFERENCE_KINDS))
+    parser.add_argument(
+        '--target-file', help="the target network's file of fsfm-pretrain, to read or with --to to write"
+    )
     parser.add_argument('--drop', nargs='+', default=[], metavar='PREFIX', help='leave these keys out')
     parser.add_argument('--card', nargs='+', default=[], type=card_entry, metavar='NAME=VALUE')
     parser.add_argument('--overwrite', action='store_true', help='replace OUT where there is one')
@@ -83,7 +87,8 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
         is_file = args.src not in zoo_names() and not (
             args.source in ('fsfm_mm', 'timm') and Path(args.src).is_dir()
         )
-        need_files([args.src, args.target_file] if is_file else [args.target_file], CANNOT_READ)
+        second = None if args.target in REFERENCE_KINDS else args.target_file  # which is written there
+        need_files([args.src, second] if is_file else [second], CANNOT_READ)
         facts = dict(args.card)
         if args.num_heads is not None and facts.setdefault('num_heads', args.num_heads) != args.num_heads:
             raise ValueError(
@@ -98,6 +103,8 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
         path, source, known = locate(args.src, args.source)
         if source != args.source:
             raise ValueError(f'{args.src} is of kind {source!r}, not {args.source!r}.')
+        if args.target in REFERENCE_KINDS:
+            return to_reference(args, Path(path))
         card, report = convert_file(
             path,
             args.out,
@@ -119,4 +126,18 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
     }
     print(f'card: {json.dumps(known, ensure_ascii=False)}')
     print(f'written: {args.out}')
+    return 0
+
+
+def to_reference(args: argparse.Namespace, path: Path) -> int:
+    """Write the reference's own files; raises ValueError where they cannot be made of this one."""
+    from fsfm_mm.checkpoints.to_reference import write_reference_files
+    from fsfm_mm.files.checkpoint_folders import checkpoint_file
+
+    if args.source != 'fsfm_mm' or args.drop or args.card or args.num_heads is not None:
+        raise ValueError(f'--to {args.target} takes one of our checkpoints as it is: --from fsfm_mm alone')
+    for file in write_reference_files(
+        checkpoint_file(path), args.out, args.target, args.target_file, args.trust
+    ):
+        print(f'written: {file}')
     return 0

@@ -1,16 +1,20 @@
 """Our checkpoints as the reference's own files: the same tensors under the same names after a round trip."""
 
+import dataclasses
+
 import pytest
 import torch
 from foreign_checkpoints import golden
 from golden import load_pretrain_golden
 from torch.testing import assert_close
 
-from fsfm_mm.checkpoints import heads
+from fsfm_mm.checkpoints import ModelCard, heads
 from fsfm_mm.checkpoints.convert import convert
 from fsfm_mm.checkpoints.convert_files import convert_file
 from fsfm_mm.checkpoints.to_reference import to_reference, write_reference_files
+from fsfm_mm.commands import convert as command
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
+from fsfm_mm.statistics import load_mean_std
 
 FILES = {
     'fsfm-finetuned': 'vit_cls_avg',
@@ -96,3 +100,23 @@ def test_weights_of_another_kind_are_refused(tmp_path):
     with pytest.raises(ValueError, match='could become'):
         write_reference_files(tmp_path / 'ours.pth', tmp_path / 'out.pth', 'fsfm-pretrain')
     assert [path.name for path in tmp_path.iterdir()] == ['ours.pth']
+
+
+def test_the_command_writes_what_the_reference_reads(tmp_path, capsys):
+    """Its own form and names, and the statistics beside it, which come in again; other classes are refused."""
+    theirs = golden('vit_cls_avg')[0]
+    ours, _ = convert(theirs, 'fsfm-finetuned')
+    card = ModelCard(classes=('fake', 'real'), mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.1), num_heads=3)
+    save_checkpoint_file({'state_dict': ours, 'card': card.to_dict()}, tmp_path / 'ours.pth')
+    options = ['--from', 'fsfm_mm', '--to', 'fsfm-finetuned']
+    assert command.main([str(tmp_path / 'ours.pth'), str(tmp_path / 'out' / 'best.pth'), *options]) == 0
+    assert_same(load_checkpoint_file(tmp_path / 'out' / 'best.pth')['model'], theirs)
+    statistics = load_mean_std(tmp_path / 'out' / 'pretrain_ds_mean_std.txt')
+    assert statistics == {'mean': [0.5, 0.4, 0.3], 'std': [0.3, 0.2, 0.1]}
+    assert capsys.readouterr().out.count('written: ') == 2
+    swapped = dataclasses.replace(card, classes=('real', 'fake'))
+    save_checkpoint_file({'state_dict': ours, 'card': swapped.to_dict()}, tmp_path / 'swapped.pth')
+    with pytest.raises(SystemExit, match="but the reference's labels are"):
+        command.main([str(tmp_path / 'swapped.pth'), str(tmp_path / 'other.pth'), *options])
+    with pytest.raises(SystemExit, match='--from fsfm_mm alone'):
+        command.main([str(tmp_path / 'ours.pth'), str(tmp_path / 'x.pth'), *options, '--num-heads', '3'])

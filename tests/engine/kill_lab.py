@@ -59,7 +59,7 @@ class Lab:
         """Run a program, each process with an environment of its own.
 
         Args:
-            program: 'train.py', or a module beside this one that has ``main(command)``.
+            program: 'train.py', or the path of a module that has ``main(command)``.
             command: Its arguments.
             log: File that takes what is printed.
             processes: How many.
@@ -69,7 +69,9 @@ class Lab:
         Returns:
             Exit codes, negative for signals.
         """
-        job = dict(program=program, command=[*map(str, command)], log=str(log), processes=processes, at=at)
+        job = dict(
+            program=str(program), command=[*map(str, command)], log=str(log), processes=processes, at=at
+        )
         self.process.stdin.write(json.dumps({**job, 'environments': environments}) + '\n')
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
@@ -138,7 +140,9 @@ def _child(job, rank, port):
     if job['at'] and rank == 0:
         _arrange(job['at'])
     if job['program'] != 'train.py':
-        importlib.import_module(job['program']).main(command)
+        program = Path(job['program'])
+        sys.path.insert(0, str(program.parent))
+        importlib.import_module(program.stem).main(command)
         sys.exit(0)
     from fsfm_mm.commands import run
 

@@ -63,7 +63,7 @@ def results(lab, tmp_path_factory):
     for world, names in JOBS.items():
         (root / str(world)).mkdir()
         log = root / f'{world}.log'
-        codes = lab.run('process_cases', [root / str(world), *names], log, world)
+        codes = lab.run(SCRIPT, [root / str(world), *names], log, world)
         assert codes == [0] * world, log.read_text()[-3000:]
 
     def result(world, case):

@@ -1,4 +1,4 @@
-"""Run by torchrun: evaluates a fixed set over however many processes, and writes what every one got.
+"""Run by the lab of forked runs: evaluates a fixed set over however many processes, and writes what every one got.
 
 Arguments: output folder, what is wrong (``nothing``, ``missing``, ``mixed``), and how results are collected
 (``cpu`` or ``gpu``; on gloo both run without a GPU). ``default`` is as configured by default, with another current
@@ -7,13 +7,13 @@ folder in every process.
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmpretrain.registry import METRICS
+from ports import free_port
 from test_metrics import META, case
 from torch.utils.data import DistributedSampler
 
@@ -21,7 +21,11 @@ import fsfm_mm.components  # noqa: F401  (registers everything)
 from fsfm_mm.engine.launch import join_with_gloo
 
 
-def main(folder: Path, wrong: str, device: str) -> None:
+def main(arguments: list[str]) -> None:
+    folder, wrong, device = Path(arguments[0]), *arguments[1:]
+    alone = dict(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
+    os.environ.update({**alone, **os.environ, 'CUDA_VISIBLE_DEVICES': ''})
+    os.chdir(folder)
     join_with_gloo(Config(dict(launcher='pytorch')))
     rank, world = torch_dist.get_rank(), torch_dist.get_world_size()
     how = {} if device == 'default' else dict(collect_device=device)
@@ -49,7 +53,3 @@ def main(folder: Path, wrong: str, device: str) -> None:
         found = {'error': str(error)}
     (folder / f'{world}_{rank}.json').write_text(json.dumps({'count': len(order), 'found': found}))
     torch_dist.destroy_process_group()
-
-
-if __name__ == '__main__':
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

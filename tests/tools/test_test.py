@@ -306,7 +306,7 @@ def test_two_processes_write_what_one_writes(detector, tmp_path):
 
 @pytest.mark.slow
 def test_whole_chain_on_generated_data(tmp_path, capfd):
-    """Pretrain, fine-tune from it, leave each of three generated domains out, two seeds for one of them."""
+    """Pretrain, fine-tune from it, leave each of two generated domains out of three."""
     pretraining = Config.fromfile(PRETRAIN)
     pretraining.merge_from_dict(
         {
@@ -326,7 +326,7 @@ def test_whole_chain_on_generated_data(tmp_path, capfd):
     encoder = tmp_path / 'pretrained' / 'iter_4.pth'
     assert read_card(encoder).task == 'pretrain'
     configs = []
-    for target in 'abc':
+    for target in 'ab':
         config = Config.fromfile(SPOOFS)
         sources = [name for name in 'abc' if name != target]
         for loader in (config.train_dataloader, config.val_dataloader):
@@ -348,10 +348,10 @@ def test_whole_chain_on_generated_data(tmp_path, capfd):
     out = tmp_path / 'loo'
     leave_one_out.main([*configs, '--seeds', '0', '--out', str(out)])
     published = json.loads((out / 'published.json').read_text())
-    assert set(published['rows']) == {'leave_a', 'leave_b', 'leave_c', 'mean', 'std'}
-    rows = [published['rows'][f'leave_{name}'] for name in 'abc']
+    assert set(published['rows']) == {'leave_a', 'leave_b', 'mean', 'std'}
+    rows = [published['rows'][f'leave_{name}'] for name in 'ab']
     for column in ('AUC', 'HTER@target-EER'):
-        assert published['rows']['mean'][column] == pytest.approx(sum(row[column] for row in rows) / 3)
+        assert published['rows']['mean'][column] == pytest.approx(sum(row[column] for row in rows) / 2)
     assert set(published['target_selected']) >= {'HTER@target-EER'}
     honest = json.loads((out / 'honest.json').read_text())
     assert 'HTER@source' in honest['columns']

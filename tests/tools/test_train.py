@@ -287,7 +287,7 @@ class FixedMask:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('accumulate', 'loss'), [(1, 'MoCoV3SimilarityLoss'), (2, 'SimSiamLoss')])
-def test_two_processes_equal_one(tmp_path, accumulate, loss):
+def test_two_processes_equal_one(lab, tmp_path, accumulate, loss):
     """2 processes x batch 2 equal 1 process x batch 4: losses, weights and target."""
     (tmp_path / 'fixed_mask.py').write_text(FIXED_MASK)
     settings = {
@@ -297,29 +297,21 @@ def test_two_processes_equal_one(tmp_path, accumulate, loss):
         'model.backbone.img_size': 64,
         'optim_wrapper.accumulative_counts': accumulate,
         'optim_wrapper.dtype': 'float32',
+        # pictures and steps for which rounding stays small: Adam blows it up where a gradient is next to nothing
+        'optim_wrapper.optimizer.lr': 2e-3,
+        'train_dataloader.dataset.length': 3000,
         'model.loss_sim.type': loss,
         'custom_imports.imports': ['fsfm_mm.components', 'fixed_mask'],
     }
     config = Config.fromfile(small_config(tmp_path, DEMO, **settings), import_custom_modules=False)
     config.train_dataloader.dataset.mask = dict(type='FixedMask')
-    environment = {
-        **os.environ,
-        'PYTHONPATH': str(tmp_path),
-        'PYTHON': sys.executable,
-        'OMP_NUM_THREADS': '1',
-    }
     states = []
     for processes in (1, 2):
         config.train_dataloader.batch_size = 4 // processes
         config.dump(tmp_path / 'config.py')
         work_dir = tmp_path / f'work{processes}'
-        command = [str(ROOT / 'tools/dist_train.sh'), str(tmp_path / 'config.py'), str(processes)]
-        subprocess.run(
-            [*command, '--work-dir', str(work_dir)],
-            check=True,
-            env={**environment, 'PORT': free_port()},
-            timeout=300,
-        )
+        codes = lab.train(tmp_path / 'config.py', work_dir, processes=processes)
+        assert codes == ([0, 0] if processes == 2 else 0), work_dir.with_suffix('.log').read_text()
         states.append(torch.load(work_dir / 'iter_4.pth', weights_only=False)['state_dict'])
     curves = [[entry['loss'] for entry in read_scalars(tmp_path / f'work{n}')] for n in (1, 2)]
     assert len(curves[0]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 import time
 from typing import Any
@@ -47,7 +48,7 @@ class ProgressHook(Hook):
         self._start, self._due, self._gap = runner.iter, self.first, self.first
         self._begin = self._last = time.monotonic()
         self._first_done: float | None = None
-        if sys.stdout.isatty():
+        if _has_room_for_a_bar():
             write_beside_bars(runner.logger)
             self._bar = tqdm(
                 total=runner.max_iters, initial=runner.iter, unit='it', file=sys.stdout, dynamic_ncols=True
@@ -88,6 +89,16 @@ class ProgressHook(Hook):
             f'{time.strftime("%H:%M:%S")} {done} of {runner.max_iters} iterations{epoch}, '
             f'{rate:.{0 if rate >= 100 else 1}f} pictures/s, {_state(runner, outputs)}, {left} left'
         )
+
+
+def _has_room_for_a_bar() -> bool:
+    """Whether the console is a terminal that knows its width; one of width 0 (a bare pty) would show nothing."""
+    if not sys.stdout.isatty():
+        return False
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns > 0
+    except (OSError, ValueError):  # of another kind than a file
+        return True
 
 
 def _state(runner: Any, outputs: Any) -> str:
