@@ -46,7 +46,7 @@ setup(
     install_requires=requirements('runtime'),
     extras_require={
         'dev': requirements('dev'),
-        'dlib': ['dlib>=19.24'],  # a detector; compiled on installation
+        'dlib': ['dlib-bin>=19.24'],  # a detector: dlib as wheels
         'mlflow': ['mlflow>=3.17'],  # a logger
         'onnx': ['onnxruntime>=1.20'],  # parsers in ONNX files
         'ray': ['ray[data]>=2.40'],  # preparation on several machines

@@ -18,6 +18,7 @@ from fsfm_mm.checkpoints.agreement import refuse_or_note, typed_for
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import FROM_METAINFO
 from fsfm_mm.checkpoints.picture_settings import set_picture_size
+from fsfm_mm.datasets.labelled.crops import crop_facts
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.engine.settings import typed_settings
 from fsfm_mm.evaluation import ScoreTable, bootstrap_interval, select_threshold
@@ -139,7 +140,8 @@ def score_set(
     if settings.get('num_workers', 0) > 0:
         settings.setdefault('timeout', LOADER_TIMEOUT)  # torch waits for ever by itself
     data = Runner.build_dataloader(settings, seed=0)
-    notes = check_card(card, data.dataset.metainfo, name, override=overridden is not None)
+    facts = {**data.dataset.metainfo, **crop_facts(data.dataset)}
+    notes = check_card(card, facts, name, override=overridden is not None)
     if overridden is not None:
         overridden += notes
     evaluator: ScoreMetric = METRICS.build(metric)

@@ -15,6 +15,7 @@ from fsfm_mm.checkpoints.card import ModelCard, installed_versions
 from fsfm_mm.checkpoints.facts import model_facts
 from fsfm_mm.checkpoints.model_settings import plain_settings
 from fsfm_mm.checkpoints.plain_loading import check_loaded
+from fsfm_mm.datasets.labelled.crops import crop_facts
 from fsfm_mm.registry import HOOKS
 
 #: What a data set's ``metainfo`` may say for the card.
@@ -27,7 +28,8 @@ class CardHook(Hook):
 
     Class names come from the training set's ``metainfo``, mean and std from the data preprocessor, sizes and heads
     from the backbone, the config and what builds the model from the runner. The arguments say what none of these
-    knows, and win.
+    knows, and win; but the detector and the margin of crops are those of the training set's ``prepare.json``, where it
+    says so.
 
     Args:
         task: E.g. 'deepfake'. None: 'pretrain' for self-supervised models, 'classify' for others.
@@ -78,7 +80,7 @@ class CardHook(Hook):
             **model_facts(model),
             **{key: value for key, value in (('task', self.task), ('source', self.source)) if value},
         }
-        return ModelCard(**{**found, **self.facts})
+        return ModelCard(**{**found, **self.facts, **crop_facts(runner.train_dataloader.dataset)})
 
     @staticmethod
     def model_settings(cfg: Config) -> dict[str, Any] | None:

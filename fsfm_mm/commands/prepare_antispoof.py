@@ -13,6 +13,7 @@ from fsfm_mm.commands.preparing import (
     add_execution_options,
     add_face_options,
     check_place,
+    detector_name,
     execution_of,
     exit_code,
     guarded,
@@ -156,7 +157,13 @@ def command(args: argparse.Namespace) -> int:
     if plan.left_out:
         print(f'left out: {plan.left_out} files that are in no split of the protocol')
     settings, out = settings_of(args, plan), domain_folder(args)
-    about = {'set': args.domain, 'sources': [args.source], 'protocol': args.protocol, 'form': args.form}
+    about = {
+        'set': args.domain,
+        'sources': [args.source],
+        'protocol': args.protocol,
+        'form': args.form,
+        'detector_name': detector_name(dict(settings.detector)),
+    }
     outcome = prepare(plan.items, out, settings, execution_of(args), about, share_of(args), args.engine)
     tell_outcome(str(out), outcome)
     if outcome.complete:

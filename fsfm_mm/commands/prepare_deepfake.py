@@ -11,14 +11,16 @@ from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     WRONG_ARGUMENTS,
+    add_crops_option,
     add_execution_options,
     add_face_options,
     add_frames_option,
     check_place,
+    crop_settings,
+    detector_name,
     execution_of,
     exit_code,
     guarded,
-    labelled_settings,
     share_of,
     tell_outcome,
 )
@@ -26,7 +28,6 @@ from fsfm_mm.datasets.labelled.names import SPLITS
 from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATIONS
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.preparation.run import prepare
-from fsfm_mm.preparation.settings import CROP_MARGIN
 from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
 
 EPILOG = f"""\
@@ -77,7 +78,8 @@ def parse_args(
         metavar='N',
         help='of real videos [as --frames; ffpp: times the manipulations]',
     )
-    add_face_options(what, CROP_MARGIN, None, 0, faces=False)
+    add_crops_option(what)
+    add_face_options(what, None, None, 0, faces=False)
     add_execution_options(parser)
     return parser.parse_args(argv)
 
@@ -122,8 +124,19 @@ def command(args: argparse.Namespace) -> int:
     plan = plan_of(args)
     tell_plan(args, plan)
     crops = args.set in PUBLISHED_SETS and PUBLISHED_SETS[args.set].crops
-    settings = labelled_settings(args, 'NoDetector' if crops else 'YuNet')
-    about = {'set': args.set, 'sources': [args.source], 'frames': asdict(args.frames)}
+    if crops and args.detector is None:
+        args.detector = 'none'
+    settings = crop_settings(args)
+    name = detector_name(dict(settings.detector))
+    form = 'as they came' if name == 'none' else args.crops
+    print(f'crops: {form}' + ('' if name == 'none' else f' ({name}, margin {settings.margin})'))
+    about = {
+        'set': args.set,
+        'sources': [args.source],
+        'frames': asdict(args.frames),
+        'crops': form,
+        'detector_name': name,
+    }
     outcome = prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
     tell_outcome(args.out, outcome)
     if outcome.complete and outcome.tally.statuses['ok']:

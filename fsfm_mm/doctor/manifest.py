@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsfm_mm.doctor.report import Report, Table, number_of
+from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.manifest import FAILURES, MANIFEST_FILE, STATUSES, FaceRecord
-from fsfm_mm.preparation.sources.finding import SUMMARY_FILE, WORK_FOLDER
+from fsfm_mm.preparation.sources.finding import WORK_FOLDER
 
 
 class Line(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.files import write_atomically
-from fsfm_mm.preparation.sources.finding import SUMMARY_FILE, WORK_FOLDER
+from fsfm_mm.files.prepared import read_summary
+from fsfm_mm.preparation.sources.finding import WORK_FOLDER
 
 MANIFEST_FILE = 'manifest.jsonl'
 #: What can become of a source, a frame or a face; all but 'ok' leave no file behind.
@@ -151,15 +152,4 @@ def approximate_maps(root: str | os.PathLike) -> bool:
     Raises:
         ValueError: Its file holds something else.
     """
-    summary = Path(root, SUMMARY_FILE)
-    if not summary.is_file():
-        return False
-    try:
-        about = json.loads(summary.read_bytes())
-    except ValueError as error:
-        raise ValueError(
-            f'{summary}: no JSON ({error}): prepare the set again, or delete the file.'
-        ) from error
-    if not isinstance(about, dict):
-        raise ValueError(f'{summary}: expected a JSON object: prepare the set again, or delete the file.')
-    return bool(about.get('approximate_maps'))
+    return bool(read_summary(root).get('approximate_maps'))

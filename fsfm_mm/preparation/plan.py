@@ -13,12 +13,12 @@ from typing import Any
 
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.listing import printable
+from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.settings import Settings, versions
 from fsfm_mm.preparation.sources.finding import (
     FACE_TAIL,
     FRAME_TAIL,
     PLAN_FILE,
-    SUMMARY_FILE,
     WORK_FOLDER,
 )
 from fsfm_mm.preparation.sources.items import Item, items_by_key
@@ -27,7 +27,8 @@ from fsfm_mm.preparation.sources.items import Item, items_by_key
 UNKNOWN_FRAMES = 32
 #: Of a plan that chooses for itself: about so many chunks, each within these bounds.
 _CHUNKS, _LEAST_CHUNK, _LARGEST_CHUNK = 64, 16, 256
-_NOT_COMPARED = ('sources', 'versions')
+#: The name of the detector is as good as its config.
+_NOT_COMPARED = ('sources', 'versions', 'detector_name')
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from filelock import FileLock
 from fsfm_mm.files import replacing, write_atomically
 from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Begin, Pool
+from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.chunks import Workshop, cannot_write, chunk_worker
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,
@@ -30,7 +31,6 @@ from fsfm_mm.preparation.manifest import (
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, Plan, begin, check_place, is_complete, make_plan
 from fsfm_mm.preparation.progress import Progress, Tally
 from fsfm_mm.preparation.settings import Execution, Settings
-from fsfm_mm.preparation.sources.finding import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.statistics import statistics

@@ -229,6 +229,14 @@ def classifier_config(work_dir, to_rgb=True, **card_hook):
     return config
 
 
+def test_crops_are_as_the_training_set_was_prepared(tmp_path, monkeypatch):
+    facts = {'detector': 'yunet', 'crop_margin': 1.02}
+    monkeypatch.setattr(CardTestFaces, 'crop_facts', facts, raising=False)
+    build_runner(classifier_config(tmp_path, crop_margin=1.3)).train()
+    found = read_card(tmp_path / 'iter_2.pth')
+    assert (found.detector, found.crop_margin) == ('yunet', 1.02)
+
+
 def test_classifier_runs_save_cards(tmp_path):
     runner = build_runner(classifier_config(tmp_path, task='deepfake', detector='dlib', threshold=0.25))
     runner.train()

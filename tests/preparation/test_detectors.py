@@ -193,7 +193,7 @@ def test_dlib_on_portraits(portraits, by_yunet):
 
 def test_dlib_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, 'dlib', None)
-    with pytest.raises(ValueError, match=r'needs dlib: `pip install dlib` .* or take the detector YuNet'):
+    with pytest.raises(ValueError, match=r'needs dlib: `pip install dlib-bin` .* or take the detector YuNet'):
         detectors.DlibFrontal().prepare()
 
 

@@ -2,14 +2,19 @@
 
 import importlib
 import json
+import sys
+import types
 from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from mmengine.dataset import ConcatDataset
 
+from fsfm_mm.commands import preparing
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledFaces, check_splits, entries_of
+from fsfm_mm.datasets.labelled.crops import crop_facts
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS
 from fsfm_mm.preparation.detectors.base import Face
 from fsfm_mm.preparation.detectors.yunet import YuNet
@@ -244,6 +249,74 @@ def test_wcs_as_published_takes_the_faces_as_they_are(command, tmp_path):
     assert code == 0, text
     lines = (out / 'frame/wmca/manifest.jsonl').read_text().splitlines()
     assert [json.loads(line)['frame'] for line in lines[:10]] == list(range(0, 30, 3))
+
+
+def own_videos(root):
+    for name in ('real/a', 'fake/b'):
+        video(root / f'{name}.mp4', numbered())
+    return root
+
+
+def test_crops_without_dlib_come_as_near_as_yunet_can(command, tmp_path, bright_faces, monkeypatch):
+    monkeypatch.setattr(preparing, 'has_dlib', lambda: False)
+    root, out = own_videos(tmp_path / 'src'), tmp_path / 'published'
+    text, code = command('prepare_deepfake', 'folders', root, out, '--frames', 2)
+    assert code == 0 and 'crops: published (yunet, margin 1.02)\n' in text, text
+    about = json.loads((out / 'prepare.json').read_text())
+    names = ('crops', 'detector_name', 'margin', 'choice', 'follow')
+    assert [about[name] for name in names] == ['published', 'yunet', 1.02, 'largest', False]
+    # a box of 45 x 55 pixels: int(55 * 1.02)
+    assert cv2.imread(str(out / 'test/real/a_frame_31.png')).shape == (56, 56, 3)
+    data = LabelledFaces(str(out), 'test')
+    assert data.crop_facts == crop_facts(data) == {'detector': 'yunet', 'crop_margin': 1.02}
+    ours = tmp_path / 'ours'
+    text, code = command('prepare_deepfake', 'folders', root, ours, '--frames', 2, '--crops', 'ours')
+    assert code == 0 and 'crops: ours (yunet, margin 1.3)\n' in text, text
+    assert cv2.imread(str(ours / 'test/real/a_frame_31.png')).shape == (71, 71, 3)
+    # sets that differ say together only what is the same
+    both = ConcatDataset([data, LabelledFaces(str(ours), 'test')], lazy_init=True)
+    assert crop_facts(both) == {'detector': 'yunet'}
+    roots = [str(out), str(tmp_path / 'src')]  # the second one does not say
+    assert crop_facts(LabelledFaces(roots, 'test', lazy_init=True)) == {}
+
+
+def test_crops_with_dlib_are_the_published_ones(command, tmp_path, monkeypatch):
+    class Dlib:
+        """Its best face comes first, and need not be the largest."""
+
+        def run(self, picture, upsample, threshold):
+            corners = [(21, 22, 60, 61), (0, 0, 80, 80)]
+            boxes = [
+                types.SimpleNamespace(
+                    **{n: (lambda v=v: v) for n, v in zip(('left', 'top', 'right', 'bottom'), c)}
+                )
+                for c in corners
+            ]
+            return boxes, [1.5, 0.5], [0, 0]
+
+    monkeypatch.setattr(preparing, 'has_dlib', lambda: True)
+    monkeypatch.setitem(sys.modules, 'dlib', types.SimpleNamespace(get_frontal_face_detector=Dlib))
+    out = tmp_path / 'out'
+    text, code = command('prepare_deepfake', 'folders', own_videos(tmp_path / 'src'), out, '--frames', 2)
+    assert code == 0 and 'crops: published (dlib, margin 1.3)\n' in text, text
+    (first, *_) = (out / 'manifest.jsonl').read_text().splitlines()
+    record = FaceRecord.from_json(first, 'manifest')
+    # side int(39 * 1.3) = 50 about the centre (40.5, 41.5), both halves floored
+    assert record.square == [15, 16, 65, 66]
+    assert LabelledFaces(str(out), 'test').crop_facts == {'detector': 'dlib', 'crop_margin': 1.3}
+
+
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (('--detector', 'retinaface'), 'margins of dlib and yunet, not of retinaface: take --crops ours'),
+        (('--detector', 'yunet', '--margin', '1.3'), 'has the margin 1.02 with yunet, not 1.3: take --crops'),
+    ],
+)
+def test_what_contradicts_the_published_crops(command, tmp_path, args, message):
+    root = own_videos(tmp_path / 'src')
+    text, code = command('prepare_deepfake', 'folders', root, tmp_path / 'out', *args)
+    assert code == 1 and message in text, text
 
 
 def test_listed_videos_that_are_not_there(command, tmp_path):

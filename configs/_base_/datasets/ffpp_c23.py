@@ -4,6 +4,7 @@ python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_c23
 python tools/data/prepare_deepfake.py celebdf_v2 Celeb-DF-v2 data/celeb_df_v2 --splits test
 Training resamples bilinearly, validation (which chooses the checkpoint) sees the central 224 of 256 pixels: so did the
 published runs. Tests see the whole crop, unless a config says otherwise.
+Published weights and numbers need dlib's crops: `--crops published`, the default, takes them where dlib is installed.
 Frames extracted by other tools into the folders of the source are read by NamedForgerySet: docs/downstream_data.md.
 """
 

@@ -49,8 +49,8 @@ class DlibFrontal(FaceDetector):
             import dlib
         except ImportError as error:
             raise ValueError(
-                'DlibFrontal needs dlib: `pip install dlib` (it is compiled: cmake and a C++ compiler are needed), '
-                'or take the detector YuNet.'
+                'DlibFrontal needs dlib: `pip install dlib-bin` (or dlib, which is compiled on your machine), or take '
+                'the detector YuNet.'
             ) from error
         self._network = dlib.get_frontal_face_detector()
 

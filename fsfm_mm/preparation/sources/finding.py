@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsfm_mm.files.listing import UNSAFE, VIDEO_EXTENSIONS, list_files, printable
+from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
 from fsfm_mm.text import few
 
@@ -19,8 +20,6 @@ from fsfm_mm.text import few
 PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
 #: Of all sources.
 _EXTENSIONS = PICTURE_EXTENSIONS + VIDEO_EXTENSIONS
-#: Written last of all by a run: the folder that holds it is a complete result.
-SUMMARY_FILE = 'prepare.json'
 #: Written first of all by a run, removed at its end: the folder that holds it is a result that was interrupted.
 WORK_FOLDER, PLAN_FILE = '.prepare', 'plan.json'
 #: Endings of files passed over that are named; the rest is counted.
