@@ -17,7 +17,7 @@ from fsfm_mm.apis.loading import Loaded, load_checked
 from fsfm_mm.checkpoints.agreement import refuse_or_note, typed_for
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import FROM_METAINFO
-from fsfm_mm.checkpoints.picture_settings import set_picture_size
+from fsfm_mm.checkpoints.picture_settings import picture_view, set_picture_size
 from fsfm_mm.datasets.labelled.crops import crop_facts
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.engine.settings import typed_settings
@@ -103,6 +103,29 @@ def check_card(
     card.check_against(**order, reaction='error', where=where)
     facts['aggregation'] = facts['aggregation'] or AGGREGATION
     found = card.check_against(**facts, reaction='return', where=where)
+    return refuse_or_note([sentence.rstrip('.') for sentence in found], override)
+
+
+def check_view(
+    card: ModelCard | None, dataset: Mapping[str, Any], name: str, override: bool = False
+) -> tuple[str, ...]:
+    """Compare what a test set shows of its crops with what the card's tests show.
+
+    Args:
+        card: The checkpoint's card.
+        dataset: Config of the test set.
+        name: Its name, for messages.
+        override: Let the test set win.
+
+    Returns:
+        Notes on what was overridden.
+
+    Raises:
+        ValueError: They contradict.
+    """
+    if card is None:
+        return ()
+    found = card.check_against(view=picture_view(dataset), reaction='return', where=f'in test set {name!r}')
     return refuse_or_note([sentence.rstrip('.') for sentence in found], override)
 
 

@@ -31,6 +31,7 @@ COMPARED = (
     'num_heads',
     'crop_margin',
     'detector',
+    'view',
     'aggregation',
 )
 REACTIONS = ('warn', 'error', 'return')
@@ -71,6 +72,7 @@ class ModelCard:
             numbers, without files to start from.
         crop_margin: Side of the face crop over that of the detected box (1.3 for the papers' deepfake crops).
         detector: Name of the face detector that made the crops.
+        view: What of a crop tests show the model: 'whole', or 'centre' (see ``ResizeFace``).
         aggregation: How frame scores become a video's score.
         threshold: Score in 0..1 from which on the positive class is decided; None until calibrated.
         task: What the weights were trained for ('pretrain', 'classify', ...).
@@ -93,6 +95,7 @@ class ModelCard:
     model: dict[str, Any] | None = None
     crop_margin: float | None = None
     detector: str | None = None
+    view: str | None = None
     aggregation: str | None = 'mean'
     threshold: float | None = None
     task: str | None = None
@@ -153,7 +156,7 @@ class ModelCard:
         _require(
             model is None or isinstance(model, dict), 'model', "a model's settings", type(model).__name__
         )
-        for name in ('detector', 'aggregation', 'task', 'source', 'config', 'config_hash'):
+        for name in ('detector', 'view', 'aggregation', 'task', 'source', 'config', 'config_hash'):
             value = getattr(self, name)
             _require(value is None or isinstance(value, str), name, 'a text', value)
         both = (*self.versions, *self.versions.values()) if isinstance(self.versions, Mapping) else (None,)

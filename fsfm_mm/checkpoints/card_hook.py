@@ -14,6 +14,7 @@ from mmpretrain.models.selfsup import BaseSelfSupervisor
 from fsfm_mm.checkpoints.card import ModelCard, installed_versions
 from fsfm_mm.checkpoints.facts import model_facts
 from fsfm_mm.checkpoints.model_settings import plain_settings
+from fsfm_mm.checkpoints.picture_settings import picture_view
 from fsfm_mm.checkpoints.plain_loading import check_loaded
 from fsfm_mm.datasets.labelled.crops import crop_facts
 from fsfm_mm.registry import HOOKS
@@ -27,7 +28,8 @@ class CardHook(Hook):
     """Adds ``checkpoint['card']`` to what the run saves.
 
     Class names come from the training set's ``metainfo``, mean and std from the data preprocessor, sizes and heads
-    from the backbone, the config and what builds the model from the runner. The arguments say what none of these
+    from the backbone, the config and what builds the model from the runner, the view from the pipeline of the
+    ``test_dataloader``. The arguments say what none of these
     knows, and win; but the detector and the margin of crops are those of the training set's ``prepare.json``, where it
     says so.
 
@@ -76,11 +78,18 @@ class CardHook(Hook):
             'config': runner.cfg.pretty_text,
             'model': self._model,
             'versions': installed_versions(),
+            'view': self.view(runner.cfg),
             **{key: metainfo[key] for key in FROM_METAINFO if metainfo.get(key) is not None},
             **model_facts(model),
             **{key: value for key, value in (('task', self.task), ('source', self.source)) if value},
         }
         return ModelCard(**{**found, **self.facts, **crop_facts(runner.train_dataloader.dataset)})
+
+    @staticmethod
+    def view(cfg: Config) -> str | None:
+        """What of a crop the run's test set shows; None without one, or where it does not say."""
+        dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+        return picture_view(dataset) if isinstance(dataset, Mapping) else None
 
     @staticmethod
     def model_settings(cfg: Config) -> dict[str, Any] | None:

@@ -48,6 +48,34 @@ def set_picture_size(dataset: dict, size: int | Sequence[int]) -> None:
             part['img_size'] = value
 
 
+def picture_view(dataset: Mapping[str, Any]) -> str | None:
+    """What of a picture a data set's settings show, 'whole' or 'centre'; None where its parts do not say one."""
+    steps = [_last_sized(part) for part in parts_of(dataset)]
+    views = {step.get('view', 'whole') if step and step['type'] == 'ResizeFace' else None for step in steps}
+    return views.pop() if len(views) == 1 else None
+
+
+def set_view(dataset: dict, view: str, where: str = 'view') -> None:
+    """Let all parts of a data set show the whole of its pictures or their centre; settings are changed in place.
+
+    Args:
+        dataset: Its settings; the last step that decides a size is the one that is changed.
+        view: 'whole' or 'centre', see ``ResizeFace``.
+        where: What the message begins with.
+
+    Raises:
+        ValueError: That step is no ``ResizeFace``.
+    """
+    for part in parts_of(dataset):
+        step = _last_sized(part)
+        if step is None or step['type'] != 'ResizeFace':
+            raise ValueError(
+                f'{where}: the view is an argument of ResizeFace, but the pipeline of {part.get("type")} has '
+                f'{step["type"] if step else "no step that resizes"}: put a ResizeFace into it.'
+            )
+        step['view'] = view
+
+
 def set_padding(dataset: dict, stats: Any, only: Any = None) -> None:
     """Let the steps that pad with a mean colour take another one's; settings are changed in place.
 

@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS, HOOKS, MODELS
 from tiny_run import tiny_config, tiny_runner
 from torch import nn
 
+from fsfm_mm.apis.testing import check_view
 from fsfm_mm.checkpoints import (
     CardHook,
     ModelCard,
@@ -22,6 +23,7 @@ from fsfm_mm.checkpoints import (
     save_checkpoint_file,
 )
 from fsfm_mm.checkpoints.card import text_hash
+from fsfm_mm.checkpoints.picture_settings import picture_view, set_view
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.statistics import PUBLISHED
 
@@ -38,6 +40,7 @@ def card(**changes):
         patch_size=16,
         crop_margin=1.3,
         detector='dlib',
+        view='whole',
         threshold=0.5,
         task='deepfake',
         config='model = 1\n',
@@ -110,6 +113,7 @@ def test_what_a_later_version_added_is_left_out_aloud():
         (dict(patch_size=14), 'patch_size 16, but here it is 14'),
         (dict(crop_margin=1.2), 'crop_margin 1.3, but here it is 1.2'),
         (dict(detector='mtcnn'), "detector 'dlib', but here it is 'mtcnn'"),
+        (dict(view='centre'), "view 'whole', but here it is 'centre'"),
         (dict(aggregation='max'), "aggregation 'mean', but here it is 'max'"),
     ],
 )
@@ -232,9 +236,37 @@ def classifier_config(work_dir, to_rgb=True, **card_hook):
 def test_crops_are_as_the_training_set_was_prepared(tmp_path, monkeypatch):
     facts = {'detector': 'yunet', 'crop_margin': 1.02}
     monkeypatch.setattr(CardTestFaces, 'crop_facts', facts, raising=False)
-    build_runner(classifier_config(tmp_path, crop_margin=1.3)).train()
+    config = classifier_config(tmp_path, crop_margin=1.3)
+    tested = dict(type='LabelledFaces', pipeline=[dict(type='ResizeFace', size=32, view='centre')])
+    runner = build_runner(config)
+    runner.cfg.test_dataloader = dict(dataset=tested)
+    runner.train()
     found = read_card(tmp_path / 'iter_2.pth')
     assert (found.detector, found.crop_margin) == ('yunet', 1.02)
+    assert found.view == 'centre'  # what the run's tests show
+
+
+def test_the_view_of_data_sets():
+    def part(**step):
+        return dict(type='LabelledFaces', pipeline=[dict(type='LoadFace'), step])
+
+    whole, centre = part(type='ResizeFace', size=32), part(type='ResizeFace', size=32, view='centre')
+    drawn = dict(type='GeneratedForgeries', img_size=32)
+    both = dict(type='ConcatDataset', datasets=[whole, centre])
+    assert [picture_view(one) for one in (whole, centre, both, drawn)] == ['whole', 'centre', None, None]
+    set_view(both, 'centre')
+    assert picture_view(both) == 'centre' and whole['pipeline'][1]['view'] == 'centre'
+    with pytest.raises(
+        ValueError, match=r'^view: the view is an .* pipeline of GeneratedForgeries has no step'
+    ):
+        set_view(drawn, 'centre')
+    with pytest.raises(ValueError, match='has CenterCrop: put a ResizeFace into it'):
+        set_view(part(type='CenterCrop', crop_size=32), 'whole')
+    assert check_view(card(), whole | part(type='ResizeFace', size=32), 'a') == ()
+    with pytest.raises(ValueError, match="card says view 'whole', but in test set 'a' it is 'centre'"):
+        check_view(card(), centre, 'a')
+    (note,) = check_view(card(), centre, 'a', override=True)
+    assert note.startswith('the card was overridden: ')
 
 
 def test_classifier_runs_save_cards(tmp_path):

@@ -15,6 +15,7 @@ from ports import free_port
 
 from fsfm_mm.apis import testing
 from fsfm_mm.checkpoints import read_card
+from fsfm_mm.checkpoints.picture_settings import picture_view
 from fsfm_mm.commands import leave_one_out, test, train
 from fsfm_mm.drawn.face_drawing import draw_face
 from fsfm_mm.evaluation import ScoreTable, auc
@@ -222,6 +223,20 @@ def test_the_card_wins_over_the_config_and_an_override_is_told_everywhere(detect
     (row,) = csv.DictReader((tmp_path / 'typed' / 'published.csv').read_text().splitlines())
     assert row['caveat'] == 'card overridden'
     assert 'overridden' not in (tmp_path / 'other' / 'published.txt').read_text()
+
+
+def test_the_view_of_the_test_sets_is_theirs_alone(tmp_path):
+    config = Config.fromfile(ROOT / 'configs/deepfake/fsvfm_vit-b_ffpp-c23_10e.py')
+    args = test.parse_args(['x.py', 'x.pth', '--view', 'centre', '--set', f'mine={tmp_path}'])
+    sets = test.test_sets(config, args)
+    assert {name: picture_view(dataset) for name, dataset in sets.items()} == dict.fromkeys(sets, 'centre')
+    assert 'mine' in sets and len(sets) == 2
+    assert picture_view(config.test_dataloader.dataset) == 'whole'
+    args.view = None
+    assert set(map(picture_view, test.test_sets(config, args).values())) == {'whole'}
+    args = test.parse_args(['x.py', 'x.pth', '--view', 'whole'])
+    with pytest.raises(ValueError, match=r'^--view: test set .* pipeline of GeneratedForgeries has no step'):
+        test.test_sets(Config.fromfile(FORGERIES), args)
 
 
 def test_crops_of_another_margin_are_refused_and_classes_always(detector, tmp_path):
