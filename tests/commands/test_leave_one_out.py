@@ -43,7 +43,8 @@ def test_table_fits_and_has_the_words_and_the_deviations(runs, tmp_path, capsys)
     leave_one_out.main([*arguments, '--seeds', '0', '1'])
     assert [name for name, *_ in called] == ['train', 'test'] * 4
     said = capsys.readouterr().out
-    assert max(map(len, said.splitlines()[:30])) <= 100
+    table = [line for line in said.splitlines() if str(tmp_path) not in line]  # which may be any length
+    assert max(map(len, table)) <= 100
     for text in ('0.5625 ± 0.0884', 'misses', 'false alarms: reals rejected (BPCER)', 'deviation over seeds'):
         assert text in said
     content = json.loads((tmp_path / 'out/honest.json').read_text())
