@@ -43,7 +43,7 @@ class FaceRecord:
         face: Number of the face in its frame, 0 for the first chosen, or in a video its track; None without one.
         score: Confidence of the detector; None without a face.
         box: The detector's box: left, top, right, bottom, floats, pixels of the picture.
-        square: The square that was cut out: left, top, right, bottom, whole pixels.
+        square: What was cut out: left, top, right, bottom, whole pixels; None for chips aligned by the landmarks.
         landmarks: Five points [x, y] in pixels of the picture, see ``Face``; None where the detector gives none.
         labels: Share of the crop's pixels with each label, by name of the label; None without a map.
         file: Path of the image relative to the output, or its key in the archive.

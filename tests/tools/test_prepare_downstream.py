@@ -225,6 +225,7 @@ def test_the_four_domains_as_published(command, tmp_path, bright_faces):
     assert len(list((out / 'frame/replay/devel').rglob('*.png'))) == 6
     data = AntiSpoofDataset(str(out), ['msu', 'casia', 'replay', 'oulu'], 'train')
     assert len(data) == 2 + 4 + 3 + 2
+    assert crop_facts(data) == {'detector': 'yunet, aligned with padding 0.37'}
 
 
 def test_wcs_as_published_takes_the_faces_as_they_are(command, tmp_path):

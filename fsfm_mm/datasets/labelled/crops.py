@@ -14,7 +14,8 @@ CROP_FACTS = ('detector', 'crop_margin')
 def crop_facts_of_root(root: str) -> dict[str, Any]:
     """Detector and margin of the crops in a folder, from its ``prepare.json``; empty where it does not say.
 
-    Crops that came as crops, and chips aligned by landmarks, have no margin.
+    Crops that came as crops say nothing. Chips aligned by landmarks have no margin; their padding stands beside the
+    detector that found the landmarks.
 
     Raises:
         ValueError: The file holds something else.
@@ -23,7 +24,9 @@ def crop_facts_of_root(root: str) -> dict[str, Any]:
     name = about.get('detector_name')
     if name in (None, 'none'):
         return {}
-    margin = about.get('margin') if about.get('chip_padding') is None else None
+    padding, margin = about.get('chip_padding'), about.get('margin')
+    if padding is not None:
+        return {'detector': f'{name}, aligned with padding {padding}'}
     return {'detector': name} if margin is None else {'detector': name, 'crop_margin': margin}
 
 
