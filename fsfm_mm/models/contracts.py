@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.model import BaseModel
 from mmengine.registry import Registry
+from mmpretrain.models.classifiers import BaseClassifier
 
 from fsfm_mm.registry import MODELS
 from fsfm_mm.text import did_you_mean, few
@@ -85,12 +86,12 @@ def check_head(model: Any) -> None:
     """Refuse a classifier whose head is none: a loss, say.
 
     Args:
-        model: Any model; one without a head is not looked at.
+        model: Any model. Only classifiers are looked at: what other models call their head is their own affair.
 
     Raises:
         ValueError: The head has no ``loss`` or no ``predict``.
     """
-    head = getattr(model, 'head', None)
+    head = getattr(model, 'head', None) if isinstance(model, BaseClassifier) else None
     missing = [] if head is None else [name for name in ('loss', 'predict') if not hasattr(head, name)]
     if missing:
         heads = sorted(

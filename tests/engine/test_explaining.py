@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from tiny_run import tiny_config
@@ -16,6 +18,7 @@ from fsfm_mm.engine.explaining import SettingsError, error_message
 from fsfm_mm.engine.launch import build_runner, exit_where_settings_are_wrong, train_or_explain
 from fsfm_mm.engine.settings import read_config
 from fsfm_mm.models import FusedAttentionViT
+from fsfm_mm.models.contracts import check_head
 from fsfm_mm.registry import HOOKS
 from fsfm_mm.text import did_you_mean, near_names
 
@@ -135,3 +138,9 @@ def test_near_names():
 def test_values_that_cannot_be_meant(settings, remarks):
     assert wrong_values(FusedAttentionViT, settings) == remarks
     assert {'arch', 'init_cfg', 'with_cp'} <= set(argument_names(FusedAttentionViT))
+
+
+def test_what_other_models_call_their_head_is_their_own_affair():
+    """Only a classifier's head has to predict: FSFM keeps settings there, others a linear layer."""
+    check_head(SimpleNamespace(head={'type': 'Anything'}))
+    check_head(SimpleNamespace(head=torch.nn.Linear(2, 2)))
