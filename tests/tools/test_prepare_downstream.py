@@ -106,7 +106,8 @@ def test_faces_of_a_video_are_followed(command, tmp_path, faces):
         video(tmp_path / f'src/{name}.mp4', [cv2.imread(str(portraits[i]))] * 6, size=320)
     (tmp_path / 'src/fake/b.mp4').write_bytes(b'no video')
     out = tmp_path / 'out'
-    text, code = command('prepare_deepfake', 'folders', tmp_path / 'src', out, '--frames', 3, *weights)
+    options = ('--frames', 3, '--crops', 'ours', *weights)
+    text, code = command('prepare_deepfake', 'folders', tmp_path / 'src', out, *options)
     assert code == 2 and '1 unreadable' in text and 'b.mp4' in text, text
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob('*.png'))
     assert found == [f'test/{n}_frame_{i}.png' for n in ('fake/a', 'real/a', 'real/b') for i in (0, 2, 5)]
