@@ -126,6 +126,8 @@ def command(args: argparse.Namespace) -> int:
     crops = args.set in PUBLISHED_SETS and PUBLISHED_SETS[args.set].crops
     if crops and args.detector is None:
         args.detector = 'none'
+    if args.crops is None:  # one's own pictures are cut as those of one's own pretraining
+        args.crops = 'published' if args.set in PUBLISHED_SETS else 'ours'
     settings = crop_settings(args)
     name = detector_name(dict(settings.detector))
     form = 'as they came' if name == 'none' else args.crops

@@ -268,10 +268,9 @@ def add_crops_option(group: Any) -> None:
     group.add_argument(
         '--crops',
         choices=CROPS,
-        default='published',
         help="published: in each frame the best face of dlib's detector times 1.3; where dlib is not installed the "
         f"largest of YuNet's times {PUBLISHED_MARGINS['yunet']}, which comes nearest. ours: the largest person of "
-        f"the video, YuNet's face times {CROP_MARGIN} [published]",
+        f"the video, YuNet's face times {CROP_MARGIN}, as prepare cuts [published; of folders: ours]",
     )
 
 

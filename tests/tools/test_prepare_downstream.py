@@ -262,7 +262,7 @@ def own_videos(root):
 def test_crops_without_dlib_come_as_near_as_yunet_can(command, tmp_path, bright_faces, monkeypatch):
     monkeypatch.setattr(preparing, 'has_dlib', lambda: False)
     root, out = own_videos(tmp_path / 'src'), tmp_path / 'published'
-    text, code = command('prepare_deepfake', 'folders', root, out, '--frames', 2)
+    text, code = command('prepare_deepfake', 'folders', root, out, '--frames', 2, '--crops', 'published')
     assert code == 0 and 'crops: published (yunet, margin 1.02)\n' in text, text
     about = json.loads((out / 'prepare.json').read_text())
     names = ('crops', 'detector_name', 'margin', 'choice', 'follow')
@@ -272,7 +272,7 @@ def test_crops_without_dlib_come_as_near_as_yunet_can(command, tmp_path, bright_
     data = LabelledFaces(str(out), 'test')
     assert data.crop_facts == crop_facts(data) == {'detector': 'yunet', 'crop_margin': 1.02}
     ours = tmp_path / 'ours'
-    text, code = command('prepare_deepfake', 'folders', root, ours, '--frames', 2, '--crops', 'ours')
+    text, code = command('prepare_deepfake', 'folders', root, ours, '--frames', 2)
     assert code == 0 and 'crops: ours (yunet, margin 1.3)\n' in text, text
     assert cv2.imread(str(ours / 'test/real/a_frame_31.png')).shape == (71, 71, 3)
     # sets that differ say together only what is the same
@@ -299,7 +299,8 @@ def test_crops_with_dlib_are_the_published_ones(command, tmp_path, monkeypatch):
     monkeypatch.setattr(preparing, 'has_dlib', lambda: True)
     monkeypatch.setitem(sys.modules, 'dlib', types.SimpleNamespace(get_frontal_face_detector=Dlib))
     out = tmp_path / 'out'
-    text, code = command('prepare_deepfake', 'folders', own_videos(tmp_path / 'src'), out, '--frames', 2)
+    options = ('--frames', 2, '--crops', 'published')
+    text, code = command('prepare_deepfake', 'folders', own_videos(tmp_path / 'src'), out, *options)
     assert code == 0 and 'crops: published (dlib, margin 1.3)\n' in text, text
     (first, *_) = (out / 'manifest.jsonl').read_text().splitlines()
     record = FaceRecord.from_json(first, 'manifest')
@@ -317,7 +318,7 @@ def test_crops_with_dlib_are_the_published_ones(command, tmp_path, monkeypatch):
 )
 def test_what_contradicts_the_published_crops(command, tmp_path, args, message):
     root = own_videos(tmp_path / 'src')
-    text, code = command('prepare_deepfake', 'folders', root, tmp_path / 'out', *args)
+    text, code = command('prepare_deepfake', 'folders', root, tmp_path / 'out', '--crops', 'published', *args)
     assert code == 1 and message in text, text
 
 
