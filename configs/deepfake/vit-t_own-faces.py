@@ -35,4 +35,7 @@ optim_wrapper = dict(
 )
 param_scheduler = dict(warmup=1, total=max_epochs)
 train_cfg = dict(max_epochs=max_epochs)
-default_hooks = dict(logger=dict(interval=5), checkpoint=dict(save_best=None, rule=None))
+# how one's own faces were cut is known from their prepare.json, or not at all
+default_hooks = dict(
+    logger=dict(interval=5), checkpoint=dict(save_best=None, rule=None), card=dict(crop_margin=None)
+)

@@ -58,10 +58,10 @@ def load_classifier(
         override,
         trust=trust,
     )
-    if not hasattr(loaded.model, 'head'):
+    if not isinstance(getattr(loaded.model, 'head', None), torch.nn.Module):
         raise ValueError(
-            f'{checkpoint} holds a {type(loaded.model).__name__}, which has no classes: fine-tune a detector from it '
-            'first (model.backbone.init_cfg.checkpoint).'
+            f'{checkpoint} holds a {type(loaded.model).__name__} of pretraining, which has no classes: fine-tune a '
+            f'detector from it first (fsfm-mm train vit-t_own-faces --init {checkpoint})'
         )
     for sentence in loaded.agreement.taken:
         print_log(sentence, logger='current')

@@ -233,6 +233,11 @@ def _with_statistics_of(card: ModelCard, preprocessor: Mapping[str, Any]) -> Set
         stated = {}
     if all(same_fact(name, getattr(card, name), stated.get(name)) for name in ('mean', 'std')):
         return dict(preprocessor)
+    stored = (card.model or {}).get('data_preprocessor') or {}
+    if stored.get('type') == preprocessor.get('type') and {'mean', 'std'} <= set(stored):
+        # to the last bit, which the card's own numbers are not: a run that is resumed goes on as it was
+        rest = {key: value for key, value in preprocessor.items() if key not in ('stats', 'mean', 'std')}
+        return {**rest, 'mean': stored['mean'], 'std': stored['std']}
     return with_statistics(preprocessor, card.mean or (), card.std or ())
 
 

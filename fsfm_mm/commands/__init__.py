@@ -52,6 +52,9 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
     prog = prog or f'fsfm-mm {name}'
     try:
         return module.main(argv, prog)
+    except KeyboardInterrupt:  # before a command has begun to listen to signals, or where it does not
+        print(f'{prog.rpartition("/")[2]}: stopped by Ctrl-C', file=sys.stderr)
+        return 130
     except Exception as error:  # what a command knows of, it says itself
         return _tell(error, prog.rpartition('/')[2])
 

@@ -29,6 +29,7 @@ class CommandParser(argparse.ArgumentParser):
             description=description,
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # --epoch would be --epochs, and win over the one before it
         )
         self.wrong_arguments = wrong_arguments
 

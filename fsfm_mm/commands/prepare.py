@@ -20,6 +20,7 @@ from fsfm_mm.commands.preparing import (
     add_face_options,
     add_frames_option,
     archive_format,
+    detector_name,
     detector_of,
     execution_of,
     exit_code,
@@ -221,7 +222,11 @@ def command(args: argparse.Namespace) -> int:
         detector, parser, form, args.faces, args.margin, args.size, args.min_face, chunk_size, inside
     )
     execution = execution_of(args, imports)
-    about = {'sources': args.sources, 'frames': asdict(args.frames)}
+    about = {
+        'sources': args.sources,
+        'frames': asdict(args.frames),
+        'detector_name': detector_name(dict(detector)),
+    }
     outcome = prepare(items, args.out, settings, execution, about, share_of(args), args.engine)
     tell_outcome(
         args.out, outcome, ' (maps from a template: only roughly right)' if outcome.approximate else ''

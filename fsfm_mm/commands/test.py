@@ -124,10 +124,10 @@ def named_folder(item: str) -> tuple[str, str | None, str]:
     kind, colon, rest = folder.partition(':')
     is_kind = bool(colon) and kind in PUBLISHED_SETS
     folder = rest if is_kind else folder
-    if not equals or not Path(folder).is_dir():
-        raise ValueError(
-            f'--set takes NAME=FOLDER or NAME=KIND:FOLDER, the folder must exist; found {item!r}'
-        )
+    if not equals:
+        raise ValueError(f'--set takes NAME=FOLDER or NAME=KIND:FOLDER, found {item!r}')
+    if not Path(folder).is_dir():
+        raise ValueError(f'--set {name}: there is no folder {folder}')
     return name, kind if is_kind else None, folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fsfm_mm.engine.config_changes import ABSENT, belongs, changes
@@ -97,8 +98,14 @@ def changed_settings(text: str, cfg: Any) -> dict[str, tuple[Any, Any]]:
     return {
         name: pair
         for name, pair in changes(before, config_of_text(cfg.pretty_text)).items()
-        if name.partition('.')[0] in READ and not belongs(name, HARMLESS)
+        if name.partition('.')[0] in READ and not belongs(name, HARMLESS) and not _same_start(name, pair)
     }
+
+
+def _same_start(name: str, pair: tuple[Any, Any]) -> bool:
+    """Whether a run that began with the last checkpoint of a folder is started with that folder again."""
+    then, now = (Path(value) if isinstance(value, str) else None for value in pair)
+    return name.endswith('init_cfg.checkpoint') and then is not None and then.parent == now
 
 
 def refused_because(name: str) -> str | None:

@@ -130,7 +130,8 @@ def draw_loss_curve(
     _finish(axes, 'learning rate', 'lr')
     axes.yaxis.set_major_formatter('{x:g}')
     axes.set_ylim(bottom=0)
-    axes.set_xlim(0, 1.02 * scalars[-1]['step'])  # of all panels
+    last = max(entry['step'] for entry in [*scalars, *validations])
+    axes.set_xlim(0, 1.02 * last)  # of all panels
     _name_axes(axes, iterations_per_epoch)
     figure.supxlabel(textwrap.fill(_caption(scalars, losses), 110), fontsize='small', color='0.3')
     picture = io.BytesIO()
@@ -204,10 +205,11 @@ def _name_axes(lowest: Axes, iterations_per_epoch: float | None) -> None:
 
 def _caption(scalars: Sequence[dict], losses: Sequence[str]) -> str:
     sentences = [
-        f'{len(scalars)} lines of the log up to iteration {scalars[-1]["step"]}; each is a mean since the one before.'
+        f'{len(scalars)} lines of the log up to iteration {scalars[-1]["step"]}.'
+        ' Losses are means since the line before.'
     ]
     if len(losses) > 1:
-        sentences.append('Losses are as weighted: they add up to the first.')
+        sentences.append('They are as weighted and add up to the first.')
     if len(scalars) >= _MANY:
         sentences.append('Thick: running mean.')
     return ' '.join(sentences)

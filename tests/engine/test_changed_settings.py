@@ -150,3 +150,12 @@ def test_a_config_in_a_checkpoint_is_not_executed(tmp_path):
     )
     assert not target.exists() and found['model']['z'].startswith('open(')
     assert config_of_text('model = (') == {} and changed_settings('', Config()) == {}
+
+
+def test_the_folder_that_a_run_began_with_is_no_change():
+    """--init FOLDER is its last checkpoint: the same command with --resume says FOLDER again."""
+    then = "model = dict(backbone=dict(init_cfg=dict(checkpoint='runs/a/epoch_3.pth', type='PretrainedBackbone')))"
+    for folder, changed in (('runs/a', False), ('runs/b', True)):
+        init = dict(type='PretrainedBackbone', checkpoint=folder)
+        now = Config(dict(model=dict(backbone=dict(init_cfg=init))))
+        assert bool(changed_settings(then, now)) is changed

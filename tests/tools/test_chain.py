@@ -1,10 +1,12 @@
 """README's chain in small: own pretraining, a detector from its folder, and the numbers of its test, anywhere."""
 
+import csv
 import json
 import shutil
 
 import cv2
 import pytest
+import torch
 from mmengine.config import Config
 from test_test import ROOT
 from tiny_run import tiny_runner
@@ -12,6 +14,7 @@ from tiny_run import tiny_runner
 import fsfm_mm
 from fsfm_mm.checkpoints import read_card
 from fsfm_mm.commands import test, train
+from fsfm_mm.datasets.transforms import LoadFace, ResizeFace
 from fsfm_mm.drawn.face_drawing import draw_face
 
 STATS = {'mean': [0.61, 0.52, 0.43], 'std': [0.31, 0.22, 0.13]}
@@ -88,3 +91,17 @@ def test_the_chain_as_printed_and_its_numbers_anywhere(project, tmp_path, monkey
     assert [row[key] for key in compared] == pytest.approx([expected[key] for key in compared], abs=1e-6)
     model, card = fsfm_mm.load('moved')
     assert model.backbone.num_heads == card.num_heads
+    # what README's application does with a picture gives the score that the test gave it
+    (samples,) = (tmp_path / 'out').glob('published_*_samples*.csv')
+    for row in list(csv.DictReader(samples.open()))[:3]:
+        face = ResizeFace(card.input_size)(LoadFace()({'img_path': row['img_path']}))['img']
+        with torch.inference_mode():
+            data = model.data_preprocessor({'inputs': torch.from_numpy(face).permute(2, 0, 1)[None]})
+            (found,) = model(**data, mode='predict')
+        scores = dict(zip(card.classes, found.pred_score.tolist()))
+        assert scores['real'] == pytest.approx(float(row['score']), abs=1e-5)
+
+
+def test_a_pretraining_is_no_classifier(project):
+    with pytest.raises(SystemExit, match=r'holds a FSFM of pretraining.*--init'):
+        test.main([str(project / 'detector.py'), str(project / 'my_faces'), '--out', str(project / 'x')])
