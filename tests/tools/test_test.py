@@ -158,7 +158,7 @@ def test_diffusion_protocol_names_its_parts():
     ('change', 'sentence'),
     [
         (dict(checkpoints=['missing.pth']), 'there is no file missing.pth'),
-        (dict(extra=['--set', 'name=/no/such/folder']), '--set takes NAME=FOLDER'),
+        (dict(extra=['--set', 'name=/no/such/folder']), '--set name: there is no folder /no/such/folder'),
         (dict(extra=['--only-sets']), 'there is no test set'),
         (
             dict(extra=['--cfg-options', 'model.backbone.img_size=64']),
