@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from tqdm import tqdm
 
-from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.files.stopping import StoppedError, uninterrupted
 from fsfm_mm.files.threads import one_thread, restore_threads
 
 T = TypeVar('T')
@@ -265,7 +265,8 @@ class _Crew(Generic[T, R]):
         ours, theirs = self._context.Pipe()
         arguments = (theirs, self._begin, self._pool.imports, number)
         process = self._context.Process(target=_serve, args=arguments, daemon=True)
-        process.start()
+        with uninterrupted():
+            process.start()
         theirs.close()
         return _Worker(number, process, ours, sign=time.monotonic())
 

@@ -1,6 +1,12 @@
-"""The one exception for work that stops before its end for a reason that one sentence says."""
+"""Stopping: the one exception for work that ends early for a reason that one sentence says, and when not to."""
 
 from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
 
 
 class StoppedError(RuntimeError):
@@ -16,3 +22,28 @@ class StoppedError(RuntimeError):
     def __init__(self, reason: str, exit_code: int = 1):
         super().__init__(reason)
         self.exit_code = exit_code
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM until the body is done, e.g. while a process is being handed what it is to do.
+
+    Half of that would leave a child with a traceback of its own. Outside of the main thread, which alone may set
+    handlers and is the one that is interrupted, nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, keep) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if came:
+            signal.raise_signal(came[0])
