@@ -77,6 +77,8 @@ class Lab:
         return json.loads(self.process.stdout.readline())
 
     def close(self):
+        # said, not left to the end of the pipe: a process that a test has forked may still hold that open
+        self.process.stdin.write('null\n')
         self.process.stdin.close()
         self.process.wait(timeout=60)
 
@@ -177,6 +179,8 @@ def _serve():
     torch.set_num_threads(1)
     for line in sys.stdin:
         job = json.loads(line)
+        if job is None:
+            return
         port = free_port()
         waiting = {_fork(job, rank, port): rank for rank in range(job['processes'])}
         codes = {}
