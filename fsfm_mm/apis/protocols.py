@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,6 +137,7 @@ class Evaluation:
         threshold = source_threshold(self.scored(checkpoint, self.source)[1], level)
         metric.source_threshold = threshold
         tables = {name: self.scored(checkpoint, name)[1] for name in self.sets}
+        refuse_shared_pictures(self.source, self.scored(checkpoint, self.source)[1], tables)
         rows = {name: metric.summarise(table) for name, table in tables.items()}
         rows = {name: {k: v for k, v in row.items() if '@target' not in k} for name, row in rows.items()}
         notes = [
@@ -208,6 +210,22 @@ class Evaluation:
             caveat=caveat,
         )
         return ProtocolResult(report, chosen, tables, threshold)
+
+
+def refuse_shared_pictures(source: str, held_out: ScoreTable, tables: Mapping[str, ScoreTable]) -> None:
+    """Refuse to call a threshold honest that was taken from pictures which it is then measured on.
+
+    Raises:
+        ValueError: Naming the set and how many pictures it shares with the held-out source.
+    """
+    taken = {os.path.realpath(row.img_path) for row in held_out.samples if row.img_path}
+    for name, table in tables.items():
+        shared = sum(os.path.realpath(row.img_path) in taken for row in table.samples if row.img_path)
+        if shared:
+            raise ValueError(
+                f'{shared} pictures of the test set {name!r} are also in the {source}, from which the honest protocol '
+                'takes checkpoint and threshold: give val_dataloader other pictures, or take --protocol published'
+            )
 
 
 def _counts(metric: ScoreMetric, table: ScoreTable) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fsfm_mm.apis.protocols import Evaluation
+from fsfm_mm.apis.protocols import Evaluation, refuse_shared_pictures
 from fsfm_mm.apis.testing import intervals, source_threshold
 from fsfm_mm.evaluation import (
     SampleScore,
@@ -19,7 +19,7 @@ FORGERY = dict(type='ForgeryMetric')
 SPOOF = dict(type='AntiSpoofMetric')
 
 
-def table_of(reals, fakes):
+def table_of(reals, fakes, folder):
     """Two frames a video around each score."""
     rows = []
     for label, scores in ((1, reals), (0, fakes)):
@@ -28,17 +28,17 @@ def table_of(reals, fakes):
                 p = score + shift
                 name = ('fake', 'real')[label]
                 right = p if label else 1 - p
-                row = (len(rows), f'{len(rows)}.png', 'd', f'{name}/{video}', name, label, p, right)
+                row = (len(rows), f'{folder}/{len(rows)}.png', 'd', f'{name}/{video}', name, label, p, right)
                 rows.append(SampleScore(*row))
     return ScoreTable(tuple(rows))
 
 
 #: Checkpoint 'a' is better on source, 'b' on the target.
 TABLES = {
-    ('a', 'source'): table_of([0.9, 0.8, 0.7], [0.1, 0.2, 0.3]),
-    ('b', 'source'): table_of([0.9, 0.4, 0.7], [0.1, 0.6, 0.3]),
-    ('a', 'target'): table_of([0.9, 0.3, 0.6], [0.1, 0.45, 0.7]),
-    ('b', 'target'): table_of([0.9, 0.8, 0.6], [0.1, 0.2, 0.3]),
+    ('a', 'source'): table_of([0.9, 0.8, 0.7], [0.1, 0.2, 0.3], 'source'),
+    ('b', 'source'): table_of([0.9, 0.4, 0.7], [0.1, 0.6, 0.3], 'source'),
+    ('a', 'target'): table_of([0.9, 0.3, 0.6], [0.1, 0.45, 0.7], 'target'),
+    ('b', 'target'): table_of([0.9, 0.8, 0.6], [0.1, 0.2, 0.3], 'target'),
 }
 
 
@@ -82,6 +82,23 @@ def test_published_choice_on_the_target_is_marked():
     assert result.checkpoints == {'target': 'b'}
     assert all(result.report.is_marked(column) for column in result.report.columns)
     assert 'chosen by HTER@target-EER on target, target data' in result.report.to_text()
+
+
+def test_a_threshold_of_the_test_sets_own_pictures_is_not_honest(tmp_path):
+    """Under another name of the same folder, too; pictures without a file are of generated sets."""
+    held_out, table = TABLES['a', 'source'], TABLES['a', 'target']
+    (tmp_path / 'link').symlink_to(tmp_path)
+    there = ScoreTable(tuple(row._replace(img_path=f'{tmp_path}/{row.img_path}') for row in held_out.samples))
+    here = ScoreTable(
+        tuple(row._replace(img_path=f'{tmp_path}/link/{row.img_path}') for row in held_out.samples[:3])
+    )
+    with pytest.raises(
+        ValueError, match="3 pictures of the test set 'target' are also in the held-out source"
+    ):
+        refuse_shared_pictures('held-out source', there, {'target': here})
+    refuse_shared_pictures('held-out source', there, {'target': table})
+    drawn = ScoreTable(tuple(row._replace(img_path='') for row in table.samples))
+    refuse_shared_pictures('held-out source', drawn, {'target': drawn})
 
 
 def test_published_choice_among_equals(monkeypatch):
