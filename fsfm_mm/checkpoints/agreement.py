@@ -11,7 +11,6 @@ from fsfm_mm.checkpoints.model_settings import (
     FREE,
     WRITTEN_IN,
     Settings,
-    leaves,
     merged,
     plain_settings,
     settings_facts,
@@ -19,6 +18,7 @@ from fsfm_mm.checkpoints.model_settings import (
     with_heads,
     with_statistics,
 )
+from fsfm_mm.settings_data import flat
 
 #: The option that lets a typed setting win over a card, as the sentences name it.
 OPTION = '--override-card'
@@ -58,7 +58,9 @@ def refuse_or_note(contradictions: Sequence[str], override: bool, option: str = 
 
 def typed_for(typed: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The typed settings below a prefix, such as ``model.``, by their names after it, down to single values."""
-    return {name[len(prefix) :]: value for name, value in leaves(dict(typed)) if name.startswith(prefix)}
+    return {
+        name[len(prefix) :]: value for name, value in flat(dict(typed)).items() if name.startswith(prefix)
+    }
 
 
 def agree(

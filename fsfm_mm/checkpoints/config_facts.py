@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from fsfm_mm.checkpoints.converted_settings import check_head_stands_on
 from fsfm_mm.checkpoints.heads import heads_of, width_and_depth
 from fsfm_mm.models.layers import LAYER_NORM_EPS
 from fsfm_mm.registry import MODELS
+from fsfm_mm.settings_data import settings_of_text
 
 #: Backbones whose settings are built, without memory, to be asked.
 BACKBONES = ('FusedAttentionViT', 'VisionTransformer', 'MoCoV3ViT')
@@ -37,7 +37,7 @@ def facts_of_config(
     Raises:
         ValueError: When the network computes something else than ours would from the same weights.
     """
-    config = read_config_text(_text_of(checkpoint))
+    config = settings_of_text(_text_of(checkpoint))
     model = config.get('model')
     model = model if isinstance(model, dict) else {}
     backbone = model.get('backbone')
@@ -57,7 +57,10 @@ def facts_of_config(
     others = _differences(network)
     preprocessor = {**(config.get('data_preprocessor') or {}), **(model.get('data_preprocessor') or {})}
     statistics: dict[str, Any] = {key: preprocessor.get(key) for key in ('mean', 'std')}
-    are_numbers = all(isinstance(value, list | tuple) and len(value) == 3 for value in statistics.values())
+    are_numbers = all(
+        isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(v, int | float) for v in value)
+        for value in statistics.values()
+    )
     if are_numbers and preprocessor.get('to_rgb') is False:
         others.append('it sees BGR')
     if others:
@@ -76,38 +79,6 @@ def _text_of(checkpoint: Mapping[str, Any]) -> str:
     meta, card = (checkpoint.get(name) for name in ('meta', 'card'))
     texts = (part.get(key) for part, key in ((card, 'config'), (meta, 'cfg')) if isinstance(part, Mapping))
     return next((text for text in texts if isinstance(text, str)), '')
-
-
-def read_config_text(text: str) -> dict[str, Any]:
-    """Top-level settings of a config's text as plain values; those that are no plain values are left out.
-
-    Args:
-        text: What ``Config.pretty_text`` gives: assignments of literals and ``dict(...)``.
-    """
-    found = {}
-    try:
-        assignments = [node for node in ast.parse(text).body if isinstance(node, ast.Assign)]
-    except (SyntaxError, ValueError):
-        return {}
-    for node in assignments:
-        if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            try:
-                found[node.targets[0].id] = _value(node.value)
-            except ValueError:
-                continue
-    return found
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict' or node.args:
-            raise ValueError('only dict(name=value) is a value')
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(key): _value(value) for key, value in zip(node.keys, node.values) if key}
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_value(item) for item in node.elts]
-    return ast.literal_eval(node)
 
 
 def _differences(network: nn.Module) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -152,16 +152,6 @@ def settings_facts(model: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, int):
             facts[name] = value
     return facts
-
-
-def leaves(settings: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
-    """Names with dots and values of everything in nested settings."""
-    for key, value in settings.items():
-        name = f'{prefix}{key}'
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f'{name}.')
-        else:
-            yield name, value
 
 
 def merged(model: Mapping[str, Any], typed: Mapping[str, Any]) -> Settings:

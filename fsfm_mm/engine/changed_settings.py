@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsfm_mm.engine.config_changes import ABSENT, belongs, changes
 from fsfm_mm.engine.config_variables import READ
+from fsfm_mm.settings_data import ABSENT, belongs, changes, settings_of_text
 from fsfm_mm.text import few
 
 #: Settings, with all that is in them, on which no weight depends.
@@ -49,39 +48,6 @@ KEEPS_SEED = 'a run keeps its seed'
 KEEPS_WEIGHTS = "the weights are the checkpoint's"
 
 
-def config_of_text(text: str) -> dict[str, Any]:
-    """The settings in the text of a config as mmengine writes it, without executing anything.
-
-    Args:
-        text: Of ``cfg.pretty_text``: assignments of values that are written out.
-
-    Returns:
-        The settings; what is no value that is written out is its text. Empty where the text is no config.
-    """
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
-        return {}
-    return {
-        node.targets[0].id: _value(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
-    if isinstance(node, ast.Dict):
-        return {str(_value(key)): _value(value) for key, value in zip(node.keys, node.values) if key}
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_value(item) for item in node.elts]
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        return ast.unparse(node)
-
-
 def changed_settings(text: str, cfg: Any) -> dict[str, tuple[Any, Any]]:
     """Settings of a resumed run that are not what they were, as far as weights depend on them.
 
@@ -92,12 +58,12 @@ def changed_settings(text: str, cfg: Any) -> dict[str, tuple[Any, Any]]:
     Returns:
         Name with dots -> (value then, value now); empty where the checkpoint has no config.
     """
-    before = config_of_text(text)
+    before = settings_of_text(text)
     if not before:
         return {}
     return {
         name: pair
-        for name, pair in changes(before, config_of_text(cfg.pretty_text)).items()
+        for name, pair in changes(before, settings_of_text(cfg.pretty_text)).items()
         if name.partition('.')[0] in READ and not belongs(name, HARMLESS) and not _same_start(name, pair)
     }
 

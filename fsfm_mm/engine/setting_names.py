@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from fsfm_mm.engine.config_changes import nodes
+from fsfm_mm.settings_data import nodes
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Keys of a dict with a ``type`` that are no arguments of what it names.

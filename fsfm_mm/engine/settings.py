@@ -11,7 +11,6 @@ from typing import Any
 
 from mmengine.config import Config
 
-from fsfm_mm.engine.config_changes import changes, flat
 from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.config_variables import (
     READ,
@@ -25,6 +24,7 @@ from fsfm_mm.engine.custom_imports import import_custom_modules
 from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.engine.options import OPTIONS, option_settings, positive
 from fsfm_mm.engine.setting_names import refuse_unknown_names
+from fsfm_mm.settings_data import changes, flat
 from fsfm_mm.text import few
 
 #: Variables of our configs that are short options, whatever a config makes of them.

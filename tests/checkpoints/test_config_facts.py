@@ -7,7 +7,6 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
 from fsfm_mm.checkpoints import convert_file, load_checkpoint_file
-from fsfm_mm.checkpoints.config_facts import read_config_text
 
 ARCH = dict(embed_dims=48, num_layers=2, num_heads=4, feedforward_channels=192)
 SIZES = dict(img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=4)
@@ -79,9 +78,3 @@ def test_an_old_checkpoint_of_ours(tmp_path):
     torch.save({'state_dict': state, 'card': card}, tmp_path / 'a.pth')
     card, _ = convert_file(tmp_path / 'a.pth', tmp_path / 'vit', 'fsfm_mm', 'timm')
     assert card.num_heads == 3
-
-
-def test_text_is_read_and_not_run():
-    text = "import os\na = dict(b=[1, (2, 3)], c={'d-e': dict()})\nf = open('x')\ng = dict(*[1])\nh = a\ni = -1\n"
-    assert read_config_text(text) == dict(a=dict(b=[1, [2, 3]], c={'d-e': {}}), i=-1)
-    assert read_config_text('a = (') == read_config_text('\0') == {}

@@ -12,7 +12,8 @@ from mmpretrain.registry import MODELS
 
 from fsfm_mm.checkpoints import ModelCard, save_checkpoint_file
 from fsfm_mm.checkpoints.encoder_settings import keep_statistics, settings_from_encoder
-from fsfm_mm.checkpoints.model_settings import leaves, plain_settings, settings_facts
+from fsfm_mm.checkpoints.model_settings import plain_settings, settings_facts
+from fsfm_mm.settings_data import flat
 from fsfm_mm.statistics import PUBLISHED, resolve_stats
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,11 +142,11 @@ def test_a_folder_that_is_not_there_is_named():
 def test_published_recipes_stay_as_they_are(path):
     """Zoo encoders are not fetched for this; the one recipe with other statistics says so itself."""
     cfg = Config.fromfile(path)
-    before = dict(leaves(cfg.to_dict()))
+    before = flat(cfg.to_dict())
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         settings_from_encoder(cfg)
-    assert dict(leaves(cfg.to_dict())) == before
+    assert flat(cfg.to_dict()) == before
 
 
 def test_other_published_weights_bring_their_statistics():

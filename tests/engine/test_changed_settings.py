@@ -6,10 +6,11 @@ import pytest
 from mmengine.config import Config
 from tiny_run import tiny_config
 
-from fsfm_mm.engine.changed_settings import ABSENT, another_run, changed_settings, config_of_text
+from fsfm_mm.engine.changed_settings import ABSENT, another_run, changed_settings
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.settings import read_config
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.settings_data import settings_of_text
 
 STOPPED, LONG = 4, 8
 #: Kinds of schedules over 8 iterations.
@@ -142,14 +143,14 @@ def test_whole_configs_are_compared():
 def test_a_config_in_a_checkpoint_is_not_executed(tmp_path):
     target = tmp_path / 'written'
     text = f"model = dict(type='A', lr=1e-3, size=(2, 3), x=[dict(a=None)], y=inf, z=open({str(target)!r}, 'w'))\n"
-    found = config_of_text(text)
+    found = settings_of_text(text)
     assert (
         found['model']['size'] == [2, 3]
         and found['model']['x'] == [{'a': None}]
         and found['model']['y'] == 'inf'
     )
     assert not target.exists() and found['model']['z'].startswith('open(')
-    assert config_of_text('model = (') == {} and changed_settings('', Config()) == {}
+    assert settings_of_text('model = (') == {} and changed_settings('', Config()) == {}
 
 
 def test_the_folder_that_a_run_began_with_is_no_change():

@@ -1,7 +1,8 @@
-"""Configs as flat tables of names with dots, and what differs between two of them."""
+"""Settings as plain data: read from a config's text, as flat tables of names with dots, and what two differ in."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,3 +57,37 @@ def same(one: Any, other: Any) -> bool:
 def belongs(name: str, settings: Any) -> bool:
     """Whether a name with dots is one of ``settings`` or lies in one of them."""
     return any(name == setting or name.startswith(f'{setting}.') for setting in settings)
+
+
+def settings_of_text(text: str) -> dict[str, Any]:
+    """The settings in the text of a config as mmengine writes it, without executing anything.
+
+    Args:
+        text: Of ``cfg.pretty_text``: assignments of values that are written out.
+
+    Returns:
+        The settings; what is no value that is written out is its text. Empty where the text is no config.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return {}
+    return {
+        node.targets[0].id: _value(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def _value(node: ast.expr) -> Any:
+    is_dict = isinstance(node, ast.Call) and ast.unparse(node.func) == 'dict' and not node.args
+    if isinstance(node, ast.Call) and is_dict and all(keyword.arg for keyword in node.keywords):
+        return {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.Dict):
+        return {str(_value(key)): _value(value) for key, value in zip(node.keys, node.values) if key}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_value(item) for item in node.elts]
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return ast.unparse(node)
