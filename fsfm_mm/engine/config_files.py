@@ -6,7 +6,6 @@ They lie where OpenMMLab's tools look for them, in ``.mim`` of the package: in a
 from __future__ import annotations
 
 import ast
-import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.config import DELETE_KEY
 from mmengine.config.utils import MODULE2PACKAGE
+
+from fsfm_mm.text import did_you_mean
 
 #: The folder of the configs.
 CONFIGS = Path(__file__).resolve().parents[1] / '.mim' / 'configs'
@@ -92,9 +93,8 @@ def find_config(name: str | os.PathLike) -> Path:
         return (CONFIGS / f'{(exact or found)[0]}.py').resolve()
     if found:
         raise ValueError(f'{name} is the name of several configs: write {" or ".join(found)}')
-    near = difflib.get_close_matches(parts[-1] if parts else '', [Path(n).name for n in known], 3)
-    hint = f' (did you mean {" or ".join(dict.fromkeys(near))}?)' if near else ''
-    raise ValueError(f'there is no config file {name}{hint}')
+    meant = did_you_mean(parts[-1] if parts else '', (Path(n).name for n in known))
+    raise ValueError(f'there is no config file {name}{meant}')
 
 
 def config_names() -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.registry import Registry
 
 from fsfm_mm.settings_data import nodes
+from fsfm_mm.text import did_you_mean
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Keys of a dict with a ``type`` that are no arguments of what it names.
@@ -70,8 +71,8 @@ def _check(node: Mapping, place: str, key: str, name: str) -> None:
 
 
 def _refuse(name: str, why: str, key: str, known: Iterable[str], inside: list[str] | None = None) -> None:
-    near = inside or difflib.get_close_matches(key, sorted(known), 1)
-    raise ValueError(f'--cfg-options {name}: {why}' + (f' (did you mean {near[0]!r}?)' if near else ''))
+    meant = f' (did you mean {inside[0]}?)' if inside else did_you_mean(key, sorted(known), 1)
+    raise ValueError(f'--cfg-options {name}: {why}{meant}')
 
 
 def accepted(node: Mapping, place: str) -> tuple[set[str], bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import traceback
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.engine.options import OPTIONS, option_settings, positive
 from fsfm_mm.engine.setting_names import refuse_unknown_names
 from fsfm_mm.settings_data import changes, flat
-from fsfm_mm.text import few
+from fsfm_mm.text import did_you_mean, few
 
 #: Variables of our configs that are short options, whatever a config makes of them.
 LENGTHS = {'max_epochs': 'epochs', 'max_iters': 'iters'}
@@ -181,10 +180,12 @@ def _check_names(cfg: Config, path: Any, options: Mapping[str, Any]) -> None:
     for name in options:
         first = name.partition('.')[0]
         if first not in known:
-            close = difflib.get_close_matches(first, sorted(known), 1)
             named = settings_called(cfg, name)
-            hint = f' (did you mean {close[0]!r}?)' if close else ''
-            hint = f' (did you mean {few(named, 3, between=" or ")}?)' if named else hint
+            hint = (
+                f' (did you mean {few(named, 3, between=" or ")}?)'
+                if named
+                else did_you_mean(first, sorted(known), 1)
+            )
             option = {'data_root': 'data', 'num_workers': 'workers'}.get(name, name.replace('_', '-'))
             hint = f' (use --{option})' if option in OPTIONS and (named or option == name) else hint
             raise ValueError(

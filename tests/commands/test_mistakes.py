@@ -103,8 +103,8 @@ MISTAKES = {
     'a config of modules': (['train', 'half.py'], r'half\.py .*is it the right file|half\.py cannot be read'),
     'checkpoint for config': (['test', 'other.pth', 'small.py'], r'config other\.pth cannot be read'),
     'no such setting': (small('batchsize=4'), r'batchsize.*no effect'),
-    'no such part of a setting': (small('train_dataloader.batchsize=4'), r"did you mean 'batch_size'"),
-    'no such hook': (small('default_hooks.loger.interval=2'), r"loger.*did you mean 'logger'"),
+    'no such part of a setting': (small('train_dataloader.batchsize=4'), r'did you mean batch_size'),
+    'no such hook': (small('default_hooks.loger.interval=2'), r'loger.*did you mean logger'),
     'a hook without type': (small('custom_hooks=[{"interval":2}]'), r'custom_hooks\.0 .*no type'),
     'half a name of a mask': (
         small('train_dataloader.dataset.mask.type=CRFRP'),

@@ -274,8 +274,8 @@ def test_a_pretraining_checkpoint_is_not_a_detector(detector, tmp_path):
 @pytest.mark.parametrize(
     'arguments, sentence',
     [
-        (['--cfg-options', 'test_dataloder.batch_size=2'], "no effect (did you mean 'test_dataloader'?)"),
-        (['--cfg-options', 'test_dataloader.batchsize=2'], "no 'batchsize' (did you mean 'batch_size'?)"),
+        (['--cfg-options', 'test_dataloder.batch_size=2'], 'no effect (did you mean test_dataloader?)'),
+        (['--cfg-options', 'test_dataloader.batchsize=2'], "no 'batchsize' (did you mean batch_size?)"),
         (['--cfg-options', 'test_dataloader.dataset.type=Nope'], "there is no dataset 'Nope'"),
         (['--out', __file__], f'the folder of the results {__file__} cannot be made'),
         (['--calibrate', __file__], f'--calibrate: {__file__} exists already: name another file'),

@@ -170,10 +170,10 @@ def test_mae_on_plain_images(tmp_path):
         ),
         ([VIT_B, '--cfg-options', 'model.data_preprocessor.stats=nobody'], 'nobody'),
         ([str(ROOT / 'README.md')], 'README.md cannot be read (Only py'),
-        ([DEMO, '--cfg-options', 'optim_wraper.optimizer.lr=1'], "no effect (did you mean 'optim_wrapper'?)"),
+        ([DEMO, '--cfg-options', 'optim_wraper.optimizer.lr=1'], 'no effect (did you mean optim_wrapper?)'),
         (
             [DEMO, '--cfg-options', 'train_dataloader.batchsize=4'],
-            "no 'batchsize' (did you mean 'batch_size'?)",
+            "no 'batchsize' (did you mean batch_size?)",
         ),
         (
             [DEMO, '--cfg-options', 'train_dataloader.dataset.pipeline.99.x=4'],
