@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _NOT_SETTINGS = {'self', 'cls', 'args', 'kwargs'}
@@ -16,18 +16,30 @@ def argument_names(called: Any) -> list[str]:
     return list(_arguments(called))
 
 
+def constructors(called: Any) -> Iterator[Any]:
+    """The functions whose arguments a class takes, nearest first: its ``__init__``, and as long as one has
+    ``**kwargs``, that of the next class below; of a function itself.
+    """
+    for base in inspect.getmro(called) if inspect.isclass(called) else [called]:
+        function = base.__dict__.get('__init__') if inspect.isclass(base) else base
+        if inspect.isfunction(function) or (function is not None and not inspect.isclass(called)):
+            yield function
+            if not takes_more(function):
+                return
+
+
+def takes_more(function: Any) -> bool:
+    """Whether a function has ``**kwargs``."""
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+
+
 def _arguments(called: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
     """The arguments by name, each with the function that declares it; the nearest class wins."""
     found: dict[str, tuple[inspect.Parameter, Any]] = {}
-    for base in inspect.getmro(called) if inspect.isclass(called) else [called]:
-        function = base.__dict__.get('__init__') if inspect.isclass(base) else base
-        if not inspect.isfunction(function):
-            continue
+    for function in constructors(called):
         for name, parameter in inspect.signature(function).parameters.items():
             if name not in _NOT_SETTINGS:
                 found.setdefault(name, (parameter, function))
-        if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
-            break  # takes nothing for the classes below
     return found
 
 

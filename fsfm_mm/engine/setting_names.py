@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from fsfm_mm.engine.arguments import constructors, takes_more
 from fsfm_mm.settings_data import nodes
 from fsfm_mm.text import did_you_mean
 
@@ -126,21 +127,15 @@ def _accepted_by_type(kind: Any) -> tuple[set[str], bool]:
 
 def arguments(built: Any) -> tuple[set[str], bool]:
     """Names of the arguments of a class or function, and whether it is certain that it takes no others."""
-    if not inspect.isclass(built):
-        parameters = inspect.signature(built).parameters.values()
-        return {p.name for p in parameters}, all(p.kind is not p.VAR_KEYWORD for p in parameters)
     names: set[str] = set()
-    for kind in built.__mro__:
-        own = vars(kind).get('__init__')
-        if own is None:
-            continue
-        try:
-            parameters = inspect.signature(own).parameters.values()
+    try:
+        for function in constructors(built):
+            parameters = inspect.signature(function).parameters.values()
             names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {'self'}
-            if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            if not takes_more(function):
                 return names, True
-            if not HANDED_ON.search(inspect.getsource(own)):
-                return names, False
-        except (TypeError, ValueError, OSError):
-            return names, False
+            if not inspect.isclass(built) or not HANDED_ON.search(inspect.getsource(function)):
+                break
+    except (TypeError, ValueError, OSError):  # written in C, or without a source
+        pass
     return names, False

@@ -209,6 +209,11 @@ def _learning_rate(runner: Any, effective: int) -> str:
     )
 
 
+def _run_length(runner: Any, schedule: Any) -> tuple[int, str]:
+    """How long a run is in the unit that a schedule counts, and that unit."""
+    return (runner.max_epochs, 'epochs') if schedule.by_epoch else (runner.max_iters, 'iterations')
+
+
 def early_end_of_schedule(runner: Any) -> str | None:
     """A sentence where a :class:`~fsfm_mm.engine.optim.WarmupCosineLR` ends before the run does, else None.
 
@@ -218,7 +223,7 @@ def early_end_of_schedule(runner: Any) -> str | None:
     schedule = _cosine(runner)
     if schedule is None:
         return None
-    length, unit = (runner.max_epochs, 'epochs') if schedule.by_epoch else (runner.max_iters, 'iterations')
+    length, unit = _run_length(runner, schedule)
     if schedule.total >= length:
         return None
     return (
@@ -236,7 +241,7 @@ def end_within_warmup(runner: Any) -> str | None:
     schedule = _cosine(runner)
     if schedule is None:
         return None
-    length, unit = (runner.max_epochs, 'epochs') if schedule.by_epoch else (runner.max_iters, 'iterations')
+    length, unit = _run_length(runner, schedule)
     if schedule.warmup < length:
         return None
     return (
