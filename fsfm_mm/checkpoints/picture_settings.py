@@ -26,12 +26,6 @@ def parts_of(dataset: Any) -> Iterator[dict]:
         yield dataset
 
 
-def picture_size(dataset: Mapping[str, Any]) -> Any:
-    """Size of the pictures that a data set's settings give: a side, (height, width), or None where they do not say."""
-    step = _last_sized(dataset)
-    return dataset.get('img_size') if step is None else step.get(SIZE_OF[step['type']])
-
-
 def set_picture_size(dataset: dict, size: int | Sequence[int]) -> None:
     """Let all parts of a data set give pictures of a size; its settings are changed in place.
 

@@ -93,6 +93,12 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> int:
     write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')
     for sentence in stats['broken_files']:
         print(f'left out: {sentence}', file=sys.stderr)
+    for root in args.data_root:
+        splits = [split for split in ('train', 'val', 'test') if os.path.isdir(os.path.join(root, split))]
+        if len(splits) > 1:
+            print(
+                f'over {" and ".join(splits)} of {root} together: name {os.path.join(root, splits[0])} for it alone'
+            )
     print(f'{stats["num_images"]} images ({len(stats["broken_files"])} broken) -> {out}')
     now = {key: stats[key] for key in ('mean', 'std')}
     print(json.dumps(now))

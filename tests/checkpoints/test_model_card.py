@@ -234,8 +234,8 @@ def classifier_config(work_dir, to_rgb=True, **card_hook):
 
 
 def test_crops_are_as_the_training_set_was_prepared(tmp_path, monkeypatch):
-    facts = {'detector': 'yunet', 'crop_margin': 1.02}
-    monkeypatch.setattr(CardTestFaces, 'crop_facts', facts, raising=False)
+    (tmp_path / 'prepare.json').write_text('{"detector_name": "yunet", "margin": 1.02}')
+    monkeypatch.setattr(CardTestFaces, 'data_roots', [str(tmp_path)], raising=False)
     config = classifier_config(tmp_path, crop_margin=1.3)
     tested = dict(type='LabelledFaces', pipeline=[dict(type='ResizeFace', size=32, view='centre')])
     runner = build_runner(config)

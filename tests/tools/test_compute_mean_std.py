@@ -72,6 +72,16 @@ def test_broken_files_are_counted_and_named(tool, tmp_path, capsys):
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ['mean_std.json']
 
 
+def test_splits_that_are_counted_together_are_named(tool, tmp_path, capsys):
+    for split in ('train', 'test'):
+        (tmp_path / split / 'real').mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / split / 'real' / '0.png'), np.zeros((8, 8, 3), np.uint8))
+    assert tool.main([str(tmp_path), '--workers', '0']) == 0
+    assert f'over train and test of {tmp_path} together: name {tmp_path}/train' in capsys.readouterr().out
+    assert tool.main([str(tmp_path / 'train'), '--workers', '0']) == 0
+    assert 'together' not in capsys.readouterr().out
+
+
 def test_limit_is_spread_evenly(tool, tmp_path):
     write_images(tmp_path / 'images', 10)
     names = [os.path.basename(p) for p in tool.find_images([str(tmp_path)], 4)]

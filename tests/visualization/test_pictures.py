@@ -118,7 +118,7 @@ def test_validations_are_drawn_at_their_iterations(tmp_path, figures):
     scalars = [entry(step, 1.0, iter=step) for step in range(1, 9)]
     validations = [
         {'step': step, 'val/loss': 0.5, 'video/AUC': 0.9, 'frame/AUC': 0.8, 'frame/ACC': 0.7, 'time': 3.0}
-        for step in (4, 8)
+        for step in (4, 11)  # the last one after the last line of the log
     ]
     write_run(tmp_path, '20260101_000000', [*scalars, *validations])
     foreign = {'step': 6, 'loss': 0.1, 'data_time': 0.2}  # of a loop that is not ours
@@ -129,7 +129,8 @@ def test_validations_are_drawn_at_their_iterations(tmp_path, figures):
     draw_loss_curve(scalars, tmp_path / 'curve.png', validations=read_validations(tmp_path))
     losses, shares, rate = figures[0].axes
     assert [line.get_label() for line in losses.get_lines()] == ['training', 'validation']
-    assert losses.get_lines()[1].get_xdata().tolist() == [4, 8]
+    assert losses.get_lines()[1].get_xdata().tolist() == [4, 11]
+    assert losses.get_xlim()[1] > 11
     assert [text.get_text() for text in shares.get_legend().get_texts()] == ['video/AUC', 'frame/ACC']
     assert rate.get_legend() is None
     for axes in (losses, shares):  # a legend hides no point

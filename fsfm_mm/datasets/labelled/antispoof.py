@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fsfm_mm.datasets.labelled.base import LabelledDataset
-from fsfm_mm.datasets.labelled.crops import crop_facts_of_root, shared_facts
 from fsfm_mm.datasets.labelled.lists import without_missing
 from fsfm_mm.datasets.labelled.names import (
     PROTOCOLS,
@@ -85,10 +84,9 @@ class AntiSpoofDataset(LabelledDataset):
         return f'{self.root} ({self.split})'
 
     @property
-    def crop_facts(self) -> dict[str, Any]:
-        """How the crops were made, where ``frame/<domain>/prepare.json`` of all domains say so, all the same."""
-        folders = (os.path.join(self.root, 'frame', domain) for domain in self.protocols)
-        return shared_facts(crop_facts_of_root(folder) for folder in folders)
+    def crop_folders(self) -> list[str]:
+        """Where each domain was prepared, see :func:`~fsfm_mm.datasets.labelled.crops.crop_facts`."""
+        return [os.path.join(self.root, 'frame', domain) for domain in self.protocols]
 
     def list_entries(self) -> list[dict]:
         """List the samples, domain by domain and class by class."""

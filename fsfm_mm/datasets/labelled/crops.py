@@ -44,7 +44,8 @@ def crop_facts(dataset: Any) -> dict[str, Any]:
     """Detector and margin of a built data set's crops: what all of its parts and folders say alike.
 
     Args:
-        dataset: The data set, or one of mmengine's wrappers of it.
+        dataset: The data set, or one of mmengine's wrappers of it. The folders are its ``data_roots``, or
+            ``crop_folders`` where these lie elsewhere; a set without either says nothing.
 
     Returns:
         Fields of a card among 'detector' and 'crop_margin'.
@@ -52,4 +53,5 @@ def crop_facts(dataset: Any) -> dict[str, Any]:
     inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     if inner != [None]:
         return shared_facts(crop_facts(part) for part in inner)
-    return dict(getattr(dataset, 'crop_facts', {}))
+    folders: list[str] = getattr(dataset, 'crop_folders', getattr(dataset, 'data_roots', []))
+    return shared_facts(crop_facts_of_root(folder) for folder in folders)

@@ -9,7 +9,6 @@ from typing import Any
 
 from fsfm_mm.datasets.base import roots_of
 from fsfm_mm.datasets.labelled.base import LabelledDataset
-from fsfm_mm.datasets.labelled.crops import crop_facts_of_root, shared_facts
 from fsfm_mm.datasets.labelled.names import class_of_folder, one_of, quoted, video_of
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, by_stem, list_files
 from fsfm_mm.registry import DATASETS
@@ -56,11 +55,6 @@ class LabelledFaces(LabelledDataset):
     def source(self) -> str:
         """Return the folders of the split."""
         return ', '.join(os.path.join(root, self.split) for root in self.data_roots)
-
-    @property
-    def crop_facts(self) -> dict[str, Any]:
-        """Detector and margin of the crops, where the folders' ``prepare.json`` say so, all the same."""
-        return shared_facts(crop_facts_of_root(root) for root in self.data_roots)
 
     def list_entries(self) -> list[dict]:
         """List the images of all roots, sorted within each."""

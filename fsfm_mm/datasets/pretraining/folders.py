@@ -12,7 +12,6 @@ import numpy as np
 from mmengine.logging import print_log
 
 from fsfm_mm.datasets.base import FaceDataset, roots_of
-from fsfm_mm.datasets.labelled.crops import crop_facts_of_root, shared_facts
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, by_stem, list_files
 from fsfm_mm.files.pictures import BrokenSampleError, map_npy
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
@@ -115,11 +114,6 @@ class FaceParsingDataset(FaceDataset):
         self.label_table, self.need_maps, self.missing_maps = label_table, need_maps, missing_maps
         self._table: LabelTable | None = None
         super().__init__(on_broken=on_broken, data_prefix={}, **kwargs)
-
-    @property
-    def crop_facts(self) -> dict[str, Any]:
-        """Detector and margin of the crops, where the folders' ``prepare.json`` say so, all the same."""
-        return shared_facts(crop_facts_of_root(root) for root in self.data_roots)
 
     def load_data_list(self) -> list[dict]:
         """List the samples: ``img_path`` with ``map_path`` (None without maps) or ``table_row``."""

@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets import ArchivedFaces, BrokenSampleError, FaceParsingDataset, dense_collate
+from fsfm_mm.datasets.labelled.crops import crop_facts
 from fsfm_mm.datasets.pretraining import archive_store
 from fsfm_mm.datasets.pretraining.archive_store import ShardStore, crc32_of
 from fsfm_mm.datasets.pretraining.columns import SampleColumns
@@ -53,6 +55,14 @@ def jpeg(image):
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]
     return cv2.imdecode(cv2.imencode('.jpg', image, options)[1], cv2.IMREAD_COLOR)
+
+
+def test_how_the_faces_were_cut_is_known_from_the_preparation(tmp_path):
+    dataset = ArchivedFaces(written('raw', tmp_path), pipeline=())
+    assert crop_facts(dataset) == {}
+    (root,) = dataset.data_roots
+    Path(root, 'prepare.json').write_text('{"detector_name": "yunet", "margin": 1.3}')
+    assert crop_facts(dataset) == {'detector': 'yunet', 'crop_margin': 1.3}
 
 
 @pytest.mark.parametrize('encoding', ['raw', 'jpeg', 'png'])
