@@ -8,7 +8,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 
 from fsfm_mm.checkpoints.card import ModelCard, installed_versions
@@ -17,6 +16,7 @@ from fsfm_mm.checkpoints.model_settings import plain_settings
 from fsfm_mm.checkpoints.picture_settings import picture_view
 from fsfm_mm.checkpoints.plain_loading import check_loaded
 from fsfm_mm.datasets.labelled.crops import crop_facts
+from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.registry import HOOKS
 
 #: What a data set's ``metainfo`` may say for the card.
@@ -60,7 +60,7 @@ class CardHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare ``load_from``'s card with the model; a resumed run is compared as a whole elsewhere."""
         if not runner._resume:
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            model = unwrapped(runner.model)
             check_loaded(model, checkpoint, runner._load_from)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -69,7 +69,7 @@ class CardHook(Hook):
 
     def card(self, runner) -> ModelCard:
         """The card of the runner's model and training set."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         metainfo: Mapping[str, Any] = getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}
         pretraining = isinstance(model, BaseSelfSupervisor)
         found = {

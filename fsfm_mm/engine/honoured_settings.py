@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 
 from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.models.wrapping import unwrapped
 
 #: Where what only our runs know is kept in a checkpoint.
 RUN_STATE = 'run_state'
@@ -25,7 +25,7 @@ RUN_STATE = 'run_state'
 
 def honour_optimizers(runner: Any, checkpoint: dict) -> None:
     """Put the settings of this run's optimisers into the states of a checkpoint, in place."""
-    scheduled = {scheduler.param_name for scheduler in _built(runner)}
+    scheduled = {scheduler.param_name for scheduler in built_schedulers(runner)}
     for optimizer, state in _optimizers(runner.optim_wrapper, checkpoint['optimizer']):
         groups = state.get('param_groups')
         if not isinstance(groups, list):
@@ -52,7 +52,7 @@ def group_names(runner: Any) -> list[list[str]] | None:
     """The names of the parameters in every group of the optimiser; None where a run has several optimisers."""
     if isinstance(runner.optim_wrapper, OptimWrapperDict):
         return None
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     groups = runner.optim_wrapper.optimizer.param_groups
     return [[names.get(id(parameter), '') for parameter in group['params']] for group in groups]
@@ -120,7 +120,7 @@ def honour_schedulers(runner: Any, checkpoint: dict) -> None:
     settings. One that waits for a metric cannot be: it keeps its counts, and its rate changes with the learning rate.
     """
     pairs = schedulers(runner, checkpoint)
-    built = _built(runner)
+    built = built_schedulers(runner)
     if len(pairs) == len(built) and not any(_differs(scheduler, state) for scheduler, state in pairs):
         pass
     elif not any(getattr(scheduler, 'need_val_args', False) for scheduler in built):
@@ -135,7 +135,7 @@ def honour_schedulers(runner: Any, checkpoint: dict) -> None:
             drop_settings(scheduler, state)
 
 
-def _built(runner: Any) -> list[Any]:
+def built_schedulers(runner: Any) -> list[Any]:
     """All schedulers of the run."""
     built = runner.param_schedulers or []
     return list(itertools.chain(*built.values())) if isinstance(built, dict) else list(built)
@@ -159,7 +159,7 @@ def _step_again(runner: Any, checkpoint: dict) -> None:
     """Step all schedules, which were just built, to where the checkpoint is."""
     length, meta = len(runner.train_dataloader), checkpoint['meta']
     iterations, epochs = meta['iter'], meta['epoch']
-    built, done = _built(runner), 0
+    built, done = built_schedulers(runner), 0
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # no optimiser has stepped
         for iteration in range(1, iterations + 1):

@@ -48,6 +48,7 @@ from fsfm_mm.engine.third_party import (
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.files.writing import check_folder
 from fsfm_mm.models.contracts import check_head
+from fsfm_mm.models.wrapping import unwrapped
 
 
 def slurm_environment() -> None:
@@ -190,7 +191,7 @@ def _build(cfg: Config) -> Runner:
     with own_name(cfg), terse_loggers():
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     drop_file_client_notes(runner.logger)
-    check_head(getattr(runner.model, 'module', runner.model))
+    check_head(unwrapped(runner.model))
     warn_of_a_still_target(runner)
     longer = outlasts(cfg.get('train_cfg') or {}, cfg.get('param_scheduler'))
     if longer:

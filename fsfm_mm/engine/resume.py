@@ -7,21 +7,26 @@ draws from them: a validation, a picture, a reader's start, one worker more.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import get_world_size
 from mmengine.hooks import EarlyStoppingHook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
 from fsfm_mm.engine.changed_settings import another_run, changed_settings
-from fsfm_mm.engine.honoured_settings import RUN_STATE, honour_optimizers, honour_schedulers, schedulers
+from fsfm_mm.engine.honoured_settings import (
+    RUN_STATE,
+    built_schedulers,
+    honour_optimizers,
+    honour_schedulers,
+    schedulers,
+)
 from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
 from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.models.wrapping import unwrapped
 
 
 def run_facts(runner: Any) -> dict[str, int]:
@@ -115,7 +120,7 @@ def _refuse_another_optimizer(changed: Mapping[str, tuple[Any, Any]]) -> None:
 
 def _refuse_another_model(runner: Any, checkpoint: dict) -> None:
     """Mmengine only logs what differs; an optimiser's state of other shapes then crashes the process."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     state = checkpoint.get('state_dict', {})
     found = mismatch(model.state_dict(), {key.removeprefix('module.'): state[key] for key in state}, most=1)
     if found:
@@ -149,9 +154,7 @@ def _move_in_epoch(runner: Any, checkpoint: dict, length_then: int) -> None:
 
 def refresh_learning_rates(runner: Any) -> None:
     """Set the rates of the first iteration to what the config's schedules say there."""
-    built = runner.param_schedulers or []
-    schedulers = itertools.chain(*built.values()) if isinstance(built, dict) else built
-    for scheduler in schedulers:
+    for scheduler in built_schedulers(runner):
         if isinstance(scheduler, WarmupCosineLR):
             for group, value in zip(scheduler.optimizer.param_groups, scheduler._get_value()):
                 group['lr'] = value

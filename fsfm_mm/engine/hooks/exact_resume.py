@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from fsfm_mm.datasets.seeding import MODEL, SeededBatchSampler, seed_process
 from fsfm_mm.engine.honoured_settings import RUN_STATE, group_names
@@ -20,6 +19,7 @@ from fsfm_mm.engine.resume import (
     run_facts,
 )
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.registry import HOOKS
 from fsfm_mm.text import few
 
@@ -93,7 +93,7 @@ class ExactResumeHook(Hook):
 def _refuse_other_weights(runner, checkpoint: dict) -> None:
     """Stop where a ``load_from`` holds nothing of this model: mmengine would train a fresh one after a warning."""
     state = checkpoint.get('state_dict', checkpoint)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     known = {name.removeprefix('module.') for name in state}
     if known.isdisjoint(model.state_dict()):
         raise StoppedError(

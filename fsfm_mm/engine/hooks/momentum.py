@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.registry import HOOKS
 
 
 def warn_of_a_still_target(runner) -> None:
     """Say what it means that a run with a target that is to move has no :class:`MomentumUpdateHook`."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     moves = getattr(getattr(model, 'target', None), 'base_momentum', None) is not None
     if moves and not any(isinstance(hook, MomentumUpdateHook) for hook in runner.hooks):
         runner.logger.warning(
@@ -47,7 +47,7 @@ class MomentumUpdateHook(Hook):
 
     def before_train(self, runner) -> None:
         """Find the target, and how often the run will move it."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self.target = getattr(model, 'target', None)
         self.every = runner.optim_wrapper._accumulative_counts if self.per == 'update' else 1
         self.total = math.ceil(runner.max_iters / self.every)

@@ -8,11 +8,11 @@ import cv2
 import torch
 from mmengine.dist import get_world_size, is_main_process, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from fsfm_mm.engine.resume import RUN_STATE
+from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.registry import HOOKS
 from fsfm_mm.visualization import draw_loss_curve, read_scalars, read_validations, reconstruction_sheet
 
@@ -69,7 +69,7 @@ class ReconstructionPictureHook(Hook):
     @torch.no_grad()
     def draw(self, runner) -> None:
         """Draw one picture of the kept faces; every process computes, since weights may be sharded (FSDP)."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         if self._batch is None or 'mask' not in self._batch or not hasattr(model, 'reconstruct'):
             return
         data = model.data_preprocessor(dict(self._batch), False)

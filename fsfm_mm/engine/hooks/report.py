@@ -9,9 +9,9 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
+from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import HOOKS
 from fsfm_mm.text import few, text_table
@@ -55,7 +55,7 @@ def describe(runner: Any) -> dict[str, str]:
     Returns:
         Texts by their titles.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     device = next(model.parameters()).device
     dtype = str(resolve_dtype(getattr(runner.optim_wrapper, 'dtype', 'float32'), device)).removeprefix(
         'torch.'

@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import build_from_cfg
 from torch import nn
 
+from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
 
@@ -81,7 +82,7 @@ class MergedGroupsConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper for a model, which may be wrapped for distribution."""
-        model = getattr(model, 'module', model)
+        model = unwrapped(model)
         groups = parameter_groups(
             model, self.optimizer_cfg['lr'], self.optimizer_cfg.get('weight_decay', 0.0), **self.paramwise_cfg
         )
