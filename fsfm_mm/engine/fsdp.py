@@ -67,7 +67,16 @@ def shard(model: nn.Module) -> nn.Module:
 
     Returns:
         The model; its ``state_dict`` has the same keys and loads whole tensors.
+
+    Raises:
+        ValueError: A part of it overwrites its weights in ``forward``, which would be lost with the gathered ones.
     """
+    for name, module in model.named_modules():
+        if getattr(module, 'writes_its_weights', False):
+            raise ValueError(
+                f'model.{name} ({type(module).__name__}) overwrites its weights in training, which sharding (FSDP) '
+                'would lose without a word: leave _base_/fsdp.py out of the config, or take another form of it'
+            )
     mesh = init_device_mesh(get_device().split(':')[0], (get_world_size(),))
     for module in list(model.modules()):
         if isinstance(module, Block):

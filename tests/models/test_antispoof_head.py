@@ -7,6 +7,7 @@ import torch
 from golden_classifiers import UNUSED, build, load, our_name, samples
 from mmpretrain.registry import MODELS
 
+from fsfm_mm.engine.fsdp import shard
 from fsfm_mm.models.heads.antispoof import root_norm
 
 CLOSE = dict(rtol=1e-5, atol=1e-5)
@@ -203,3 +204,13 @@ def test_wrong_rank(form, shape, message):
 def test_unknown_form():
     with pytest.raises(ValueError, match=r"form must be one of .* found 'token'"):
         MODELS.build(dict(type='AntiSpoofHead', in_channels=6, form='token'))
+
+
+def test_sharding_refuses_what_overwrites_its_weights():
+    for form, refused in (('published', True), ('repaired', False)):
+        head = MODELS.build(dict(type='AntiSpoofHead', in_channels=6, form=form))
+        assert head.spoof.writes_its_weights is refused
+    model = torch.nn.Module()
+    model.head = MODELS.build(dict(type='AntiSpoofHead', in_channels=6))
+    with pytest.raises(ValueError, match=r'model\.head\.spoof \(SpoofClassifier\) overwrites its weights'):
+        shard(model)

@@ -35,7 +35,7 @@ class SpoofClassifier(nn.Module):
 
     Evaluation computes with the same scaled weight but does not write it: scaling twice moves the last digit, and a
     run that validates would not train as one that does not. Under FSDP the overwriting would be lost with
-    the gathered weights: the published form needs DDP or one process.
+    the gathered weights (``writes_its_weights``): the published form is refused there.
 
     Args:
         in_channels: Width of the input.
@@ -60,6 +60,7 @@ class SpoofClassifier(nn.Module):
         if form not in FORMS:
             raise ValueError(f'form must be one of {FORMS}, found {form!r}')
         self.form = form
+        self.writes_its_weights = form == 'published'
         self.bottleneck = nn.Linear(in_channels, hidden_dim)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden_dim, num_classes, bias=form == 'published')
