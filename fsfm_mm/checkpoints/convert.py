@@ -17,6 +17,7 @@ from fsfm_mm.checkpoints.name_maps import (
     TARGETS,
     WRAPPERS,
     Rule,
+    backwards,
     from_reference,
 )
 from fsfm_mm.files.checkpoint_matching import LISTED, differences
@@ -287,8 +288,7 @@ def _to_timm(ours: State, report: ConversionReport) -> State:
             'a ViT of timm has one norm after its blocks, this backbone has two (final_norm=True with '
             "out_type='avg_featmap'): its features would be others there."
         )
-    rules = [Rule(rule.ours, rule.theirs, rule.group) for rule in NAME_MAPS['timm']]
-    names = match_rules(kept, rules, 'a ViT that timm has (backbone.*, head.fc.*)')
+    names = match_rules(kept, backwards('timm'), 'a ViT that timm has (backbone.*, head.fc.*)')
     origin = {new: key for key, new in report.renamed.items()} or {key: key for key in ours}
     report.renamed = {origin[key]: name for key, name in names.items()}
     gone = [origin[key] for key in ours if key not in kept and key in origin]

@@ -51,6 +51,11 @@ class Rule:
     group: str | None = None
 
 
+def backwards(kind: str) -> list[Rule]:
+    """The rules of a kind from our names to theirs."""
+    return [Rule(rule.ours, rule.theirs, rule.group) for rule in NAME_MAPS[kind]]
+
+
 def layer(theirs: str, ours: str, group: str | None = None) -> list[Rule]:
     """Weight and bias of a layer."""
     return [Rule(f'{theirs}.{end}', f'{ours}.{end}', group) for end in ('weight', 'bias')]

@@ -14,7 +14,7 @@ from fsfm_mm.checkpoints.card import read_card
 from fsfm_mm.checkpoints.convert import match_rules, state_dict_of
 from fsfm_mm.checkpoints.convert_files import REFERENCE_CLASSES, STATS_FILE
 from fsfm_mm.checkpoints.heads import REFERENCE, width_and_depth
-from fsfm_mm.checkpoints.name_maps import NAME_MAPS, REFERENCE_KINDS, WRAPPERS, Rule
+from fsfm_mm.checkpoints.name_maps import REFERENCE_KINDS, WRAPPERS, backwards
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 
@@ -61,8 +61,7 @@ def to_reference(checkpoint: Mapping[str, Any], kind: str) -> tuple[State, State
 
 
 def _renamed(ours: Mapping[str, torch.Tensor], kind: str) -> State:
-    rules = [Rule(rule.ours, rule.theirs, rule.group) for rule in NAME_MAPS[kind]]
-    names = match_rules(ours, rules, f'one of our checkpoints that could become {kind!r}')
+    names = match_rules(ours, backwards(kind), f'one of our checkpoints that could become {kind!r}')
     return {names[key]: value for key, value in ours.items()}
 
 
