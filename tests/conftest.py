@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import signal
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -25,6 +26,16 @@ def seed():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers():
+    """Nobody listens to signals for longer than a test, however its run ended."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope='session')

@@ -70,17 +70,39 @@ def test_a_signal_before_the_training(tmp_path, monkeypatch, capsys, name):
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
 
 
-def test_ctrl_c_twice_stops_at_once(monkeypatch, capfd):
+class Run:
+    """As much of a runner as the hook asks."""
+
+    optim_wrapper = SimpleNamespace(should_update=lambda: False)
+
+    def train(self, hook, body):
+        hook.before_train(self)
+        body()
+        hook.after_run(self)
+
+
+def test_ctrl_c_twice_stops_at_once(capfd):
     before = signal.getsignal(signal.SIGTERM)
-    hook = StopSignalHook()
-    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(should_update=lambda: False))
-    hook.before_train(runner)
-    try:
+    hook, run = StopSignalHook(), Run()
+
+    def body():
         signal.raise_signal(signal.SIGINT)
-        hook.after_train_iter(runner, 0)  # gradients are being accumulated: not yet
+        hook.after_train_iter(run, 0)  # gradients are being accumulated: not yet
         assert 'Ctrl-C again' in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    finally:
-        hook.after_run(runner)
+
+    run.train(hook, body)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_after_a_failed_run_ctrl_c_interrupts(capfd):
+    """In a notebook, say: no hook hears of an exception, and nothing saves any more."""
+    before = signal.getsignal(signal.SIGTERM)
+    run = Run()
+    with pytest.raises(ZeroDivisionError):
+        run.train(StopSignalHook(), lambda: 1 / 0)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert capfd.readouterr().err == ''
     assert signal.getsignal(signal.SIGTERM) is before

@@ -6,6 +6,7 @@ import datetime
 import os
 import signal
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class StopSignalHook(Hook):
     """On SIGTERM, SIGUSR1 (a scheduler's warning) or Ctrl-C: ends the update, saves ``stopped.pth``, stops.
 
     A signal to one process stops all of a job. A second Ctrl-C stops at once, without saving. During a
-    validation a signal waits for its end.
+    validation a signal waits for its end. After a run that an exception ended, which tells no hook, the first
+    signal goes to whoever listened before.
 
     Args:
         interval: With several processes, so many updates between two looks at whether any was signalled. A
@@ -52,15 +54,29 @@ class StopSignalHook(Hook):
             gloo = torch_dist.get_backend() == 'gloo'
             self._group = torch_dist.group.WORLD if gloo else _new_group(runner.cfg)
         if threading.current_thread() is threading.main_thread():
+            self._runner = weakref.ref(runner)
             self._previous = {number: signal.signal(number, self._note) for number in EXIT_CODES}
 
     def _note(self, number: int, frame: Any) -> None:
+        if not self._trains(frame):
+            self.after_run(None)
+            signal.raise_signal(number)
+            return
         if number == signal.SIGINT:
             if self._caught == signal.SIGINT:
                 raise KeyboardInterrupt
             if os.getpid() == self._pid:
                 os.write(2, b'\nFinishing this update and saving; Ctrl-C again stops at once.\n')
         self._caught = number
+
+    def _trains(self, frame: Any) -> bool:
+        """Whether the interrupted code was called by the run's training."""
+        runner = self._runner()
+        while frame is not None and not (
+            frame.f_code.co_name == 'train' and frame.f_locals.get('self', frame) is runner
+        ):
+            frame = frame.f_back
+        return frame is not None
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Stop when any process was signalled and no gradients are left over."""
