@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fsfm_mm.files.listing import printable, stat_of_file
+from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.regions import NUM_LABELS
+from fsfm_mm.text import printable
 
 #: Pixels exactly as stored: parsing maps belong to the stored pixels, so an EXIF rotation is not applied.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.pictures import BrokenSampleError, is_cut_jpeg, only_errors, refuse_special
 from fsfm_mm.preparation.sources.items import FrameChoice
+from fsfm_mm.text import printable
 
 #: More pixels than this are taken for an attack on the memory; 179 million, PIL's own limit.
 MAX_PIXELS = 178_956_970
