@@ -6,16 +6,16 @@ import contextlib
 import io
 import math
 import os
-import tokenize
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from fsfm_mm.files.broken import broken, reading, reason
 from fsfm_mm.files.listing import stat_of_file
+from fsfm_mm.files.opening import read_bytes
 from fsfm_mm.files.picture_headers import check_pixels, max_bytes, max_pixels, size_in_header, too_many_scans
-from fsfm_mm.files.reading import read_bytes
 from fsfm_mm.regions import NUM_LABELS
 from fsfm_mm.text import printable
 
@@ -23,10 +23,6 @@ from fsfm_mm.text import printable
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 #: Image modes of PIL that hold one integer a pixel; in 'P' (palette) it is the palette's index.
 _INDEX_MODES = ('P', 'L', 'I', 'I;16')
-#: What PIL meets in a picture that is cut or damaged.
-_BROKEN_PICTURE = (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError)
-#: What numpy meets in a .npy file that is cut or damaged, or in another kind of file.
-_BROKEN_NPY = (OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError)
 
 
 class BrokenSampleError(ValueError):
@@ -69,7 +65,11 @@ def refuse_special(path: str | os.PathLike) -> None:
     try:
         stat_of_file(path, BrokenSampleError)
     except OSError as error:
-        raise BrokenSampleError(f'{printable(path)}: cannot be read ({error.strerror or error}).') from error
+        raise _refused(path, f': cannot be read ({reason(error)}).') from error
+
+
+def _refused(path: str | os.PathLike, told: str) -> ValueError:
+    return broken(path, told, BrokenSampleError)
 
 
 def read_sample(path: str | os.PathLike, most: int | None = None) -> bytes:
@@ -85,7 +85,7 @@ def read_sample(path: str | os.PathLike, most: int | None = None) -> bytes:
     try:
         return read_bytes(path, max_bytes() if most is None else most, BrokenSampleError)
     except OSError as error:
-        raise BrokenSampleError(f'{path}: cannot be read ({error.strerror or error}).') from error
+        raise _refused(path, f': cannot be read ({reason(error)}).') from error
 
 
 def check_header(data: bytes, path: str | os.PathLike, shape: tuple[int, int] | None = None) -> bool:
@@ -106,7 +106,7 @@ def check_header(data: bytes, path: str | os.PathLike, shape: tuple[int, int] | 
     if size is None:
         return False
     if too_many_scans(data):
-        raise BrokenSampleError(f'{path}: is a JPEG of too many scans to be a picture.')
+        raise _refused(path, ': is a JPEG of too many scans to be a picture.')
     _check_size(size, path, shape)
     return True
 
@@ -119,7 +119,7 @@ def _check_size(size: tuple[int, int], path: str | os.PathLike, shape: tuple[int
     try:
         check_pixels(*size)
     except ValueError as error:
-        raise BrokenSampleError(f'{path}: {error}.') from error
+        raise _refused(path, f': {error}.') from error
 
 
 def is_cut_jpeg(data: bytes) -> bool:
@@ -169,12 +169,11 @@ def decode_image(data: bytes, path: str, shape: tuple[int, int] | None = None) -
         whole = check_header(data, path, shape) and not is_cut_jpeg(data)
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED) if whole else None
     except cv2.error as error:  # OpenCV has limits of its own
-        raise BrokenSampleError(
-            f'{path}: cannot be decoded as an image ({len(data)} bytes; OpenCV: {error.err}).'
-        ) from error
+        told = f': cannot be decoded as an image ({len(data)} bytes; OpenCV: {error.err}).'
+        raise _refused(path, told) from error
     if image is None:
-        raise BrokenSampleError(
-            f'{path}: cannot be decoded as an image ({len(data)} bytes; truncated or not an image file).'
+        raise _refused(
+            path, f': cannot be decoded as an image ({len(data)} bytes; truncated or not an image file).'
         )
     return np.asarray(image)
 
@@ -182,9 +181,9 @@ def decode_image(data: bytes, path: str, shape: tuple[int, int] | None = None) -
 def decode_npy(data: bytes, path: str) -> np.ndarray:
     """Decode the bytes of a ``.npy`` file; raises BrokenSampleError where they are none, or hold objects."""
     stream = io.BytesIO(data)
-    try:
+    with reading(path, ': is not a readable .npy array', error=BrokenSampleError):
         # Not np.load: it would also open pickles and archives. The header alone first: it may promise an array
-        # that no memory holds, and numpy makes room before it reads. These are the errors of a damaged header.
+        # that no memory holds, and numpy makes room before it reads.
         version = np.lib.format.read_magic(stream)
         read_header = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -194,8 +193,6 @@ def decode_npy(data: bytes, path: str) -> np.ndarray:
             raise ValueError(f'it holds {len(data)} bytes, too few for {dtype} {shape}')
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
-    except _BROKEN_NPY as error:
-        raise BrokenSampleError(f'{path}: is not a readable .npy array ({_reason(error)}).') from error
 
 
 def map_npy(path: str | os.PathLike, what: str = '') -> np.memmap:
@@ -208,18 +205,9 @@ def map_npy(path: str | os.PathLike, what: str = '') -> np.memmap:
     Raises:
         ValueError: It is not there, or no such file.
     """
-    try:
+    with reading(path, f': {what}cannot be opened as a .npy file'):
         stat_of_file(path)
         return np.lib.format.open_memmap(os.fspath(path), mode='r')
-    except _BROKEN_NPY as error:
-        raise ValueError(
-            f'{printable(path)}: {what}cannot be opened as a .npy file ({_reason(error)}).'
-        ) from error
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip('.') if lines else type(error).__name__
 
 
 def open_picture(data: bytes, formats: tuple[str, ...]) -> Image.Image:
@@ -232,20 +220,17 @@ def open_picture(data: bytes, formats: tuple[str, ...]) -> Image.Image:
 
 
 def _decode_png(path: str, data: bytes, shape: tuple[int, int] | None) -> np.ndarray:
-    try:
-        if not check_header(data, path, shape):
+    whole = check_header(data, path, shape)
+    with reading(path, ': cannot be decoded as a PNG parsing map', error=BrokenSampleError):
+        if not whole:
             raise ValueError('cut off, or no PNG')
         # PIL, since OpenCV replaces the indices of a palette image by the palette's colours.
         with open_picture(data, ('PNG',)) as picture:
             mode = picture.mode
             if mode in _INDEX_MODES:
                 return np.array(picture)
-    except BrokenSampleError:
-        raise
-    except _BROKEN_PICTURE as error:
-        raise BrokenSampleError(f'{path}: cannot be decoded as a PNG parsing map ({error}).') from error
-    raise BrokenSampleError(
-        f'{path}: a parsing map must hold one label a pixel (palette or grey PNG), but its mode is {mode}.'
+    raise _refused(
+        path, f': a parsing map must hold one label a pixel (palette or grey PNG), but its mode is {mode}.'
     )
 
 
@@ -293,18 +278,16 @@ def decode_parsing_map(data: bytes, path: str, shape: tuple[int, int] | None = N
 
 def _checked_labels(path: str, labels: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     if labels.dtype.kind not in 'iu':
-        raise BrokenSampleError(f'{path}: a parsing map must hold integers, but holds {labels.dtype}.')
+        raise _refused(path, f': a parsing map must hold integers, but holds {labels.dtype}.')
     shape = labels.shape
     if labels.ndim == 3 and shape[0] == 1:
         labels = labels[0]
     if labels.ndim != 2 or labels.size == 0:
-        raise BrokenSampleError(
-            f'{path}: a parsing map must have the shape (H, W) or (1, H, W), but has {shape}.'
-        )
+        raise _refused(path, f': a parsing map must have the shape (H, W) or (1, H, W), but has {shape}.')
     _check_size(labels.shape[::-1], path, size)
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= NUM_LABELS:
-        raise BrokenSampleError(
-            f'{path}: parsing labels must lie in 0..{NUM_LABELS - 1}, but range from {low} to {high}.'
+        raise _refused(
+            path, f': parsing labels must lie in 0..{NUM_LABELS - 1}, but range from {low} to {high}.'
         )
     return np.ascontiguousarray(labels, dtype=np.uint8)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from fsfm_mm.files.broken import broken, reason
 from fsfm_mm.files.pictures import (
     BrokenSampleError,
     check_header,
@@ -68,8 +69,8 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
             f'({len(data)} bytes; read are {", ".join(_FORMATS)}).'
         ) from error
     except Exception as error:  # damaged files make decoders raise nearly anything
-        reason = str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__
-        raise BrokenSampleError(f'{printable(path)}: cannot be decoded as a picture ({reason}).') from error
+        told = f': cannot be decoded as a picture ({reason(error)}).'
+        raise broken(path, told, BrokenSampleError) from error
 
 
 def _decode_plain_jpeg(data: bytes) -> np.ndarray | None:
