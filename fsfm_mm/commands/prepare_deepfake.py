@@ -29,6 +29,7 @@ from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATION
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
+from fsfm_mm.text import few, printable
 
 EPILOG = f"""\
 examples:
@@ -111,11 +112,11 @@ def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
     for (split, folder), count in sorted(plan.videos.items()):
         published = named.counts.get(split) if named and named.count_by else None
         note = f' (published: {published})' if published not in (None, count) else ''
-        print(f'{split}/{folder}: {count} videos{note}')
+        print(f'{printable(f"{split}/{folder}")}: {count} videos{note}')
     if plan.frames:
         print(f'{plan.frames["fake"]} frames of a fake video, {plan.frames["real"]} of a real one')
     if plan.missing:
-        print(f'not there: {len(plan.missing)} listed videos, such as {", ".join(plan.missing[:3])}')
+        print(f'not there: {len(plan.missing)} listed videos, such as {few(plan.missing, 3, "")}')
 
 
 def command(args: argparse.Namespace) -> int:

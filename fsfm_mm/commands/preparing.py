@@ -21,6 +21,7 @@ from fsfm_mm.preparation.run import Outcome, Share
 from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
+from fsfm_mm.text import printable
 
 #: Of face crops: 'published' as those of the papers, 'ours' about the person who is followed through a video.
 CROPS = ('published', 'ours')
@@ -221,7 +222,7 @@ def check_place(source: str, out: str) -> None:
     Raises:
         ValueError: It does not.
     """
-    inside, outer = Path(out).resolve(), Path(source).resolve()
+    inside, outer = Path(os.path.realpath(out)), Path(os.path.realpath(source))
     if inside == outer or outer in inside.parents:
         raise ValueError(f'the output {out} lies in the source {source}: name a folder beside it.')
 
@@ -346,10 +347,11 @@ def guarded(name: str, body: Callable[[], int]) -> int:
     try:
         return body()
     except (ValueError, ConnectionError) as error:
-        sys.stderr.write(f'{name}: {error}\n')
+        sys.stderr.write(f'{name}: {printable(str(error))}\n')
     except StoppedError as error:
         sys.stderr.write(
-            f'{name}: stopped: {error}. Once that is mended the same command goes on where it stopped.\n'
+            f'{name}: stopped: {printable(str(error))}. Once that is mended the same command goes on where it '
+            'stopped.\n'
         )
     except KeyboardInterrupt:
         sys.stderr.write(f'\ninterrupted. {GOES_ON}\n')

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.arguments import CommandParser, end
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.files.stopping import StoppedError
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> int:
         stats = compute_statistics(paths, args.size, args.interpolation, args.workers)
         stats['broken_files'] = [*links, *stats['broken_files']]
     except (ValueError, StoppedError) as error:
-        sys.exit(f'{short_name(prog)}: {error}')
+        end(prog, error)
     write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')
     for sentence in stats['broken_files']:
         print(f'left out: {sentence}', file=sys.stderr)
