@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.stopping import StoppedError
@@ -124,5 +125,5 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> int:
         print(f'{short_name(prog)}: {error_message(error)}', file=sys.stderr)
         return 2
     for written in filter(None, () if args.quiet else (args.html, args.json)):
-        print(f'written: {written}' + (' (in the place of an earlier one)' if written in replaced else ''))
+        say(f'written: {written}' + (' (in the place of an earlier one)' if written in replaced else ''))
     return int(report.failed(args.strict))

@@ -14,6 +14,7 @@ from typing import Any
 from fsfm_mm.checkpoints.name_maps import REFERENCE_KINDS, SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, end, need_files
+from fsfm_mm.commands.output import say
 from fsfm_mm.files.writing import check_file, check_folder, refuse_existing
 
 EPILOG = """\
@@ -126,8 +127,8 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
         for key, value in card.to_dict().items()
         if value and key not in ('config', 'versions', 'model')
     }
-    print(f'card: {json.dumps(known, ensure_ascii=False)}')
-    print(f'written: {args.out}')
+    say(f'card: {json.dumps(known, ensure_ascii=False)}')
+    say(f'written: {args.out}')
     return 0
 
 
@@ -141,5 +142,5 @@ def to_reference(args: argparse.Namespace, path: Path) -> int:
     for file in write_reference_files(
         checkpoint_file(path), args.out, args.target, args.target_file, args.trust
     ):
-        print(f'written: {file}')
+        say(f'written: {file}')
     return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, add_short_options, end, short_options
+from fsfm_mm.commands.output import say
 from fsfm_mm.evaluation.report import LEFT_OUT
 from fsfm_mm.files.opening import read_text
 from fsfm_mm.files.writing import check_folder, write_atomically
@@ -176,10 +177,10 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out')
             str(run) for runs in folders.values() for run in runs if not (run / f'{protocol}.json').exists()
         ]
         if lacking:
-            print(f'the {protocol} protocol was left out, as in {lacking[0]}/published.txt, which says why')
+            say(f'the {protocol} protocol was left out, as in {lacking[0]}/published.txt, which says why')
             continue
         report = summarise(folders, protocol)
         report.write(Path(args.out), protocol)
         print(report.to_text())
-    print(f'tables with every metric are in {args.out}')
+    say(f'tables with every metric are in {args.out}')
     return 0

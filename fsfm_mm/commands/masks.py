@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, end
+from fsfm_mm.commands.output import say
 from fsfm_mm.files.writing import check_file
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def run(args: argparse.Namespace) -> None:
     about = f'{about}; statistics over {args.draws} draws a face.'
     write_page(out / 'masks.html', rows, columns, names, table, about)
     print_table(table)
-    print(f'{out / "masks.png"}\n{out / "masks.html"}{replaced}')
+    say(str(out / 'masks.png'))
+    say(f'{out / "masks.html"}{replaced}')
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> int:

@@ -33,6 +33,11 @@ class PrintableStream:
         return getattr(self._stream, name)
 
 
+def say(sentence: str) -> None:
+    """Print a sentence on one line, whatever is in the names in it."""
+    print(printable(sentence))
+
+
 @contextlib.contextmanager
 def printable_output() -> Iterator[None]:
     """Let both outputs of this process be printable; what they cannot encode is escaped, too, instead of an error."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     WRONG_ARGUMENTS,
@@ -153,9 +154,9 @@ def command(args: argparse.Namespace) -> int:
     check_folder(Path(args.out) / 'txt', 'the folder of the lists')
     plan = plan_of(args)
     for (split, name), count in sorted(plan.videos.items()):
-        print(f'{split}/{name}: {count} videos')
+        say(f'{split}/{name}: {count} videos')
     if plan.missing:
-        print(f'not there: {len(plan.missing)} listed pictures, such as {few(plan.missing, 3, "")}')
+        say(f'not there: {len(plan.missing)} listed pictures, such as {few(plan.missing, 3, "")}')
     if plan.left_out:
         print(f'left out: {plan.left_out} files that are in no split of the protocol')
     settings, out = settings_of(args, plan), domain_folder(args)

@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from fsfm_mm.commands.output import say
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.progress import summary
@@ -308,7 +309,7 @@ def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
         note: Said beside the number of faces.
     """
     if outcome.repeated:
-        print(f'{out} is complete already; nothing was changed.')
+        say(f'{out} is complete already; nothing was changed.')
     print(summary(Path(out), outcome.tally, note))
     if not outcome.complete:
         print(

@@ -18,6 +18,7 @@ from fsfm_mm.commands.arguments import (
     short_name,
     short_options,
 )
+from fsfm_mm.commands.output import say
 from fsfm_mm.engine.device import choose_device
 from fsfm_mm.files.writing import check_file, check_folder, refuse_existing
 from fsfm_mm.settings.config_files import find_config
@@ -244,7 +245,7 @@ def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
     save_checkpoint_file(
         {**content, 'card': {**content.get('card', {}), 'threshold': result.threshold}}, target
     )
-    print(f'threshold {result.threshold:.4f} is in the card of {target}')
+    say(f'threshold {result.threshold:.4f} is in the card of {target}')
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
@@ -280,11 +281,11 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
         said = set_earlier_aside(folder, protocol, result)
         write_result(result, protocol, folder)
         if said:
-            print(said)
+            say(said)
     if args.calibrate:
         calibrate(results['honest'], args.calibrate, args.trust)
     for protocol in PROTOCOLS:
         if args.protocol not in ('both', protocol):
             print(f'the {protocol} protocol was left out: --protocol {args.protocol}')
-    print(f'every metric, scores of each sample and video, and pictures are in {folder}')
+    say(f'every metric, scores of each sample and video, and pictures are in {folder}')
     return 0
