@@ -112,6 +112,7 @@ def draw_score_histogram(
     from matplotlib.figure import Figure  # the object interface: no global state, no display
 
     scores, labels = check_scores(scores, labels)
+    class_names = [_plain(name) for name in class_names]
     if scores.min() < 0 or scores.max() > 1:
         raise ValueError(
             f'a score histogram needs scores within 0..1, found {scores.min():g}..{scores.max():g}'
@@ -127,7 +128,7 @@ def draw_score_histogram(
                 weights=np.full(of_class.size, 1 / of_class.size),
                 color=colour,
                 alpha=0.55,
-                label=f'{_plain(name)} ({of_class.size})',
+                label=f'{name} ({of_class.size})',
             )
     if threshold is not None:
         axes.axvline(

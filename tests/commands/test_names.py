@@ -54,7 +54,7 @@ COMMANDS = {
     'check': (['check', 'set', '--json', 'out.json', '--html', 'out.html', '--workers', '0'], 1),
     'check of classes': (
         ['check', 'labelled', '--json', 'out.json', '--html', 'out.html', '--workers', '0'],
-        1,
+        0,
     ),
     'check a place': (['check', BAD, '--json', f'{BAD}.json'], 2),
     'stats': (['stats', 'set', '--workers', '0', '--size', '8', '--out', f'out{BAD}.json'], 0),
@@ -103,6 +103,8 @@ def test_no_command_hands_names_on(faces, capsys, case):
     for path in faces.rglob('*'):
         if path.suffix in ('.json', '.jsonl', '.html') and path.is_file():
             text = path.read_text(encoding='utf-8')
+            if path.suffix == '.jsonl':  # data, whose names are exact
+                continue
             refuse_raw(text)
             if path.suffix == '.json':
                 json.loads(text)
