@@ -1,4 +1,4 @@
-"""What a broken file can raise, in one place: nearly anything becomes one sentence, of bounded length, with its name."""
+"""What a broken file can raise, in one place: nearly anything becomes one sentence of bounded length with its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from fsfm_mm.text import brief, shortened
 
 #: Characters of a sentence about a file, and of the name in it.
 LONGEST, LONGEST_NAME = 300, 160
-_NAMES = {dict: 'object', list: 'list', str: 'text', int: 'whole number', float: 'number', bool: 'true or false'}
+_NAMES = {
+    dict: 'object',
+    list: 'list',
+    str: 'text',
+    int: 'whole number',
+    float: 'number',
+    bool: 'true or false',
+}
 
 
 def broken(path: str | os.PathLike, told: str, error: type[ValueError] = ValueError) -> ValueError:
@@ -55,17 +62,19 @@ def reading(
 
 def reason(raised: BaseException) -> str:
     """What an error says, without the name of the file: its first line."""
+    if isinstance(raised, UnicodeDecodeError):
+        return f'no UTF-8 text at byte {raised.start}'
     said = getattr(raised, 'strerror', None) or (str(raised).strip().splitlines() or [''])[0]
     return shortened(str(said).rstrip('. '), 200) or type(raised).__name__
 
 
-def parse_json(data: bytes | str, path: str | os.PathLike, kind: type = dict, then: str = '.') -> Any:
+def parse_json(data: bytes | str, path: str | os.PathLike, kind: type | None = dict, then: str = '.') -> Any:
     """JSON of a file.
 
     Args:
         data: Its text, or its bytes.
         path: What to call it in a message.
-        kind: What it must be: dict or list.
+        kind: What it must be: dict or list; None takes anything.
         then: As of :func:`reading`.
 
     Raises:
@@ -73,7 +82,7 @@ def parse_json(data: bytes | str, path: str | os.PathLike, kind: type = dict, th
     """
     with reading(path, ': cannot be read as JSON', then):
         value = json.loads(data)
-    if not isinstance(value, kind):
+    if kind is not None and not isinstance(value, kind):
         raise broken(path, f': expected a JSON {_NAMES[kind]}, found {brief(value)}{then}')
     return value
 
