@@ -7,7 +7,9 @@ import difflib
 import io
 import itertools
 import re
+import reprlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def text_table(
@@ -80,6 +82,36 @@ def few(
     """
     rest = (len(names) if count is None else count) - min(len(names), most)
     return between.join(names[:most]) + (more.format(rest) if rest > 0 else '')
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters; of a longer one the middle is left out."""
+    if len(text) <= most:
+        return text
+    end = max(most // 3, 0)
+    return f'{text[: max(most - end - 5, 0)]} ... {text[len(text) - end :]}'[: max(most, 0)]
+
+
+class _Brief(reprlib.Repr):
+    """Bounded in depth, length and time: what a file holds may refer to itself a billion times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 3, 60, 60
+        self.maxlist = self.maxtuple = self.maxdict = 4
+
+    def repr_int(self, x: int, level: int) -> str:  # Python refuses to write more than 4300 digits
+        return super().repr_int(x, level) if abs(x) < 1 << 256 else 'a number of more than 70 digits'
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        if x is None or isinstance(x, float | bytes | bool):
+            return super().repr_instance(x, level)
+        return f'a {type(x).__name__}'
+
+
+def brief(value: Any) -> str:
+    """A value from a file, for a sentence: at most 80 characters, whatever it is."""
+    return shortened(_Brief().repr(value), 80)
 
 
 def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:

@@ -120,7 +120,7 @@ def _read(
     path = checkpoint_file(name)
     content = load_checkpoint_file(path, trust)
     state = content.get('state_dict', content.get('model', content))
-    return path, state, read_card(content) or ModelCard(aggregation=None), config
+    return path, state, read_card(content, path) or ModelCard(aggregation=None), config
 
 
 def _build(settings: Mapping[str, Any], path: Path) -> torch.nn.Module:

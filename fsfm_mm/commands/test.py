@@ -241,7 +241,7 @@ def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
     checkpoint = next(iter(result.checkpoints.values()))
     content = load_checkpoint_file(checkpoint, trust=trust)
     save_checkpoint_file(
-        {**content, 'card': {**content.get('card', {}), 'threshold': result.threshold}}, target
+        {**content, 'card': {**(content.get('card') or {}), 'threshold': result.threshold}}, target
     )
     print(f'threshold {result.threshold:.4f} is in the card of {target}')
 

@@ -6,24 +6,20 @@ import contextlib
 import io
 import math
 import os
-import tokenize
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from fsfm_mm.files.listing import printable, stat_of_file
+from fsfm_mm.files.broken import broken, reading, reason
+from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.regions import NUM_LABELS
 
 #: Pixels exactly as stored: parsing maps belong to the stored pixels, so an EXIF rotation is not applied.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 #: Image modes of PIL that hold one integer a pixel; in 'P' (palette) it is the palette's index.
 _INDEX_MODES = ('P', 'L', 'I', 'I;16')
-#: What PIL meets in a picture that is cut or damaged.
-_BROKEN_PICTURE = (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError)
-#: What numpy meets in a .npy file that is cut or damaged, or in another kind of file.
-_BROKEN_NPY = (OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError)
 
 
 class BrokenSampleError(ValueError):
@@ -53,16 +49,17 @@ def refuse_special(path: str | os.PathLike) -> None:
     try:
         stat_of_file(path, BrokenSampleError)
     except OSError as error:
-        raise BrokenSampleError(f'{printable(path)}: cannot be read ({error.strerror or error}).') from error
+        raise _refused(path, f': cannot be read ({reason(error)}).') from error
+
+
+def _refused(path: str | os.PathLike, told: str) -> ValueError:
+    return broken(path, told, BrokenSampleError)
 
 
 def _read_bytes(path: str) -> bytes:
     refuse_special(path)
-    try:
-        with open(path, 'rb', buffering=0) as file:
-            return file.read()
-    except OSError as error:
-        raise BrokenSampleError(f'{path}: cannot be read ({error.strerror or error}).') from error
+    with reading(path, ': cannot be read', error=BrokenSampleError), open(path, 'rb', buffering=0) as file:
+        return file.read()
 
 
 def is_cut_jpeg(data: bytes) -> bool:
@@ -108,12 +105,11 @@ def decode_image(data: bytes, path: str) -> np.ndarray:
     try:
         image = None if is_cut_jpeg(data) else cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
     except cv2.error as error:  # an empty file, or dimensions beyond OpenCV's limit
-        raise BrokenSampleError(
-            f'{path}: cannot be decoded as an image ({len(data)} bytes; OpenCV: {error.err}).'
-        ) from error
+        told = f': cannot be decoded as an image ({len(data)} bytes; OpenCV: {error.err}).'
+        raise _refused(path, told) from error
     if image is None:
-        raise BrokenSampleError(
-            f'{path}: cannot be decoded as an image ({len(data)} bytes; truncated or not an image file).'
+        raise _refused(
+            path, f': cannot be decoded as an image ({len(data)} bytes; truncated or not an image file).'
         )
     return np.asarray(image)
 
@@ -121,9 +117,9 @@ def decode_image(data: bytes, path: str) -> np.ndarray:
 def decode_npy(data: bytes, path: str) -> np.ndarray:
     """Decode the bytes of a ``.npy`` file; raises BrokenSampleError where they are none, or hold objects."""
     stream = io.BytesIO(data)
-    try:
+    with reading(path, ': is not a readable .npy array', error=BrokenSampleError):
         # Not np.load: it would also open pickles and archives. The header alone first: it may promise an array
-        # that no memory holds, and numpy makes room before it reads. These are the errors of a damaged header.
+        # that no memory holds, and numpy makes room before it reads.
         version = np.lib.format.read_magic(stream)
         read_header = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -133,8 +129,6 @@ def decode_npy(data: bytes, path: str) -> np.ndarray:
             raise ValueError(f'it holds {len(data)} bytes, too few for {dtype} {shape}')
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
-    except _BROKEN_NPY as error:
-        raise BrokenSampleError(f'{path}: is not a readable .npy array ({_reason(error)}).') from error
 
 
 def map_npy(path: str | os.PathLike, what: str = '') -> np.memmap:
@@ -147,31 +141,22 @@ def map_npy(path: str | os.PathLike, what: str = '') -> np.memmap:
     Raises:
         ValueError: It is not there, or no such file.
     """
-    try:
+    with reading(path, f': {what}cannot be opened as a .npy file'):
         stat_of_file(path)
         return np.lib.format.open_memmap(os.fspath(path), mode='r')
-    except _BROKEN_NPY as error:
-        raise ValueError(
-            f'{printable(path)}: {what}cannot be opened as a .npy file ({_reason(error)}).'
-        ) from error
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip('.') if lines else type(error).__name__
 
 
 def _decode_png(path: str, data: bytes) -> np.ndarray:
-    try:
+    with (
+        reading(path, ': cannot be decoded as a PNG parsing map', error=BrokenSampleError),
         # PIL, since OpenCV replaces the indices of a palette image by the palette's colours.
-        with Image.open(io.BytesIO(data)) as picture:
-            mode = picture.mode
-            if mode in _INDEX_MODES:
-                return np.array(picture)
-    except _BROKEN_PICTURE as error:
-        raise BrokenSampleError(f'{path}: cannot be decoded as a PNG parsing map ({error}).') from error
-    raise BrokenSampleError(
-        f'{path}: a parsing map must hold one label a pixel (palette or grey PNG), but its mode is {mode}.'
+        Image.open(io.BytesIO(data)) as picture,
+    ):
+        mode = picture.mode
+        if mode in _INDEX_MODES:
+            return np.array(picture)
+    raise _refused(
+        path, f': a parsing map must hold one label a pixel (palette or grey PNG), but its mode is {mode}.'
     )
 
 
@@ -213,17 +198,15 @@ def decode_parsing_map(data: bytes, path: str) -> np.ndarray:
 
 def _checked_labels(path: str, labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind not in 'iu':
-        raise BrokenSampleError(f'{path}: a parsing map must hold integers, but holds {labels.dtype}.')
+        raise _refused(path, f': a parsing map must hold integers, but holds {labels.dtype}.')
     shape = labels.shape
     if labels.ndim == 3 and shape[0] == 1:
         labels = labels[0]
     if labels.ndim != 2 or labels.size == 0:
-        raise BrokenSampleError(
-            f'{path}: a parsing map must have the shape (H, W) or (1, H, W), but has {shape}.'
-        )
+        raise _refused(path, f': a parsing map must have the shape (H, W) or (1, H, W), but has {shape}.')
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= NUM_LABELS:
-        raise BrokenSampleError(
-            f'{path}: parsing labels must lie in 0..{NUM_LABELS - 1}, but range from {low} to {high}.'
+        raise _refused(
+            path, f': parsing labels must lie in 0..{NUM_LABELS - 1}, but range from {low} to {high}.'
         )
     return np.ascontiguousarray(labels, dtype=np.uint8)

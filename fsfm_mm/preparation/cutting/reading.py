@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from fsfm_mm.files.broken import broken, reason
 from fsfm_mm.files.listing import printable
 from fsfm_mm.files.pictures import BrokenSampleError, is_cut_jpeg, only_errors, refuse_special
 from fsfm_mm.preparation.sources.items import FrameChoice
@@ -68,8 +69,8 @@ def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.nd
             f'({os.path.getsize(path)} bytes; read are {", ".join(_FORMATS)}).'
         ) from error
     except Exception as error:  # damaged files make decoders raise nearly anything
-        reason = str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__
-        raise BrokenSampleError(f'{printable(path)}: cannot be decoded as a picture ({reason}).') from error
+        told = f': cannot be decoded as a picture ({reason(error)}).'
+        raise broken(path, told, BrokenSampleError) from error
 
 
 def _decode_plain_jpeg(data: bytes) -> np.ndarray | None:

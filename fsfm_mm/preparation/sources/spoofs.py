@@ -55,10 +55,7 @@ def _msu(root: str, path: str) -> tuple[str, str] | None:
         return None
     for split in SPLITS:
         file = os.path.join(root, f'{split}_sub_list.txt')
-        if any(
-            line.split()[0].isdigit() and int(line.split()[0]) == int(match[2])
-            for _, line in read_lines(file)
-        ):
+        if any(line.split()[0].lstrip('0') == match[2].lstrip('0') for _, line in read_lines(file)):
             return split, 'real' if match[1] == 'real' else 'fake'
     return None
 
