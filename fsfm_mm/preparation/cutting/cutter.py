@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.ops.resizing import resize_image
@@ -23,6 +22,7 @@ from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.settings import CROP_MARGIN, Settings
 from fsfm_mm.preparation.sources.items import Item, Origin
+from fsfm_mm.text import printable
 
 T = TypeVar('T')
 #: What is read of a video before its frames are searched for faces, at most.

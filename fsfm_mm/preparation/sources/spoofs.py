@@ -17,8 +17,9 @@ from fsfm_mm.datasets.labelled.names import (
     read_lines,
     video_of_frame,
 )
+from fsfm_mm.datasets.listing import list_samples
 from fsfm_mm.files import write_atomically
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 
@@ -161,7 +162,7 @@ def spoof_listing(
     listing = Listing()
     videos: dict[tuple[str, str], set[str]] = defaultdict(set)
     videos_too = VIDEO_EXTENSIONS if rule not in _SINGLE else ()
-    for path in list_files(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
+    for path in list_samples(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
         place = place_of(root, path)
         if place is None:
             listing.left_out += 1
