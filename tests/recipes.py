@@ -282,8 +282,8 @@ def spoof_config(name: str, row: Spoof, benchmark: str, letter: str) -> str:
         '',
         f'python tools/train.py configs/antispoof/{name}.py',
         f'python tools/leave_one_out.py configs/antispoof/{name[:-1]}*.py',
-        f'The latter runs all targets, {len(row.seeds)} times as published. Hardware, time and result: not yet measured '
-        'here.',
+        f'The latter runs all targets, {len(row.seeds)} times as published. Hardware, time and result: not yet measured'
+        ' here.',
         f'{published}.',
         'The published HTER has threshold and checkpoint from the target itself; this config chooses on source videos.',
         '"""',
