@@ -240,6 +240,13 @@ class _Pass:
         )
 
 
+def frame_rate(path: str | os.PathLike) -> float:
+    """Frames a second that a video states; 25 where it states none."""
+    with _opened(path) as video:
+        rate = video.get(cv2.CAP_PROP_FPS)
+    return rate if 0 < rate <= 1000 else 25.0
+
+
 def _stated(path: str | os.PathLike) -> tuple[int, int]:
     """How many frames a video says that it has, at least 0, and the bytes of a frame."""
     with _opened(path) as video:
