@@ -12,7 +12,7 @@ from fsfm_mm.files.checkpoint_files import check_whole
 #: The file in the work directory that names the checkpoint to go on from (mmengine's name).
 POINTER = 'last_checkpoint'
 #: Files of a work directory that hold no optimiser state, or that of a run that went wrong.
-NOT_TO_RESUME = ('best_', 'nonfinite_')
+NOT_TO_RESUME = ('best_', 'failed_step')
 
 
 def pointed_to(work_dir: str | os.PathLike) -> Path | None:
