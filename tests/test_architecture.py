@@ -12,7 +12,7 @@ MAX_LINES = 400
 
 #: A component imports from the rows above its own and from itself, never from its neighbours in a row.
 LAYERS = (
-    ('version', '_startup', 'regions', 'schedules', 'settings_data', 'structures', 'text'),
+    ('version', '_startup', 'regions', 'schedules', 'structures', 'text'),
     ('files', 'ops'),
     ('statistics',),
     ('registry',),
@@ -22,6 +22,7 @@ LAYERS = (
     ('preparation',),
     ('doctor',),
     ('models',),
+    ('settings',),
     ('engine',),
     ('checkpoints',),
     ('apis',),

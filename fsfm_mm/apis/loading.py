@@ -20,10 +20,10 @@ from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.facts import model_facts
 from fsfm_mm.checkpoints.pretrained import fits, locate
 from fsfm_mm.checkpoints.zoo import zoo_entry, zoo_names
-from fsfm_mm.engine.settings import read_config
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.registry import MODELS
+from fsfm_mm.settings.reading import read_config
 
 
 @dataclasses.dataclass(frozen=True)

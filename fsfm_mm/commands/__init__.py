@@ -61,8 +61,8 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
 
 def _tell(error: Exception, name: str) -> int:
     """Say what stopped a command, in one sentence; returns its exit code, of sysexits.h where there is one."""
-    from fsfm_mm.engine.explaining import error_message, with_traceback
     from fsfm_mm.files.stopping import StoppedError
+    from fsfm_mm.settings.explaining import error_message, with_traceback
 
     if isinstance(error, StoppedError):
         print(f'{name}: {error}', file=sys.stderr)

@@ -109,7 +109,7 @@ def _from_file(path: str) -> Config:
     if not Path(path).is_file():
         known = ', '.join([*PARSERS, 'none'])
         raise ValueError(f'{path} is neither a file nor one of {known}.')
-    from fsfm_mm.engine.settings import read_config
+    from fsfm_mm.settings.reading import read_config
 
     try:
         return read_config(path)

@@ -15,7 +15,6 @@ from mmengine.hooks import EarlyStoppingHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
-from fsfm_mm.engine.changed_settings import another_run, changed_settings
 from fsfm_mm.engine.honoured_settings import (
     RUN_STATE,
     built_schedulers,
@@ -27,6 +26,7 @@ from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
 from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.models.wrapping import unwrapped
+from fsfm_mm.settings.changed import another_run, changed_settings
 
 
 def run_facts(runner: Any) -> dict[str, int]:
