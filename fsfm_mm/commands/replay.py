@@ -83,9 +83,11 @@ def report(record: Record, done: Replay) -> list[str]:
         *_table(done),
         '',
     ]
-    lines += [f'Before the step: {words}.' for words in done.state]
     if done.inputs:
-        lines.append(f'The samples themselves are not finite: {few([printable(key) for key in done.inputs])}.')
+        lines.append(
+            f'The samples themselves are not finite: {few([printable(key) for key in done.inputs])}.'
+        )
+    lines += [f'{name} held {words} before the step.' for name, words in done.state.items()]
     lines += [_where(done), *_compared(record, done)]
     if done.finite_in_float32 is not None:
         lines.append(
@@ -100,7 +102,8 @@ def _table(done: Replay) -> list[str]:
     """Parts of the model up to the first whose output is not finite, then the losses."""
     rows = [('part', 'largest finite |value|', 'not finite')]
     for part in done.trace.passed:
-        rows.append((part.name, f'{part.largest:.4g}', f'{part.bad:,}' if part.bad else ''))
+        largest = f'{part.largest:.4g}' if part.largest or not part.bad else '-'
+        rows.append((part.name, largest, f'{part.bad:,}' if part.bad else ''))
         if part.bad:
             break
     rows += [(name, f'{value:.6g}', '') for name, value in done.losses.items()]
@@ -108,32 +111,34 @@ def _table(done: Replay) -> list[str]:
 
 
 def _where(done: Replay) -> str:
+    from fsfm_mm.engine.tracing import counted
+
     found = done.trace.finding
     if not done.failed or found is None:
         return (
-            'The step is finite here: what was not finite in the run came from somewhere else (a hook, another version, '
-            'a fault of the machine), or the pictures have changed.'
+            'The step is finite here: what was not in the run came from elsewhere (a hook, another version, a fault of '
+            'the machine), or the pictures have changed.'
         )
-    bad = ' and '.join(f'{count:,} {what}' for count, what in ((found.nan, 'NaN'), (found.inf, 'inf')) if count)
-    name = found.module or 'outside of its modules'
-    if found.stage == 'gradient':
-        name = f'gradient of {done.trace.gradients[0]}' if done.trace.gradients else 'before any gradient of a weight'
-    samples = ''
-    if 0 < len(found.samples) < len(done.step['keys']):
-        samples = f', in {few([printable(done.step["keys"][row]) for row in found.samples])}'
-    weights = f', of {", ".join(found.weights)}' if found.weights else ''
-    at = f' in {found.function}' if found.function else ''
-    return (
-        f'The first value that is not finite arises in {STAGES[found.stage]}: {name}: {found.operation}{weights}{at} '
-        f'gives {bad} of {found.of:,} values ({found.result}){samples}; the largest value it was given is '
-        f'{found.largest:.4g}.'
-    )
+    where = f'{STAGES[found.stage]}, {found.module}' if found.module else STAGES[found.stage]
+    if found.stage == 'gradient' and done.trace.gradients:
+        where += f', before the gradient of {done.trace.gradients[0]}'
+    where += f', in {found.function}' if found.function else ''
+    before = [name for name in found.weights if name in done.state]
+    sentence = f'The first value that is not finite arises in {where}: '
+    if before:
+        return f'{sentence}it reads {before[0]}.'
+    rows = [printable(done.step['keys'][row]) for row in found.samples]
+    samples = f', in {few(rows)}' if 0 < len(rows) < len(done.step['keys']) else ''
+    weights = f' of {", ".join(found.weights)}' if found.weights else ''
+    bad = f'{counted(found.nan, found.inf, found.of)} ({found.result}){samples}'
+    return f'{sentence}{found.operation}{weights} gives {bad}, from values up to {found.largest:.4g}.'
 
 
 def _compared(record: Record, done: Replay) -> list[str]:
     """Whether losses that were finite in the run are the same now."""
     then = {name: value for name, value in done.step['losses'].items() if value - value == 0}
-    others = [f'{name} {value!r} -> {done.losses.get(name)!r}' for name, value in then.items() if value != done.losses.get(name)]  # fmt: skip
+    changed = {name: value for name, value in then.items() if value != done.losses.get(name)}
+    others = [f'{name} {value!r} -> {done.losses.get(name)!r}' for name, value in changed.items()]
     lines = []
     if others:
         lines.append(
@@ -142,7 +147,9 @@ def _compared(record: Record, done: Replay) -> list[str]:
     elif then:
         lines.append(f'As in the run, to the last bit: {", ".join(then)}.')
     if not record.facts.get('seeded'):
-        lines.append('The run had no ExactResumeHook: random numbers of its model (drop path, mixup) are not these.')
+        lines.append(
+            'The run had no ExactResumeHook: random numbers of its model (drop path, mixup) are not these.'
+        )
     return lines
 
 

@@ -53,14 +53,18 @@ def keep(runner: Any, skipped: int = 1, before: Mapping[str, torch.Tensor] | Non
         before: Weights that the model's forward overwrites, as they were before it: the step itself is under way.
     """
     model, counts = unwrapped(runner.model), runner.optim_wrapper._accumulative_counts
-    update = runner.iter // counts if runner.optim_wrapper.should_update() else (runner.iter + 1) // counts - 1
+    update = (
+        runner.iter // counts if runner.optim_wrapper.should_update() else (runner.iter + 1) // counts - 1
+    )
     first = (update - skipped + 1) * counts
     state = {name: _copy(value) for name, value in model.state_dict().items()}
     buffers = {name: _copy(value) for name, value in model.named_buffers() if name not in state}
     state.update(before or {})
     if before is None:
         _rewind_target(runner, model, state, first)
-    return KeptStep(range(first, min(first + counts, runner.iter + 1)), {'state_dict': state, 'buffers': buffers})
+    return KeptStep(
+        range(first, min(first + counts, runner.iter + 1)), {'state_dict': state, 'buffers': buffers}
+    )
 
 
 def _copy(value: torch.Tensor) -> torch.Tensor:
@@ -130,7 +134,7 @@ def write(runner: Any, kept: KeptStep, losses: Mapping[int, Mapping[str, Any]]) 
 def _step(runner: Any, iteration: int, losses: Mapping[str, Any]) -> dict[str, Any]:
     """One batch of this process."""
     loader = runner.train_dataloader
-    indices = getattr(loader.batch_sampler, 'indices_of', lambda _: [])(iteration)
+    indices: list[int] = getattr(loader.batch_sampler, 'indices_of', lambda _: [])(iteration)
     return {
         'iteration': iteration,
         'rank': get_rank(),

@@ -1,4 +1,4 @@
-"""Repeats the step that a run left in ``failed_step.pth``, and finds where its first value that is not finite arises."""
+"""Repeats the step that a run left in ``failed_step.pth``, and finds where its first non-finite value arises."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from fsfm_mm.datasets.seeding import DATA, MODEL, SeededBatch, seed_process
 from fsfm_mm.engine.failed_step import FACTS
 from fsfm_mm.engine.tracing import Passed, Trace, largest_value, not_finite, tracing
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
+from fsfm_mm.files.checkpoint_folders import FAILED_STEP
 from fsfm_mm.files.listing import printable
 from fsfm_mm.registry import MODELS, refuse_unregistered
 from fsfm_mm.settings.custom_imports import import_named
@@ -63,7 +64,7 @@ class Replay:
         step: Of the record: ``iteration``, ``rank``, ``keys``, ``losses`` then.
         losses: Names and values now.
         trace: Where the first value that is not finite arises; nothing where all are finite.
-        state: Weights and statistics that were not finite before the step, each with what it holds.
+        state: Weights and statistics that were not finite before the step, and what they hold.
         inputs: Samples that were not finite before the model had them.
         finite_in_float32: Whether the same step in float32 is finite; None where it was made in float32.
     """
@@ -71,7 +72,7 @@ class Replay:
     step: dict[str, Any]
     losses: dict[str, float] = field(default_factory=dict)
     trace: Trace = field(default_factory=Trace)
-    state: list[str] = field(default_factory=list)
+    state: dict[str, str] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     finite_in_float32: bool | None = None
 
@@ -94,13 +95,15 @@ def read_record(path: str | os.PathLike, data: str | None = None, trust: bool = 
         ValueError: One sentence: the file cannot be read, is no such file, or needs classes that are not there.
     """
     content = load_checkpoint_file(path)
-    facts = content.get(FACTS)
-    wanted = {'config': dict, 'steps': list, 'seed': int, 'precision': str, 'accumulated': int}
-    if not isinstance(facts, Mapping) or not all(isinstance(facts.get(k), kind) for k, kind in wanted.items()):
-        raise ValueError(f'{path} holds no failed step: name {Path(path).name} of a run that stopped for its losses.')
-    config = Config(facts['config'])
-    names = (config.get('custom_imports') or {}).get('imports') or []
-    foreign = [name for name in [names] * isinstance(names, str) or names if name.partition('.')[0] not in _OURS]
+    facts: Any = content.get(FACTS)
+    if not _is_whole(facts):
+        raise ValueError(
+            f'{path} holds no failed step: name the {FAILED_STEP} of a run that stopped for its losses.'
+        )
+    config: Any = Config(facts['config'])
+    names: Any = (config.get('custom_imports') or {}).get('imports') or []
+    names = [names] if isinstance(names, str) else names
+    foreign = [str(name) for name in names if str(name).partition('.')[0] not in _OURS]
     if foreign and not trust:
         raise ValueError(
             f'{path}: its config imports {few(foreign)}: if you trust where the file comes from, --trust imports '
@@ -113,8 +116,42 @@ def read_record(path: str | os.PathLike, data: str | None = None, trust: bool = 
     settings = config.to_dict()
     for part in ('model', 'train_dataloader', 'data_preprocessor'):
         refuse_unregistered(settings.get(part), f'{path}: {part}')
-    return Record(
-        Path(path), settings, dict(facts), content.get('state_dict', {}), content.get('buffers', {}), data is not None
+    state, buffers = content.get('state_dict', {}), content.get('buffers', {})
+    return Record(Path(path), settings, facts, state, buffers, data is not None)
+
+
+def _is_whole(facts: Any) -> bool:
+    """Whether facts are what :mod:`fsfm_mm.engine.failed_step` writes."""
+    outer = {
+        'config': dict,
+        'steps': list,
+        'seed': int,
+        'precision': str,
+        'accumulated': int,
+        'processes': int,
+    }
+    inner = {'iteration': int, 'rank': int, 'indices': list, 'keys': list, 'losses': dict}
+    return (
+        _has(facts, outer)
+        and bool(facts['steps'])
+        and facts['precision'] in ('float32', 'bfloat16')
+        and all(
+            _has(step, inner)
+            and len(step['indices']) == len(step['keys'])
+            and all(
+                type(index) is int and index >= 0
+                for index in [*step['indices'], step['iteration'], step['rank']]
+            )
+            and all(isinstance(key, str) for key in step['keys'])
+            and all(isinstance(value, float) for value in step['losses'].values())
+            for step in facts['steps']
+        )
+    )
+
+
+def _has(values: Any, kinds: Mapping[str, type]) -> bool:
+    return isinstance(values, Mapping) and all(
+        isinstance(values.get(name), kind) for name, kind in kinds.items()
     )
 
 
@@ -134,9 +171,9 @@ def replay(record: Record) -> Replay:
     with scope:
         loader = _loader(record)
         model = _model(record)
-    ranks = sorted({step['rank'] for step in record.facts['steps']}, key=lambda rank: (not _went_wrong(record, rank), rank))
+    ranks = sorted({step['rank'] for step in record.facts['steps']})
     done = Replay({})
-    for rank in ranks:
+    for rank in sorted(ranks, key=lambda rank: not _went_wrong(record, rank)):
         _load(model, record)
         model.zero_grad()
         for step in _steps(record, rank):
@@ -171,10 +208,10 @@ def _loader(record: Record) -> DataLoader:
     for name in ('prefetch_factor', 'timeout', 'worker_init_fn'):
         settings.pop(name, None)
     built = Runner.build_dataloader(settings, seed=record.facts['seed'])
-    return DataLoader(built.dataset, batch_sampler=[[0]], collate_fn=built.collate_fn)
+    return DataLoader(built.dataset, collate_fn=built.collate_fn)
 
 
-def _model(record: Record) -> nn.Module:
+def _model(record: Record) -> Any:
     settings = dict(record.config['model'])
     if record.config.get('data_preprocessor'):
         settings.setdefault('data_preprocessor', record.config['data_preprocessor'])
@@ -190,30 +227,35 @@ def _load(model: nn.Module, record: Record) -> None:
         for name, value in record.buffers.items():
             buffers[name].copy_(value)
     except (RuntimeError, KeyError) as error:
-        raise ValueError(f'{record.path}: its weights are not of the model of its config ({error}).') from error
+        raise ValueError(
+            f'{record.path}: its weights are not of the model of its config ({error}).'
+        ) from error
 
 
 def _batch(loader: DataLoader, record: Record, step: Mapping[str, Any]) -> Any:
     """The batch as the run had it: same samples, same random numbers."""
     if not step['indices']:
-        raise ValueError(f'{record.path}: it is not known which samples iteration {step["iteration"] + 1} was of.')
+        raise ValueError(
+            f'{record.path}: it is not known which samples iteration {step["iteration"] + 1} was of.'
+        )
+    dataset: Any = loader.dataset
     for index, then in zip(step['indices'], step['keys']):
-        now = sample_key(loader.dataset, index) if index < len(loader.dataset) else 'missing'
+        now = sample_key(dataset, index) if index < len(dataset) else 'missing'
         if now != then and not (record.moved and PurePath(now).parts[-2:] == PurePath(then).parts[-2:]):
             raise ValueError(
                 f'sample {index} of the training data was {printable(then)} in the run and is {printable(now)} here: '
                 'the data have changed, or are others; name their folder with --data.'
             )
     key = (DATA, record.facts['seed'], step['rank'], step['iteration'])
-    return next(iter(DataLoader(loader.dataset, batch_sampler=[SeededBatch(step['indices'], key)], collate_fn=loader.collate_fn)))  # fmt: skip
+    batches: Any = [SeededBatch(step['indices'], key)]
+    return next(iter(DataLoader(loader.dataset, batch_sampler=batches, collate_fn=loader.collate_fn)))
 
 
-def _repeat(model: nn.Module, loader: DataLoader, record: Record, step: dict[str, Any], dtype: torch.dtype) -> Replay:
+def _repeat(
+    model: Any, loader: DataLoader, record: Record, step: dict[str, Any], dtype: torch.dtype
+) -> Replay:
     done = Replay(step, state=not_finite([*model.named_parameters(), *model.named_buffers()]))
-    try:
-        batch = _batch(loader, record, step)
-    except (OSError, ValueError, IndexError) as error:
-        raise ValueError(f'{error}') from error
+    batch = _batch(loader, record, step)
     done.inputs = _bad_samples(batch, step['keys'])
     wrapper = _Backward(model, dtype, record.facts['accumulated'])
     seed_process(MODEL, record.facts['seed'], step['rank'], step['iteration'])
@@ -234,7 +276,7 @@ def _loaded(batch: Any) -> Passed:
 def _bad_samples(batch: Any, keys: list[str]) -> list[str]:
     """Keys of samples that are not finite before the model has them: of stacked batches, and of lists of pictures."""
     found = set()
-    for value in (batch.values() if isinstance(batch, Mapping) else [batch]):
+    for value in batch.values() if isinstance(batch, Mapping) else [batch]:
         rows = value if isinstance(value, torch.Tensor | list | tuple) and len(value) == len(keys) else ()
         for key, row in zip(keys, rows):
             if isinstance(row, torch.Tensor) and not bool(torch.isfinite(row).all()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,19 +113,21 @@ def tracing(model: nn.Module, samples: int) -> Iterator[Trace]:
             handle.remove()
 
 
-def not_finite(tensors: Mapping[str, torch.Tensor] | Sequence[tuple[str, torch.Tensor]]) -> list[str]:
-    """Names of tensors that hold NaN or infinity, with what and how many."""
-    found = []
-    for name, tensor in tensors.items() if isinstance(tensors, Mapping) else tensors:
+def not_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, str]:
+    """Names of tensors that hold NaN or infinity, and what they hold: '3 NaN of 64 values'."""
+    found = {}
+    for name, tensor in tensors:
         nan, inf = _counts(tensor)
         if nan or inf:
-            found.append(f'{name} holds {counted(nan, inf, tensor.numel())}')
+            found[name] = counted(nan, inf, tensor.numel())
     return found
 
 
 def counted(nan: int, inf: int, of: int) -> str:
     """'3 NaN and 1 inf of 64 values'."""
-    return ' and '.join(f'{n:,} {what}' for n, what in ((nan, 'NaN'), (inf, 'inf')) if n) + f' of {of:,} values'
+    return (
+        ' and '.join(f'{n:,} {what}' for n, what in ((nan, 'NaN'), (inf, 'inf')) if n) + f' of {of:,} values'
+    )
 
 
 def largest_value(tensor: torch.Tensor) -> float:
@@ -160,7 +162,9 @@ class _Calls:
 
         def leave(module: nn.Module, inputs: Any, outputs: Any) -> None:
             self.names.pop()
-            if shown and not torch._C._current_autograd_node():  # recomputed in the backward pass: seen before
+            if (
+                shown and not torch._C._current_autograd_node()
+            ):  # recomputed in the backward pass: seen before
                 self.looking = True
                 values = [value.detach() for value in _floats(outputs)]
                 bad = sum(sum(_counts(value)) for value in values)
@@ -171,7 +175,7 @@ class _Calls:
 
 
 def _noting(name: str, trace: Trace) -> Any:
-    def note(parameter: nn.Parameter) -> None:
+    def note(parameter: Any) -> None:
         if name not in trace.gradients and not bool(torch.isfinite(parameter.grad).all()):
             trace.gradients.append(name)
 
@@ -231,7 +235,12 @@ def _stage(module: str | None, function: str, file: str) -> str:
         return 'patch embedding'
     if any(part.isdigit() for part in parts):
         return 'block'
-    known = {'data_preprocessor': 'input', 'head': 'head', 'pixel_decoder': 'decoder', 'rep_decoder': 'decoder'}
+    known = {
+        'data_preprocessor': 'input',
+        'head': 'head',
+        'pixel_decoder': 'decoder',
+        'rep_decoder': 'decoder',
+    }
     return known.get(parts[0], 'model')
 
 

@@ -53,7 +53,7 @@ class MomentumUpdateHook(Hook):
         self.total = math.ceil(runner.max_iters / self.every)
 
     def share_left(self, first: int, last: int) -> float:
-        """How much of the target before iteration ``first`` is left after ``last``; the rest is of the online weights."""
+        """What is left, after iteration ``last``, of the target before ``first``: a share, 1 where it stood still."""
         share = 1.0
         for iteration in range(first, last + 1):
             moves = self.target is not None and (iteration + 1) % self.every == 0
