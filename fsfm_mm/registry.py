@@ -81,7 +81,9 @@ def _is_registered(name: Any) -> bool:
     if not isinstance(name, str):
         return isinstance(name, type)  # an object of this process: no file holds one
     scope, _, last = name.rpartition('.')
-    roots = [value for value in vars(mmengine.registry).values() if isinstance(value, Registry)]
+    import_third_parties()
+    modules = mmengine.registry, importlib.import_module('mmpretrain.registry')
+    roots = [value for module in modules for value in vars(module).values() if isinstance(value, Registry)]
     for load in (False, True):
         for registry in _with_children(roots):
             if load:

@@ -6,6 +6,7 @@ to show them to nobody, and whoever has the data has them. So the file is as lar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +73,19 @@ def _copy(value: torch.Tensor) -> torch.Tensor:
 
 
 def overwritten(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of the weights of those parts of a model that overwrite weights in ``forward``."""
-    return {
-        f'{name}.{key}': _copy(value)
-        for name, module in unwrapped(model).named_modules()
-        if getattr(module, 'writes_its_weights', False)
-        for key, value in module.state_dict().items()
-    }
+    """Copies of the weights that ``forward`` overwrites (one of our heads does), as they were before the last call.
+
+    The dictionary is filled anew at every call; it stays empty for other models.
+    """
+    before: dict[str, torch.Tensor] = {}
+    for name, module in unwrapped(model).named_modules():
+        if getattr(module, 'writes_its_weights', False):
+            module.register_forward_pre_hook(functools.partial(_copy_state, before, name))
+    return before
+
+
+def _copy_state(into: dict[str, torch.Tensor], name: str, module: nn.Module, inputs: Any) -> None:
+    into.update({f'{name}.{key}': _copy(value) for key, value in module.state_dict().items()})
 
 
 def _rewind_target(runner: Any, model: nn.Module, state: dict[str, torch.Tensor], first: int) -> None:

@@ -25,6 +25,7 @@ from fsfm_mm.engine.failed_step import FACTS
 from fsfm_mm.engine.tracing import Passed, Trace, largest_value, not_finite, tracing
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import FAILED_STEP
+from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.listing import printable
 from fsfm_mm.registry import MODELS, refuse_unregistered
 from fsfm_mm.settings.custom_imports import import_named
@@ -221,15 +222,14 @@ def _model(record: Record) -> Any:
 
 @torch.no_grad()
 def _load(model: nn.Module, record: Record) -> None:
-    try:
-        model.load_state_dict(record.state)
-        buffers = dict(model.named_buffers())
-        for name, value in record.buffers.items():
-            buffers[name].copy_(value)
-    except (RuntimeError, KeyError) as error:
-        raise ValueError(
-            f'{record.path}: its weights are not of the model of its config ({error}).'
-        ) from error
+    buffers = dict(model.named_buffers())
+    others = {name: buffers[name] for name in record.buffers if name in buffers}
+    found = mismatch({**model.state_dict(), **others}, {**record.state, **record.buffers}, most=1)
+    if found:
+        raise ValueError(f'{record.path}: its weights are not of the model of its config ({found}).')
+    model.load_state_dict(record.state)
+    for name, value in record.buffers.items():
+        buffers[name].copy_(value)
 
 
 def _batch(loader: DataLoader, record: Record, step: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -36,7 +37,6 @@ class NonFiniteGuardHook(Hook):
         self.interval = interval
         self._kept: KeptStep | None = None
         self._losses: dict[int, dict[str, Any]] = {}
-        self._before: dict[str, torch.Tensor] = {}
         self._looks = False
 
     def before_train(self, runner) -> None:
@@ -44,15 +44,12 @@ class NonFiniteGuardHook(Hook):
         self._kept, self._losses, wrapper = None, {}, runner.optim_wrapper
         if isinstance(wrapper, AutocastOptimWrapper):
             self._looks = self.interval == 1 or wrapper.precision(runner.model)[0].type == 'cpu'
-            wrapper.on_first_skip = (lambda: self._keep(runner)) if self._looks else None
+            if self._looks:
+                wrapper.on_skip = functools.partial(self._keep, runner, overwritten(runner.model))
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Copy the weights that this step's forward overwrites (a classifier's few, in one of our heads)."""
-        if self._looks:
-            self._before = overwritten(runner.model)
-
-    def _keep(self, runner) -> None:
-        self._kept = keep(runner, before=self._before)
+    def _keep(self, runner, before: dict[str, torch.Tensor]) -> None:
+        if self._kept is None:
+            self._kept = keep(runner, before=before)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Look at the wrapper's count of skipped updates, and stop the run when it is too high."""
