@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.writing import check_folder
+from fsfm_mm.text import printable
 
 if TYPE_CHECKING:
     from fsfm_mm.prediction import Detector, Prediction

@@ -20,7 +20,6 @@ from fsfm_mm.checkpoints.card import ModelCard, card_hash
 from fsfm_mm.checkpoints.zoo import zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.files.download import sha256_of
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.prediction.cropping import crop_settings
 from fsfm_mm.prediction.results import FaceScore, Prediction, persons_of
@@ -32,6 +31,7 @@ from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.settings import Execution, build_components
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
 from fsfm_mm.settings.reading import read_config
+from fsfm_mm.text import printable
 
 #: Statuses of a file without any scored face, the one that says most first.
 _STATUSES = ('crashed', 'unreadable', 'small', 'no_face')
