@@ -229,15 +229,15 @@ class Detector:
         broken = [record for record in others if record.status in ('crashed', 'unreadable')]
         told = broken or ([] if faces else others)
         persons = persons_of(faces, self.verdict)
-        score = min((person.score for person in persons), default=None)
+        lowest = min((person.score for person in persons), default=None)
         faces.sort(key=lambda face: (face.frame or 0, face.person))
         return Prediction(
             printable(file.name),
             file.kind,
             status,
             told[0].message if told else '',
-            score,
-            self.verdict(score),
+            lowest,
+            self.verdict(lowest),
             persons,
             tuple(faces),
             round(file.seconds, 4),

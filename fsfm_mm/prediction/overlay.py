@@ -140,4 +140,4 @@ def _at(track: list[FaceScore], index: int) -> list[FaceScore]:
         return [before]
     share = (index - frames[place - 1]) / (frames[place] - frames[place - 1])
     box = np.array(before.box) * (1 - share) + np.array(after.box) * share
-    return [FaceScore(before.person, index, tuple(box.tolist()), before.detection, before.score)]  # type: ignore[arg-type]
+    return [FaceScore(before.person, index, tuple(box.tolist()), before.detection, before.score)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from fsfm_mm.files.listing import VIDEO_EXTENSIONS
 from fsfm_mm.preparation.sources.finding import find_items, safe_key
@@ -14,7 +15,7 @@ from fsfm_mm.preparation.sources.items import FrameChoice, Item
 def items_of(
     source: str | os.PathLike,
     frames: FrameChoice,
-    exclude: str | os.PathLike | None = None,
+    exclude: str | Path | None = None,
     prefix: str = '',
 ) -> Iterator[Item]:
     """The files of a source.

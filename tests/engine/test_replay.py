@@ -302,7 +302,7 @@ def test_a_full_disk_does_not_hide_why_the_run_stopped(tmp_path, monkeypatch):
 
     monkeypatch.setattr(failed_step, 'save_checkpoint_file', full)
     with pytest.raises(
-        StoppedError, match='3 updates in a row.*could not be kept .*No space left on device'
+        StoppedError, match=r'3 updates in a row.*could not be kept .*No space left on device'
     ) as stopped:
         build_runner(pretraining(tmp_path, {'data_preprocessor.mean': NAN})).train()
     assert len(str(stopped.value)) <= 320 and not list((tmp_path / 'run').glob('*failed*'))

@@ -56,8 +56,9 @@ class MomentumUpdateHook(Hook):
         """What is left, after iteration ``last``, of the target before ``first``: a share, 1 where it stood still."""
         share = 1.0
         for iteration in range(first, last + 1):
-            moves = self.target is not None and (iteration + 1) % self.every == 0
-            momentum = self.target.momentum(iteration // self.every, self.total) if moves else None
+            momentum = None
+            if self.target is not None and (iteration + 1) % self.every == 0:
+                momentum = self.target.momentum(iteration // self.every, self.total)
             share *= 1.0 if momentum is None else momentum
         return share
 
