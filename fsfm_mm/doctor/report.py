@@ -75,6 +75,7 @@ class Report:
         broken: Pictures with a problem to show, the problem in the name.
         lookalikes: Pairs of near-duplicates to show, those in two splits first.
         shares: Share of the pixels of each label, by name; empty without maps.
+        separations: Best AUC over the splits of a classifier on each property alone, by name; empty without classes.
     """
 
     root: str
@@ -86,6 +87,7 @@ class Report:
     broken: list[Sample] = field(default_factory=list)
     lookalikes: list[tuple[Sample, Sample]] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
+    separations: dict[str, float] = field(default_factory=dict)
 
     def add(self, level: str, check: str, message: str, files: Iterable[str] = ()) -> None:
         """Note a finding; raises ValueError for an unknown level."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from fsfm_mm.doctor.properties import measure
 from fsfm_mm.files import sha256_of
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, WrongSizeError, read_image, read_parsing_map
@@ -36,11 +37,13 @@ class Opened:
     Attributes:
         image: uint8 (H, W, 3) BGR; None where it cannot be read.
         labels: uint8 (H, W); None without a usable map.
+        properties: What :func:`~fsfm_mm.doctor.properties.measure` gives; None where it was not asked for.
         problems: Name of the check and a sentence for everything that is wrong.
     """
 
     image: np.ndarray | None = None
     labels: np.ndarray | None = None
+    properties: tuple[np.ndarray, ...] | None = None
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -62,12 +65,14 @@ class FileSource:
         images: Path of each.
         maps: Path of each one's parsing map, None for none.
         sha256: Checksums that pictures should have, by their number.
+        measured: Numbers of the pictures whose properties are measured.
     """
 
     names: Sequence[str]
     images: Sequence[str]
     maps: Sequence[str | None]
     sha256: dict[int, str] = field(default_factory=dict)
+    measured: frozenset[int] = frozenset()
 
     def read(self, index: int) -> Opened:
         """Read a picture with its map."""
@@ -75,6 +80,8 @@ class FileSource:
         map_path = self.maps[index]
         try:
             opened.image = read_image(self.images[index])
+            if index in self.measured:
+                opened.properties = measure(self.images[index], opened.image)
         except BrokenSampleError as error:
             opened.problems.append(('unreadable picture', str(error)))
         if map_path is not None:
@@ -127,6 +134,7 @@ class Scan:
         hashes: uint64 (N,), thumbs: uint8 (N, 256): see :func:`describe`.
         labels: float32 (N, 11), share of the pixels with each label; NaN without a map.
         regions: float32 (N, 8), share of the patches in each region; NaN without a map.
+        properties: Number of a measured sample -> its properties.
         problems: Number of a sample -> what is wrong with it: name of the check, sentence.
     """
 
@@ -135,6 +143,7 @@ class Scan:
     thumbs: np.ndarray
     labels: np.ndarray
     regions: np.ndarray
+    properties: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
     problems: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
 
     @classmethod
@@ -159,6 +168,8 @@ class Scan:
             # the grid of the published recipe, whatever the size
             grid = patch_labels(resize_labels(opened.labels, (GRID * PATCH, GRID * PATCH)), PATCH)
             self.regions[index] = _MEMBER[:, grid.ravel()].mean(axis=1)
+        if opened.properties is not None:
+            self.properties[index] = opened.properties
         if opened.problems:
             self.problems[index] = opened.problems
 
@@ -167,6 +178,7 @@ class Scan:
         stop = start + len(part.sizes)
         for name in ('sizes', 'hashes', 'thumbs', 'labels', 'regions'):
             getattr(self, name)[start:stop] = getattr(part, name)
+        self.properties |= {start + index: values for index, values in part.properties.items()}
         self.problems |= {start + index: found for index, found in part.problems.items()}
 
     def of(self, check: str) -> list[tuple[int, str]]:

@@ -61,17 +61,19 @@ def reading(
 
 def reason(raised: BaseException) -> str:
     """What an error says, without the name of the file: its first line."""
+    if isinstance(raised, UnicodeDecodeError):
+        return f'no UTF-8 text at byte {raised.start}'
     said = getattr(raised, 'strerror', None) or (str(raised).strip().splitlines() or [''])[0]
     return shortened(str(said).rstrip('. '), 200) or type(raised).__name__
 
 
-def parse_json(data: bytes | str, path: str | os.PathLike, kind: type = dict, then: str = '.') -> Any:
+def parse_json(data: bytes | str, path: str | os.PathLike, kind: type | None = dict, then: str = '.') -> Any:
     """JSON of a file.
 
     Args:
         data: Its text, or its bytes.
         path: What to call it in a message.
-        kind: What it must be: dict or list.
+        kind: What it must be: dict or list; None takes anything.
         then: As of :func:`reading`.
 
     Raises:
@@ -79,7 +81,7 @@ def parse_json(data: bytes | str, path: str | os.PathLike, kind: type = dict, th
     """
     with reading(path, ': cannot be read as JSON', then):
         value = json.loads(data)
-    if not isinstance(value, kind):
+    if kind is not None and not isinstance(value, kind):
         raise broken(path, f': expected a JSON {_NAMES[kind]}, found {brief(value)}{then}')
     return value
 

@@ -68,7 +68,9 @@ def offence_of_sentence(message: str) -> str:
     return '' if message.isprintable() else f'not printable: {message!r}'
 
 
-def try_case(name: str, number: int, seed: int, folder: Path, whole: dict[str, bytes], keep: str = '') -> Found:
+def try_case(
+    name: str, number: int, seed: int, folder: Path, whole: dict[str, bytes], keep: str = ''
+) -> Found:
     """Damage a file of a reader, and read it."""
     reader, rng = READERS[name], random.Random(f'{seed} {name} {number}')
     file, damage = rng.choice(reader.damages)
@@ -100,7 +102,9 @@ def try_case(name: str, number: int, seed: int, folder: Path, whole: dict[str, b
     return found
 
 
-def fuzz_here(name: str, numbers: range, seed: int = 0, keep: str = '', attempt: Attempt | None = None) -> Found:
+def fuzz_here(
+    name: str, numbers: range, seed: int = 0, keep: str = '', attempt: Attempt | None = None
+) -> Found:
     """Try cases of one reader in this process."""
     found, attempt = Found(), attempt or Attempt()
     with tempfile.TemporaryDirectory() as place:
@@ -129,7 +133,13 @@ def _begin(seed: int, keep: str, number: int):
 
 
 def fuzz(
-    names: list[str], cases: int, seed: int = 0, first: int = 0, workers: int = 1, seconds: float = 0.0, keep: str = ''
+    names: list[str],
+    cases: int,
+    seed: int = 0,
+    first: int = 0,
+    workers: int = 1,
+    seconds: float = 0.0,
+    keep: str = '',
 ) -> dict[str, Found]:
     """Try cases of several readers, in processes of their own.
 
@@ -154,7 +164,9 @@ def fuzz(
     found = {name: Found() for name in names}
     end = time.monotonic() + seconds
     done = Pool(workers, timeout=HANGS).work(
-        partial(_begin, seed, keep), tasks, lambda task, position: f'case {task[1][0] + position} of {task[0]}'
+        partial(_begin, seed, keep),
+        tasks,
+        lambda task, position: f'case {task[1][0] + position} of {task[0]}',
     )
     with contextlib.closing(done):
         for (name, _), part in done:
@@ -166,7 +178,9 @@ def fuzz(
 
 def table(found: dict[str, Found]) -> str:
     """What was found, for people."""
-    rows = [f'{"reader":26}{"cases":>7}{"read":>7}{"told":>7}{"refused":>9}{"offences":>10}{"s":>7}{"MiB":>7}']
+    rows = [
+        f'{"reader":26}{"cases":>7}{"read":>7}{"told":>7}{"refused":>9}{"offences":>10}{"s":>7}{"MiB":>7}'
+    ]
     for name, one in found.items():
         counts = one.counts
         rows.append(
@@ -178,13 +192,17 @@ def table(found: dict[str, Found]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--cases', type=int, default=1700, help='of all readers together')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--first', type=int, default=0, help='number of the first case of each reader')
     parser.add_argument('--only', nargs='+', choices=READERS, default=list(READERS), metavar='READER')
     parser.add_argument('--workers', type=int, default=1)
-    parser.add_argument('--keep', default='', help='folder for the files that were not refused as they should')
+    parser.add_argument(
+        '--keep', default='', help='folder for the files that were not refused as they should'
+    )
     args = parser.parse_args()
     found = fuzz(args.only, args.cases, args.seed, args.first, args.workers, keep=args.keep)
     for one in found.values():

@@ -102,7 +102,9 @@ def _write_archive(image_format: str, patch_size: int | None = 8) -> Callable[[P
     def write(folder: Path) -> None:
         writer, records = ArchiveWriter(image_format, patch_size=patch_size), []
         for chunk, keys in enumerate((('a', 'sub/b.c'), ('Zoë',))):
-            faces = [PreparedFace(key, _picture(1), _labels(), FaceRecord(source=f'{key}.jpg')) for key in keys]
+            faces = [
+                PreparedFace(key, _picture(1), _labels(), FaceRecord(source=f'{key}.jpg')) for key in keys
+            ]
             writer.write_chunk(folder, chunk, faces)
             records += [face.record for face in faces]
         writer.finish(folder, 2, records)
@@ -130,7 +132,7 @@ def _read_archive(folder: Path) -> list[str]:
         for index in range(len(dataset)):
             try:
                 dataset[index]
-            except BrokenSampleError as error:
+            except BrokenSampleError as error:  # noqa: PERF203
                 told.append(_whole(error, folder))
     source = open_stored(str(folder))
     told += [sentence for index in range(len(source.names)) for _, sentence in source.read(index).problems]
@@ -181,7 +183,10 @@ def _checkpoint() -> dict:
         'card': CARD,
         'meta': {'epoch': 3, 'iter': 12, 'dataset_meta': {'classes': ('fake', 'real')}},
         'args': argparse.Namespace(lr=1e-3, betas=(0.9, 0.95)),
-        'optimizer': {'state': {0: {'step': 1, 'array': np.arange(3)}}, 'param_groups': [{'lr': 0.1, 'params': [0]}]},
+        'optimizer': {
+            'state': {0: {'step': 1, 'array': np.arange(3)}},
+            'param_groups': [{'lr': 0.1, 'params': [0]}],
+        },
     }
 
 
@@ -201,7 +206,9 @@ def _of_content(data: bytes, rng: random.Random) -> bytes:
     content = torch.load(io.BytesIO(data), weights_only=False)
 
     def made(rng: random.Random) -> object:
-        return rng.choice((damage.strange(rng), torch.zeros(2, dtype=torch.int8), {1: torch.zeros(1)}, (), b'x'))
+        return rng.choice(
+            (damage.strange(rng), torch.zeros(2, dtype=torch.int8), {1: torch.zeros(1)}, (), b'x')
+        )
 
     if rng.random() < 0.7:
         content['card'] = damage.tree(content['card'], rng, made)
@@ -272,7 +279,9 @@ def _read_splits(folder: Path) -> None:
 
 def _write_manifest(folder: Path) -> None:
     records = [
-        FaceRecord('a.jpg', face=0, score=0.9, box=[1.0, 2.0, 3.0, 4.0], file='a', map='a.map.png', sha256='ab'),
+        FaceRecord(
+            'a.jpg', face=0, score=0.9, box=[1.0, 2.0, 3.0, 4.0], file='a', map='a.map.png', sha256='ab'
+        ),
         FaceRecord('b.jpg', status='no_face', message='none'),
         FaceRecord('c.mp4', frame=3, status='unreadable', message='cut', labels={'skin': 0.5}),
     ]
@@ -322,9 +331,13 @@ READERS: dict[str, Reader] = {
         (('table.npy', damage.of_npy), ('table.npy', damage.of_npy), ('table.npy', damage.of_bytes)),
     ),
     'archive': Reader(_write_archive('raw'), _read_archive, ARCHIVE, _seal_archive),
-    'archive of pngs': Reader(_write_archive('png', None), _read_archive, ARCHIVE[:4] + ARCHIVE[5:], _seal_archive),
+    'archive of pngs': Reader(
+        _write_archive('png', None), _read_archive, ARCHIVE[:4] + ARCHIVE[5:], _seal_archive
+    ),
     'statistics': Reader(
-        lambda f: (f / 'x.json').write_text('{"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2], "size": 224}\nmore\n'),
+        lambda f: (f / 'x.json').write_text(
+            '{"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2], "size": 224}\nmore\n'
+        ),
         lambda f: load_mean_std(f / 'x.json') and None,
         (('x.json', lambda d, r: damage.of_json(d.partition(b'\n')[0], r)), ('x.json', damage.of_bytes)),
     ),
@@ -340,13 +353,21 @@ READERS: dict[str, Reader] = {
         ),
     ),
     'manifest': Reader(_write_manifest, _read_manifest, (('manifest.jsonl', damage.of_lines),)),
-    'summary': Reader(_write_summary, lambda f: approximate_maps(f) and None, (('prepare.json', damage.of_json),)),
-    'log': Reader(_write_log, lambda f: read_scalars(f) and None, (('run/vis_data/scalars.json', damage.of_lines),)),
+    'summary': Reader(
+        _write_summary, lambda f: approximate_maps(f) and None, (('prepare.json', damage.of_json),)
+    ),
+    'log': Reader(
+        _write_log, lambda f: read_scalars(f) and None, (('run/vis_data/scalars.json', damage.of_lines),)
+    ),
     'scores': Reader(
-        _write_scores, lambda f: ScoreTable.read(f / 'scores.csv') and None, (('scores.csv', damage.of_bytes),)
+        _write_scores,
+        lambda f: ScoreTable.read(f / 'scores.csv') and None,
+        (('scores.csv', damage.of_bytes),),
     ),
     'checkpoint, zip': Reader(
-        _write_checkpoint('x.pth'), _read_checkpoint('x.pth'), (('x.pth', damage.of_zip), ('x.pth', _of_content))
+        _write_checkpoint('x.pth'),
+        _read_checkpoint('x.pth'),
+        (('x.pth', damage.of_zip), ('x.pth', _of_content)),
     ),
     'checkpoint, legacy': Reader(
         _write_checkpoint('x.pth', as_zip=False), _read_checkpoint('x.pth'), (('x.pth', damage.of_legacy),)
@@ -363,7 +384,7 @@ def _each(folder: Path, read: Callable[[str], object]) -> list[str]:
     for path in sorted(folder.iterdir()):
         try:
             read(str(path))
-        except BrokenSampleError as error:
+        except BrokenSampleError as error:  # noqa: PERF203
             assert path.name in str(error), f'no file is named: {error}'
             told.append(str(error))
     return told

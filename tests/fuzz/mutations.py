@@ -10,10 +10,54 @@ import zipfile
 import zlib
 
 #: What stands where a number is expected.
-NUMBERS = (0, 1, -1, 255, 2**31 - 1, 2**31, 2**32 - 1, 2**53 + 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30)
+NUMBERS = (
+    0,
+    1,
+    -1,
+    255,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**53 + 1,
+    2**62,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    2**64,
+    10**30,
+)
 #: What stands where anything is expected; deep and long ones are in :func:`strange`.
-VALUES = (None, True, '', 'x', 'nan', '\x1b[31m\n', '../../x', 'é\udc80', [], {}, [[]], {'a': {}}, 0.5, -0.0, 1e308, 1e-320)
-WORDS = (b'null', b'true', b'NaN', b'-Infinity', b'1e999', b'[]', b'{}', b'""', b'"x"', b'[' * 200_000, b'{"a":' * 50_000)
+VALUES = (
+    None,
+    True,
+    '',
+    'x',
+    'nan',
+    '\x1b[31m\n',
+    '../../x',
+    'é\udc80',
+    [],
+    {},
+    [[]],
+    {'a': {}},
+    0.5,
+    -0.0,
+    1e308,
+    1e-320,
+)
+WORDS = (
+    b'null',
+    b'true',
+    b'NaN',
+    b'-Infinity',
+    b'1e999',
+    b'[]',
+    b'{}',
+    b'""',
+    b'"x"',
+    b'[' * 200_000,
+    b'{"a":' * 50_000,
+)
 BAD_UTF8 = (b'\xff', b'\xc3', b'\xed\xa0\x80', b'\xf8\x88\x80\x80\x80', b'\xe2\x80\xa8', b'\x00', b'\x1b[2J')
 #: Beginnings of files of other kinds.
 OTHERS = (
@@ -65,7 +109,9 @@ def tree(value, rng, made=strange):
             elif way == 1:
                 holder[rng.choice(('', 'x' * 400, '\x1b[31m', 'é\udc80', '..', 'a.b'))] = holder[key]
             elif way == 2:
-                holder[key] = copy.deepcopy(rng.choice([h.get(k) if isinstance(h, dict) else None for h, k in places]))
+                holder[key] = copy.deepcopy(
+                    rng.choice([h.get(k) if isinstance(h, dict) else None for h, k in places])
+                )
             else:
                 holder[key] = made(rng)
         elif isinstance(holder, list) and key < len(holder):
@@ -99,7 +145,9 @@ def flip(data, rng):
 
 def overwrite(data, rng):
     start = rng.randrange(len(data))
-    filler = rng.choice((b'\0', b'\xff', b'A', rng.randbytes(1))) * min(rng.choice((1, 4, 16, 200)), len(data) - start)
+    filler = rng.choice((b'\0', b'\xff', b'A', rng.randbytes(1))) * min(
+        rng.choice((1, 4, 16, 200)), len(data) - start
+    )
     return data[:start] + filler + data[start + len(filler) :]
 
 
@@ -109,7 +157,11 @@ def truncate(data, rng):
 
 def insert(data, rng):
     start = rng.randrange(len(data) + 1)
-    return data[:start] + rng.choice((rng.randbytes(rng.choice((1, 3, 64))), b'\n', b' ', b'\0' * 512)) + data[start:]
+    return (
+        data[:start]
+        + rng.choice((rng.randbytes(rng.choice((1, 3, 64))), b'\n', b' ', b'\0' * 512))
+        + data[start:]
+    )
 
 
 def cut_out(data, rng):
@@ -144,7 +196,9 @@ def digits(data, rng):
     if not found:
         return number(data, rng)
     match = rng.choice(found)
-    value = rng.choice((str(rng.choice(NUMBERS)), '-1', '1' * 5000, '1e999', '0' * 40, '0x10', '1_0')).encode()
+    value = rng.choice(
+        (str(rng.choice(NUMBERS)), '-1', '1' * 5000, '1e999', '0' * 40, '0x10', '1_0')
+    ).encode()
     return data[: match.start()] + value + data[match.end() :]
 
 
@@ -241,7 +295,9 @@ def of_zip(data, rng):
         damage = of_pickle if name.endswith('.pkl') else of_bytes
         members[which] = (name, damage(content, rng) if content else b'x')
     out = io.BytesIO()
-    with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED if rng.random() < 0.02 else zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(
+        out, 'w', zipfile.ZIP_DEFLATED if rng.random() < 0.02 else zipfile.ZIP_STORED
+    ) as archive:
         for name, content in members:
             archive.writestr(name, content)
     return out.getvalue()
@@ -267,7 +323,9 @@ def of_pickle(data, rng):
         elif way == 2:
             steps[place] = rng.choice(steps)
         elif way == 3:
-            steps[place] = rng.choice((b'N', b')', b']', b'}', b'(', b'0', b'K\x01', b'J\xff\xff\xff\x7f', b'R', b'b'))
+            steps[place] = rng.choice(
+                (b'N', b')', b']', b'}', b'(', b'0', b'K\x01', b'J\xff\xff\xff\x7f', b'R', b'b')
+            )
         elif way == 4:
             size = rng.choice((b'\x01\x00\x00\x00\x00\x10', b'\xff\xff\xff\xff\xff\xff\xff\x7f', b'\xff' * 9))
             steps[place] = b'\x8a' + bytes([len(size)]) + size  # LONG1

@@ -19,6 +19,7 @@ from fsfm_mm.datasets.labelled.names import (
     video_of_frame,
 )
 from fsfm_mm.datasets.listing import list_samples
+from fsfm_mm.files.broken import broken
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS
 from fsfm_mm.registry import DATASETS
 
@@ -111,7 +112,7 @@ class AntiSpoofDataset(LabelledDataset):
         for place, line in lines:
             path = inside(base, line, place)
             if path in paths:
-                raise ValueError(f"{place}: '{path}' is listed a second time; the first is at {paths[path]}.")
+                raise broken(place, f": '{path}' is listed a second time; the first is at {paths[path]}.")
             paths[path] = place
         entries = {
             e['img_path']: e
@@ -142,9 +143,7 @@ class AntiSpoofDataset(LabelledDataset):
         """A list of one class must not name files in a folder of another: classes would swap silently."""
         of_folders = {class_of_folder(part, self.classes) for part in path.split('/')[:-1]} - {None}
         if of_folders and name not in of_folders:
-            raise ValueError(
-                f"{place}: '{path}' lies in a folder of another class, but the list is of '{name}'."
-            )
+            raise broken(place, f": '{path}' lies in a folder of another class, but the list is of '{name}'.")
 
     @staticmethod
     def _entry(img_path: str, domain: str, name: str, video: str) -> dict:

@@ -112,6 +112,10 @@ class Cutter:
             return [nothing(item, 'unreadable', str(error))]
         if self.detector.as_stored:
             return [self._take_whole(item, picture)]
+        return self.cut_picture(item, picture)
+
+    def cut_picture(self, item: Item, picture: np.ndarray) -> list[Cut]:
+        """Cut the wanted faces out of a picture that is read, uint8 (H, W, 3) BGR; as :meth:`cut`."""
         (faces,) = self._detect([picture])
         chosen = choose_faces(faces, self.settings.choice)
         with self.clock.stage('cut'):

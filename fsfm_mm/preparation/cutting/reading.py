@@ -24,6 +24,7 @@ from fsfm_mm.files.pictures import (
     read_sample,
     refuse_special,
 )
+from fsfm_mm.preparation.cutting.hdf5_frames import is_hdf5, read_hdf5_frames
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.text import printable
 
@@ -108,7 +109,7 @@ def _decode(image: Image.Image) -> np.ndarray:
 def read_frames(
     path: str | os.PathLike, choice: FrameChoice, alive: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Read the chosen frames of a video, upright.
+    """Read the chosen frames of a video, upright; or of an HDF5 file of frames.
 
     Every frame is decoded in turn, since seeking is not exact in most formats. The number of frames that a file
     states may be wrong: where decoding finds another one, the choice is made anew from that.
@@ -125,6 +126,9 @@ def read_frames(
         BrokenSampleError: The file is no video or holds no frame; or, *after* all chosen frames of the readable
             beginning have been yielded, it breaks off long before its stated end.
     """
+    if is_hdf5(path):
+        yield from read_hdf5_frames(path, choice)
+        return
     if choice.mode in ('stride', 'all'):
         first = _Pass(path, range(0, sys.maxsize, choice.value if choice.mode == 'stride' else 1), alive)
         yield from first
@@ -235,6 +239,13 @@ class _Pass:
         return (
             f'breaks off after frame {self.count - 1}, {stated:.0f} frames are stated (cut off or damaged).'
         )
+
+
+def frame_rate(path: str | os.PathLike) -> float:
+    """Frames a second that a video states; 25 where it states none."""
+    with _opened(path) as video:
+        rate = video.get(cv2.CAP_PROP_FPS)
+    return rate if 0 < rate <= 1000 else 25.0
 
 
 def _stated(path: str | os.PathLike) -> tuple[int, int]:

@@ -200,10 +200,10 @@ def _numbered(name: str, used: set[str]) -> str:
 
 def _keys(names: Sequence[str]) -> list[str]:
     """A key for each file name with its folders; unique, also against the names of frames and further faces."""
-    stems = [_safe(os.path.splitext(name)[0]) for name in names]
+    stems = [safe_key(os.path.splitext(name)[0]) for name in names]
 
     def with_extension(name: str) -> str:
-        return _safe('_'.join(os.path.splitext(name)).replace('_.', '_'))
+        return safe_key('_'.join(os.path.splitext(name)).replace('_.', '_'))
 
     often = {stem for stem, count in Counter(stems).items() if count > 1}
     keys = [with_extension(name) if stem in often else stem for name, stem in zip(names, stems)]
@@ -220,7 +220,7 @@ def _is_part_of(key: str, known: set[str]) -> bool:
     return (still != key and still in known) or (person != still and person in known)
 
 
-def _safe(name: str) -> str:
+def safe_key(name: str) -> str:
     """A name that is UTF-8 and that every file system and JSON take; the same for the same name."""
     text = name
     if not name.isascii():

@@ -73,7 +73,7 @@ def forgery_listing(
         listing.frames = {'fake': frames.value, 'real': real.value}
     for split in splits or source.splits:
         one_of(f'the split of {name}', split, source.splits)
-        videos = source.rule(root, split, **find, **(options or {}))
+        videos = source.list_videos(root, split, options or {}, **find)
         for video in videos:
             wanted = real if video.class_name == 'real' else frames
             _add_video(listing, source, root, split, video, wanted if source.videos else None)
