@@ -15,12 +15,12 @@ from mmengine.hooks import EarlyStoppingHook, EMAHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
-from fsfm_mm.engine.changed_settings import another_run, changed_settings
 from fsfm_mm.engine.honoured_settings import RUN_STATE, as_built, honour
 from fsfm_mm.engine.stepped_schedules import Place
 from fsfm_mm.files.checkpoint_matching import LEAST_SHARE, mismatch, share_there, unlike
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.models.wrapping import unwrapped
+from fsfm_mm.settings.changed import another_run, changed_settings
 
 
 def run_facts(runner: Any) -> dict[str, int]:

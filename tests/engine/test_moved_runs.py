@@ -87,7 +87,7 @@ def test_a_pointer_that_leads_nowhere_is_named(tmp_path, said, content, words):
     assert len(str(error.value)) < 300
 
 
-@pytest.mark.parametrize('name', ['best_AUC_epoch_3.pth', 'nonfinite_iter_9.pth'])
+@pytest.mark.parametrize('name', ['best_AUC_epoch_3.pth', 'failed_step.pth'])
 def test_what_no_run_goes_on_from_does_not_begin_one(tmp_path, name):
     work_dir = folder(tmp_path / 'work', name)
     for finds in (resumed, checkpoint_file):
