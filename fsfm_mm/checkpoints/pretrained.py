@@ -164,9 +164,10 @@ def _can_resize(key: str, loaded: torch.Tensor, own: Mapping[str, torch.Tensor])
 class PretrainedBackboneInit:
     """``init_cfg=dict(type='PretrainedBackbone', checkpoint=FILE_OR_ZOO_NAME)`` in a backbone's config.
 
-    mmengine's ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` still works, but it only
-    logs keys that do not match; outside of ``tools/train.py`` it also unpickles without limits what
-    weights-only unpickling refuses (:func:`~fsfm_mm.engine.third_party.load_safely` prevents that).
+    mmengine's ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` still works, but of what does not match
+    it stops for more than a quarter only (:mod:`~fsfm_mm.engine.weighed_loading`); outside of ``tools/train.py`` it
+    also unpickles without limits what weights-only unpickling refuses
+    (:func:`~fsfm_mm.engine.third_party.load_safely` prevents that).
 
     Args:
         checkpoint: See :func:`load_pretrained_backbone`, as are the others.
