@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from fsfm_mm.files.broken import broken, reading
-from fsfm_mm.files.listing import printable, stat_of_file
+from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.resizing import resize_image
-from fsfm_mm.text import brief
+from fsfm_mm.text import brief, printable
 
 #: Name -> (mean, std). 'ffpp_o' are the original videos of FaceForensics++ (c23).
 PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import platform
 import warnings
@@ -56,6 +57,11 @@ def installed_versions() -> dict[str, str]:
 def text_hash(text: str) -> str:
     """SHA-256 of a config's text, hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def card_hash(card: ModelCard) -> str:
+    """SHA-256 of what a card says, hexadecimal."""
+    return text_hash(json.dumps(card.to_dict(), sort_keys=True, default=repr))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
-from fsfm_mm.engine.explaining import error_message
+from fsfm_mm.settings.explaining import error_message
 from fsfm_mm.text import text_table
 
 EPILOG = """\

@@ -8,8 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fsfm_mm.files.listing import printable
-from fsfm_mm.text import brief, shortened
+from fsfm_mm.text import brief, printable, shortened
 
 #: Characters of a sentence about a file, and of the name in it.
 LONGEST, LONGEST_NAME = 300, 160

@@ -132,7 +132,7 @@ def _read_archive(folder: Path) -> list[str]:
         for index in range(len(dataset)):
             try:
                 dataset[index]
-            except BrokenSampleError as error:
+            except BrokenSampleError as error:  # noqa: PERF203
                 told.append(_whole(error, folder))
     source = open_stored(str(folder))
     told += [sentence for index in range(len(source.names)) for _, sentence in source.read(index).problems]
@@ -384,7 +384,7 @@ def _each(folder: Path, read: Callable[[str], object]) -> list[str]:
     for path in sorted(folder.iterdir()):
         try:
             read(str(path))
-        except BrokenSampleError as error:
+        except BrokenSampleError as error:  # noqa: PERF203
             assert path.name in str(error), f'no file is named: {error}'
             told.append(str(error))
     return told

@@ -18,8 +18,9 @@ from fsfm_mm.datasets.labelled.names import (
     read_lines,
     video_of_frame,
 )
+from fsfm_mm.datasets.listing import list_samples
 from fsfm_mm.files.broken import broken
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS
 from fsfm_mm.registry import DATASETS
 
 
@@ -163,7 +164,7 @@ class AntiSpoofDataset(LabelledDataset):
                 f'{folder}: no such folder; expected frame/<domain>/<split>/<class> (domains: {there}).'
             )
         entries = []
-        for path in list_files(folder, IMAGE_EXTENSIONS):
+        for path in list_samples(folder, IMAGE_EXTENSIONS):
             parent, _, file = path.rpartition('/')
             stem = os.path.splitext(file)[0]
             video = video_of_frame(stem, self.protocols[domain], os.path.join(folder, path))

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsfm_mm.datasets.labelled.names import CLASSES, class_of_label, one_of, quoted, read_lines, video_of
+from fsfm_mm.datasets.listing import list_samples
 from fsfm_mm.files.broken import broken, parse_json, reading
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from fsfm_mm.text import brief
 
 #: The manipulations of FaceForensics++ that the published protocols use.
@@ -60,7 +61,7 @@ def _paths(root: str, folder: str, extensions: tuple[str, ...], expected: str) -
     base = os.path.join(root, folder)
     if not os.path.isdir(base):
         raise ValueError(f'{base}: no such folder; expected {expected}.')
-    return [f'{folder}/{file}' if folder else file for file in list_files(base, extensions)]
+    return [f'{folder}/{file}' if folder else file for file in list_samples(base, extensions)]
 
 
 def find_originals(root: str, folder: str) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fsfm_mm.settings_data import flat
+from fsfm_mm.settings.data import flat
 
 #: Settings of a scheduler that are lengths or places in the run.
 LENGTHS = ('total', 'warmup', 'begin', 'end', 'T_max', 'step_size', 'total_iters', 'total_steps')
@@ -84,7 +84,7 @@ def _loader(cfg: Any, part: str) -> str:
 
 def _set_data(cfg: Any, folder: str, part: str) -> dict[str, Any]:
     sets = {name: cfg[name].dataset for name in _loaders(cfg)}
-    sets |= {name: cfg[name] for name in ('test_sets', 'published_sets') if cfg.get(name)}
+    sets |= {name: cfg[name] for name in ('test_sets', 'named_sets', 'published_sets') if cfg.get(name)}
     settings: dict[str, Any] = {}
     for name, dataset in sets.items():
         settings |= flat(dataset, f'{name}.dataset' if name in _loaders(cfg) else name)

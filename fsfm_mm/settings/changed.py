@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsfm_mm.engine.config_variables import READ
-from fsfm_mm.settings_data import ABSENT, belongs, changes, settings_of_text
+from fsfm_mm.settings.data import ABSENT, belongs, changes, settings_of_text
+from fsfm_mm.settings.variables import READ
 from fsfm_mm.text import few
 
 #: Settings, with all that is in them, on which no weight depends.
@@ -26,7 +26,10 @@ HARMLESS = frozenset(
         'test_dataloader',
         'test_evaluator',
         'test_sets',
+        'named_sets',
         'published_checkpoint',
+        'published_on',
+        'published_seeds',
         'published_sets',
         'published_ties',
         'visualizer',

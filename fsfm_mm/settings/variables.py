@@ -16,7 +16,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from fsfm_mm.settings_data import changes, nodes
+from fsfm_mm.settings.data import changes, nodes
 from fsfm_mm.text import few
 
 #: The arguments of mmengine's runners, which a test compares with them (importing these takes seconds), and what tools
@@ -39,9 +39,12 @@ READ = frozenset(
         'log_processor',
         'model',
         'model_wrapper_cfg',
+        'named_sets',
         'optim_wrapper',
         'param_scheduler',
         'published_checkpoint',
+        'published_on',
+        'published_seeds',
         'published_sets',
         'published_ties',
         'randomness',
