@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     PATCH_SIZE,
@@ -236,7 +237,7 @@ def command(args: argparse.Namespace) -> int:
             print(
                 'There are no maps, so masks will be random and there will be no region loss, much as in MAE.'
             )
-        print(f'next: {next_command(args.out, args.format, args.size, patch_size, parser is not None)}')
+        say(f'next: {next_command(args.out, args.format, args.size, patch_size, parser is not None)}')
     elif outcome.complete:
         print('There is no face to train on: look at the list above, --min-face and --detector.')
     return exit_code(outcome, args.strict)

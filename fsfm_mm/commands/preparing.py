@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from fsfm_mm.commands.output import say
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.progress import summary
@@ -21,6 +22,7 @@ from fsfm_mm.preparation.run import Outcome, Share
 from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings, presets
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
+from fsfm_mm.text import printable
 
 #: Of face crops: 'published' as those of the papers, 'ours' about the person who is followed through a video.
 CROPS = ('published', 'ours')
@@ -212,7 +214,7 @@ def check_place(source: str, out: str) -> None:
     Raises:
         ValueError: It does not.
     """
-    inside, outer = Path(out).resolve(), Path(source).resolve()
+    inside, outer = Path(os.path.realpath(out)), Path(os.path.realpath(source))
     if inside == outer or outer in inside.parents:
         raise ValueError(f'the output {out} lies in the source {source}: name a folder beside it.')
 
@@ -298,7 +300,7 @@ def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
         note: Said beside the number of faces.
     """
     if outcome.repeated:
-        print(f'{out} is complete already; nothing was changed.')
+        say(f'{out} is complete already; nothing was changed.')
     print(summary(Path(out), outcome.tally, note))
     if not outcome.complete:
         print(
@@ -337,10 +339,11 @@ def guarded(name: str, body: Callable[[], int]) -> int:
     try:
         return body()
     except (ValueError, ConnectionError) as error:
-        sys.stderr.write(f'{name}: {error}\n')
+        sys.stderr.write(f'{name}: {printable(str(error))}\n')
     except StoppedError as error:
         sys.stderr.write(
-            f'{name}: stopped: {error}. Once that is mended the same command goes on where it stopped.\n'
+            f'{name}: stopped: {printable(str(error))}. Once that is mended the same command goes on where it '
+            'stopped.\n'
         )
     except KeyboardInterrupt:
         sys.stderr.write(f'\ninterrupted. {GOES_ON}\n')

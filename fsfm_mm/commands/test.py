@@ -13,12 +13,14 @@ from fsfm_mm.apis.results import results_folder, set_earlier_aside, write_result
 from fsfm_mm.commands.arguments import (
     CommandParser,
     add_short_options,
+    end,
     need_files,
     short_name,
     short_options,
 )
+from fsfm_mm.commands.output import say
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.files.writing import check_folder, refuse_existing
+from fsfm_mm.files.writing import check_file, check_folder, refuse_existing
 from fsfm_mm.settings.config_files import find_config
 from fsfm_mm.settings.explaining import tell_setting
 from fsfm_mm.settings.options import TEST_OPTIONS
@@ -220,7 +222,7 @@ def check(args: argparse.Namespace) -> None:
         refuse_existing(args.calibrate, '--calibrate')
     check_folder(out_folder(args), 'the folder of the results')  # now: the scores of hours would be lost
     if args.calibrate:
-        check_folder(Path(args.calibrate).parent, 'the folder of --calibrate')
+        check_file(args.calibrate, '--calibrate')
 
 
 def out_folder(args: argparse.Namespace) -> Path:
@@ -295,7 +297,7 @@ def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
     save_checkpoint_file(
         {**content, 'card': {**(content.get('card') or {}), 'threshold': result.threshold}}, target
     )
-    print(f'threshold {result.threshold:.4f} is in the card of {target}')
+    say(f'threshold {result.threshold:.4f} is in the card of {target}')
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
@@ -305,7 +307,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
         check(args)
         choose_device(args.device)
     except ValueError as error:
-        sys.exit(f'{name}: {error}')
+        end(name, error)
 
     import fsfm_mm.components  # noqa: F401, I001  (first: filters import noise)
     from mmengine.dist import is_main_process
@@ -327,15 +329,15 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
         return 0
     folder = out_folder(args)
     for protocol, result in results.items():
+        print(result.report.to_text())  # first: it took hours, and the writing may fail
         said = set_earlier_aside(folder, protocol, result)
         write_result(result, protocol, folder)
-        print(result.report.to_text())
         if said:
-            print(said)
+            say(said)
     if args.calibrate:
         calibrate(results['honest'], args.calibrate, args.trust)
     for protocol in PROTOCOLS:
         if args.protocol not in ('both', protocol):
             print(f'the {protocol} protocol was left out: --protocol {args.protocol}')
-    print(f'every metric, scores of each sample and video, and pictures are in {folder}')
+    say(f'every metric, scores of each sample and video, and pictures are in {folder}')
     return 0

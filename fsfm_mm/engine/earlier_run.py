@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -59,12 +60,12 @@ def remove_earlier_run(work_dir: str | Path, log_dir: str | Path) -> None:
     """
     if not is_main_process():
         return
-    own = Path(log_dir).resolve()
+    own = os.path.realpath(log_dir)
     checkpoints = list(checkpoints_in(Path(work_dir)))
     others = [
         path
         for path in Path(work_dir).iterdir()
-        if (OTHERS.fullmatch(path.name) or path.name == POINTER) and path.resolve() != own
+        if (OTHERS.fullmatch(path.name) or path.name == POINTER) and os.path.realpath(path) != own
     ]
     for path in [*others, *checkpoints]:
         if path.is_dir() and not path.is_symlink():
@@ -96,5 +97,5 @@ def _starts(part: Any, key: str = '') -> Iterator[str]:
 
 
 def _is_in(name: str, folder: str | Path) -> bool:
-    path, outer = Path(name).expanduser(), Path(folder).resolve()
-    return path.exists() and outer in (path.resolve(), *path.resolve().parents)
+    path, outer = Path(name).expanduser(), Path(os.path.realpath(folder))
+    return path.exists() and outer in ((true := Path(os.path.realpath(path))), *true.parents)
