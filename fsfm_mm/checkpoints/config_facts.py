@@ -32,8 +32,8 @@ def facts_of_config(
         path: The file.
 
     Returns:
-        ``num_heads`` and ``input_size``; ``mean`` and ``std`` (RGB, 0..1) where they are numbers. Nothing where there is no text, or none
-        with such a backbone.
+        ``num_heads`` and ``input_size``; ``mean`` and ``std`` (RGB, 0..1) where they are numbers. Nothing where there
+        is no text, or none with such a backbone.
 
     Raises:
         ValueError: When the network computes something else than ours would from the same weights.
