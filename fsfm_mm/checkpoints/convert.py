@@ -23,7 +23,7 @@ from fsfm_mm.checkpoints.name_maps import (
 )
 from fsfm_mm.files.checkpoint_matching import LISTED, differences
 from fsfm_mm.files.checkpoint_weights import bare_names, choose_weights
-from fsfm_mm.text import few
+from fsfm_mm.text import few, shortened
 
 State = dict[str, torch.Tensor]
 #: Kinds with a head that was trained on one of the two pooled features.
@@ -128,7 +128,9 @@ def read_state(
         ValueError: When it is neither; when the weights that are wanted, or a prefix to leave out, are not there.
     """
     found, chosen = choose_weights(checkpoint, WRAPPERS[source], weights, source in EMA_FIRST)
-    strangers = [str(key) for key, value in found.items() if not isinstance(value, torch.Tensor)]
+    strangers = [
+        shortened(str(key), 80) for key, value in found.items() if not isinstance(value, torch.Tensor)
+    ]
     if strangers or not found:
         names = ' or '.join(repr(wrapper) for wrapper in WRAPPERS[source])
         raise ValueError(

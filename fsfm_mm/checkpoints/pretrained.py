@@ -25,6 +25,7 @@ from fsfm_mm.checkpoints.grids import (
 )
 from fsfm_mm.checkpoints.heads import check_heads, weights_heads
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
+from fsfm_mm.files.broken import broken
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
@@ -106,7 +107,11 @@ def read_encoder(
     checkpoint = load_checkpoint_file(file, trust)
     card: ModelCard | None
     if source == 'fsfm_mm':
-        state, card = pretrained_backbone(checkpoint, True, weights), read_card(checkpoint)
+        try:
+            state = pretrained_backbone(checkpoint, keep_norm=True, weights=weights)
+        except ValueError as error:
+            raise broken(file, f': {error}') from error
+        card = read_card(checkpoint, file)
     else:
         content, report = convert(checkpoint, source, weights=weights)
         for note in report.notes:

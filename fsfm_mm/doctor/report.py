@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from fsfm_mm.files.listing import printable
-from fsfm_mm.text import few, text_table
+from fsfm_mm.text import few, printable, text_table
 
 #: From bad to harmless: what breaks a run or a result, what should be looked at, what is good to know.
 LEVELS = ('error', 'warning', 'note')

@@ -15,11 +15,12 @@ import numpy as np
 from fsfm_mm.doctor.properties import measure
 from fsfm_mm.files import sha256_of
 from fsfm_mm.files.parallel import Attempt, Pool
-from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
+from fsfm_mm.files.pictures import BrokenSampleError, WrongSizeError, read_image, read_parsing_map
 from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.ops.resizing import resize_labels
 from fsfm_mm.regions import NUM_LABELS, REGION_ORDER, region_membership
+from fsfm_mm.text import printable
 
 CHUNK = 64
 #: Side of the grey copies in pixels.
@@ -84,21 +85,19 @@ class FileSource:
         except BrokenSampleError as error:
             opened.problems.append(('unreadable picture', str(error)))
         if map_path is not None:
+            shape = None if opened.image is None else opened.image.shape[:2]
             try:
-                opened.labels = read_parsing_map(map_path)
+                opened.labels = read_parsing_map(map_path, shape)
+            except WrongSizeError as error:
+                height, width = shape or (0, 0)
+                found = (
+                    f'the map is {error.size[0]}x{error.size[1]} pixels, but its picture {width}x{height}.'
+                )
+                opened.problems.append(('size mismatch', f'{printable(map_path)}: {found}'))
             except BrokenSampleError as error:
                 opened.problems.append(('unusable map', str(error)))
-        self._check_size(opened, index)
         self._check_sum(opened, index)
         return opened
-
-    def _check_size(self, opened: Opened, index: int) -> None:
-        if opened.image is None or opened.labels is None or opened.labels.shape == opened.image.shape[:2]:
-            return
-        (h, w), (mh, mw) = opened.image.shape[:2], opened.labels.shape
-        sentence = f'{self.maps[index]}: the map is {mw}x{mh} pixels, but its picture {w}x{h}.'
-        opened.problems.append(('size mismatch', sentence))
-        opened.labels = None  # of another picture, most likely
 
     def _check_sum(self, opened: Opened, index: int) -> None:
         expected = self.sha256.get(index)
