@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from fsfm_mm.datasets.labelled.crops import PUBLISHED_MARGINS
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.progress import summary
@@ -24,9 +25,6 @@ from fsfm_mm.registry import FACE_DETECTORS
 
 #: Of face crops: 'published' as those of the papers, 'ours' about the person who is followed through a video.
 CROPS = ('published', 'ours')
-#: Detector -> margin of the published crops, or of those that come nearest to them: over 60 portraits the mean IoU
-#: with dlib's crops is .80, with 1.3 about YuNet's box it is .62.
-PUBLISHED_MARGINS = {'dlib': CROP_MARGIN, 'yunet': 1.02}
 #: Side of the backbone's patches in pixels that archives are made for.
 PATCH_SIZE = 16
 GOES_ON = 'The same command goes on where it stopped.'
