@@ -25,6 +25,8 @@ from fsfm_mm.registry import FACE_DETECTORS
 
 #: Of face crops: 'published' as those of the papers, 'ours' about the person who is followed through a video.
 CROPS = ('published', 'ours')
+#: Whom the published crops show: dlib's first box is the best one.
+PUBLISHED_CHOICES = {'dlib': 'best', 'yunet': 'largest'}
 #: Side of the backbone's patches in pixels that archives are made for.
 PATCH_SIZE = 16
 GOES_ON = 'The same command goes on where it stopped.'
@@ -94,7 +96,6 @@ def add_face_options(
         group.add_argument(
             '--faces',
             choices=CHOICES,
-            default='largest',
             help='whom to cut out; in videos: which person [largest]',
         )
     group.add_argument(
@@ -261,14 +262,14 @@ def has_dlib() -> bool:
     return importlib.util.find_spec('dlib') is not None
 
 
-def add_crops_option(group: Any) -> None:
-    """Whether crops are the published ones."""
+def add_crops_option(group: Any, default: str) -> None:
+    """Whether crops are the published ones; ``default`` is said in the help."""
     group.add_argument(
         '--crops',
         choices=CROPS,
         help="published: in each frame the best face of dlib's detector times 1.3; where dlib is not installed the "
         f"largest of YuNet's times {PUBLISHED_MARGINS['yunet']}, which comes nearest. ours: the largest person of "
-        f"the video, YuNet's face times {CROP_MARGIN}, as prepare cuts [published; of folders: ours]",
+        f"the video, YuNet's face times {CROP_MARGIN} [{default}]",
     )
 
 
@@ -280,6 +281,17 @@ def crop_settings(args: argparse.Namespace) -> Settings:
     """
     if args.crops == 'ours' or args.detector == 'none':
         return labelled_settings(args)
+    name = published_detector(args)
+    detector, choice = presets(FACE_DETECTORS)[name]['type'], PUBLISHED_CHOICES[name]
+    return labelled_settings(args, detector, PUBLISHED_MARGINS[name], choice=choice, follow=False)
+
+
+def published_detector(args: argparse.Namespace) -> str:
+    """Name of the detector of the published crops.
+
+    Raises:
+        ValueError: Another option contradicts the published crops.
+    """
     # weights are YuNet's
     name = args.detector or ('dlib' if args.detector_weights is None and has_dlib() else 'yunet')
     if name not in PUBLISHED_MARGINS:
@@ -292,8 +304,7 @@ def crop_settings(args: argparse.Namespace) -> Settings:
             f'--crops published has the margin {PUBLISHED_MARGINS[name]} with {name}, not {args.margin}: take '
             '--crops ours with it.'
         )
-    detector, choice = presets(FACE_DETECTORS)[name]['type'], 'best' if name == 'dlib' else 'largest'
-    return labelled_settings(args, detector, PUBLISHED_MARGINS[name], choice=choice, follow=False)
+    return name
 
 
 def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
