@@ -21,8 +21,8 @@ from fsfm_mm.apis.loading import load  # noqa: E402
 from fsfm_mm.checkpoints.plain_loading import check_initialised, check_loaded  # noqa: E402
 from fsfm_mm.datasets import transforms  # noqa: E402
 from fsfm_mm.engine import fsdp, hooks, loops, optim  # noqa: E402
-from fsfm_mm.engine.config_files import CONFIGS  # noqa: E402
 from fsfm_mm.engine.third_party import look_at_cards  # noqa: E402
+from fsfm_mm.settings.config_files import CONFIGS  # noqa: E402
 
 __all__ = [
     'checkpoints',

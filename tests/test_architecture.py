@@ -12,7 +12,7 @@ MAX_LINES = 400
 
 #: A component imports from the rows above its own and from itself, never from its neighbours in a row.
 LAYERS = (
-    ('version', '_startup', 'regions', 'schedules', 'settings_data', 'structures', 'text'),
+    ('version', '_startup', 'regions', 'schedules', 'structures', 'text'),
     ('files', 'ops'),
     ('statistics',),
     ('registry',),
@@ -22,16 +22,18 @@ LAYERS = (
     ('preparation',),
     ('doctor',),
     ('models',),
+    ('settings',),
     ('engine',),
     ('checkpoints',),
     ('apis',),
     ('components',),  # what registers everything
+    ('prediction',),
     ('commands',),
     ('__init__', '__main__'),
 )
 LEVEL = {component: level for level, row in enumerate(LAYERS) for component in row}
 #: Products of their own beside the core: the core does not import them, whatever row they stand in.
-WINGS = {'drawn', 'preparation', 'doctor'}
+WINGS = {'drawn', 'preparation', 'doctor', 'prediction'}
 #: What may import a wing: the registration of drawn faces, and the commands.
 DOORS = {'components', 'commands'}
 #: Pairs that do not know each other, although one stands above the other.

@@ -22,9 +22,9 @@ from fsfm_mm.datasets.transforms import (
     ResizeFace,
     mask_types,
 )
-from fsfm_mm.engine.settings import read_config
 from fsfm_mm.regions import FACIAL_REGIONS
 from fsfm_mm.registry import TRANSFORMS
+from fsfm_mm.settings.reading import read_config
 from fsfm_mm.text import did_you_mean, text_table
 from fsfm_mm.visualization import (
     HtmlPage,

@@ -21,13 +21,13 @@ from fsfm_mm.checkpoints.card_hook import FROM_METAINFO
 from fsfm_mm.checkpoints.picture_settings import picture_view, set_picture_size
 from fsfm_mm.datasets.labelled.crops import CROP_FACTS, are_nearest, crop_facts
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
-from fsfm_mm.engine.settings import typed_settings
 from fsfm_mm.evaluation import ScoreTable, bootstrap_interval, select_threshold
 from fsfm_mm.evaluation.metrics import ScoreMetric
 from fsfm_mm.evaluation.summaries import INTERVAL_METRICS
 from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import METRICS
+from fsfm_mm.settings.reading import typed_settings
 
 #: How frame scores become a video's, see :meth:`~fsfm_mm.evaluation.ScoreTable.videos`.
 AGGREGATION = 'mean'

@@ -18,7 +18,7 @@ from fsfm_mm.checkpoints.model_settings import (
     with_heads,
     with_statistics,
 )
-from fsfm_mm.settings_data import flat
+from fsfm_mm.settings.data import flat
 
 #: The option that lets a typed setting win over a card, as the sentences name it.
 OPTION = '--override-card'

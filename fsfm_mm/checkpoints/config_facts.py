@@ -14,7 +14,7 @@ from fsfm_mm.checkpoints.converted_settings import check_head_stands_on
 from fsfm_mm.checkpoints.heads import heads_of, width_and_depth
 from fsfm_mm.models.layers import LAYER_NORM_EPS
 from fsfm_mm.registry import MODELS
-from fsfm_mm.settings_data import settings_of_text
+from fsfm_mm.settings.data import settings_of_text
 
 #: Backbones whose settings are built, without memory, to be asked.
 BACKBONES = ('FusedAttentionViT', 'VisionTransformer', 'MoCoV3ViT')

@@ -18,6 +18,8 @@ from fsfm_mm.version import __version__
 COMMANDS = {
     'train': 'train any config: pretraining or fine-tuning, in one process or many',
     'test': 'test a classifier on one or several sets: tables, intervals, curves',
+    'predict': "score the faces in anybody's pictures and videos",
+    'replay': 'repeat the step at which a loss stopped being finite, and say where',
     'leave-one-out': 'train and test one config for each target domain and seed',
     'prepare': 'from photos and videos to pretraining data',
     'prepare-deepfake': 'from a deepfake set as it was downloaded to face crops',
@@ -61,8 +63,8 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
 
 def _tell(error: Exception, name: str) -> int:
     """Say what stopped a command, in one sentence; returns its exit code, of sysexits.h where there is one."""
-    from fsfm_mm.engine.explaining import error_message, with_traceback
     from fsfm_mm.files.stopping import StoppedError
+    from fsfm_mm.settings.explaining import error_message, with_traceback
 
     if isinstance(error, StoppedError):
         print(f'{name}: {error}', file=sys.stderr)

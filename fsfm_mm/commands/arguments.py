@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fsfm_mm.engine.options import OPTIONS
+from fsfm_mm.settings.options import OPTIONS
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -40,7 +40,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def add_short_options(parser: argparse.ArgumentParser, names: Iterable[str] = tuple(OPTIONS)) -> None:
-    """Add options of :data:`~fsfm_mm.engine.options.OPTIONS`, with the same help in every command."""
+    """Add options of :data:`~fsfm_mm.settings.options.OPTIONS`, with the same help in every command."""
     group = parser.add_argument_group('short options, for settings that everybody changes')
     for name in names:
         option = OPTIONS[name]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
-from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.files.writing import check_file, refuse_foreign
+from fsfm_mm.settings.explaining import error_message
 
 if TYPE_CHECKING:
     from fsfm_mm.doctor.report import Report

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
-from fsfm_mm.engine.config_files import list_configs
-from fsfm_mm.engine.options import OPTIONS
-from fsfm_mm.engine.setting_values import SettingsAction
-from fsfm_mm.engine.settings import read_config
+from fsfm_mm.settings.config_files import list_configs
+from fsfm_mm.settings.options import OPTIONS
+from fsfm_mm.settings.reading import read_config
+from fsfm_mm.settings.values import SettingsAction
 from fsfm_mm.text import text_table
 
 EPILOG = """\

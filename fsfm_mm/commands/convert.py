@@ -15,8 +15,8 @@ from typing import Any
 from fsfm_mm.checkpoints.name_maps import REFERENCE_KINDS, SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
-from fsfm_mm.engine.explaining import error_message
 from fsfm_mm.files.writing import refuse_existing
+from fsfm_mm.settings.explaining import error_message
 
 EPILOG = """\
 examples:

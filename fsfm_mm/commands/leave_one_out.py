@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
-from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.engine.options import OPTIONS, TEST_OPTIONS
 from fsfm_mm.evaluation.report import LEFT_OUT
 from fsfm_mm.files.writing import check_folder, write_atomically
+from fsfm_mm.settings.config_files import find_config
+from fsfm_mm.settings.options import OPTIONS, TEST_OPTIONS
 
 if TYPE_CHECKING:
     from fsfm_mm.evaluation import ScoreReport

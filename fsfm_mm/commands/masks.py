@@ -33,7 +33,7 @@ def chosen_strategies(args: argparse.Namespace) -> dict[str, PatchMask]:
     """Columns of the sheet; also takes ``patch_size`` and ``size`` from a config where they are not given."""
     from fsfm_mm.apis.mask_sheet import build_strategy, from_config, with_each_region
     from fsfm_mm.datasets.transforms import mask_types
-    from fsfm_mm.engine.custom_imports import import_named
+    from fsfm_mm.settings.custom_imports import import_named
 
     import_named(args.imports, os.curdir, setting='--import')
     chosen: dict[str, PatchMask] = {}

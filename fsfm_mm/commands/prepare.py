@@ -27,7 +27,6 @@ from fsfm_mm.commands.preparing import (
     execution_of,
     exit_code,
     guarded,
-    presets,
     published_detector,
     share_of,
     tell_outcome,
@@ -35,7 +34,7 @@ from fsfm_mm.commands.preparing import (
 )
 from fsfm_mm.datasets.labelled.crops import PUBLISHED_MARGINS
 from fsfm_mm.preparation.run import prepare
-from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings
+from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings, presets
 from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.writers.folders import CHROMA
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
@@ -115,7 +114,7 @@ def _from_file(path: str) -> Config:
     if not Path(path).is_file():
         known = ', '.join([*PARSERS, 'none'])
         raise ValueError(f'{path} is neither a file nor one of {known}.')
-    from fsfm_mm.engine.settings import read_config
+    from fsfm_mm.settings.reading import read_config
 
     try:
         return read_config(path)

@@ -22,7 +22,6 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import read_lines
-from fsfm_mm.files.listing import printable
 from fsfm_mm.preparation.cutting.hdf5_frames import check_h5py, is_hdf5
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.run import prepare
@@ -42,7 +41,7 @@ from fsfm_mm.preparation.sources.spoofs import (
     spoof_listing,
     write_lists,
 )
-from fsfm_mm.text import text_table
+from fsfm_mm.text import printable, text_table
 
 EPILOG = f"""\
 sources (--rule, by default the one named as DOMAIN):

@@ -17,13 +17,13 @@ from fsfm_mm.commands.arguments import (
     short_name,
     short_options,
 )
-from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.engine.explaining import tell_setting
-from fsfm_mm.engine.options import TEST_OPTIONS
-from fsfm_mm.engine.setting_values import SettingsAction
-from fsfm_mm.engine.settings import need, read_config
 from fsfm_mm.files.writing import check_folder, refuse_existing
+from fsfm_mm.settings.config_files import find_config
+from fsfm_mm.settings.explaining import tell_setting
+from fsfm_mm.settings.options import TEST_OPTIONS
+from fsfm_mm.settings.reading import need, read_config
+from fsfm_mm.settings.values import SettingsAction
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -294,7 +294,7 @@ def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
     checkpoint = next(iter(result.checkpoints.values()))
     content = load_checkpoint_file(checkpoint, trust=trust)
     save_checkpoint_file(
-        {**content, 'card': {**content.get('card', {}), 'threshold': result.threshold}}, target
+        {**content, 'card': {**(content.get('card') or {}), 'threshold': result.threshold}}, target
     )
     print(f'threshold {result.threshold:.4f} is in the card of {target}')
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
-from fsfm_mm.engine.config_files import find_config
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.engine.setting_values import SettingsAction
-from fsfm_mm.engine.settings import need, read_config, typed_settings
+from fsfm_mm.settings.config_files import find_config
+from fsfm_mm.settings.reading import need, read_config, typed_settings
+from fsfm_mm.settings.values import SettingsAction
 
 if TYPE_CHECKING:
     from mmengine.config import Config

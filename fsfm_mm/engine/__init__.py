@@ -1,1 +1,1 @@
-"""What drives training: configs and settings, launch, loops, resume, hooks, optimiser."""
+"""What drives training: launch, loops, resume, hooks, optimiser."""

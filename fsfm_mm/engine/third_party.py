@@ -10,11 +10,11 @@ theirs say what they do differently where they are: :mod:`~fsfm_mm.engine.loops`
 validation), :mod:`~fsfm_mm.engine.hooks.runtime_info` (no wait for the device at every iteration),
 :mod:`~fsfm_mm.engine.optim.wrapper` (autocast on CPUs), :mod:`~fsfm_mm.engine.optim.schedulers` (a warm-up that ends
 an iteration early), :mod:`~fsfm_mm.engine.fsdp` (torch's second FSDP), :mod:`~fsfm_mm.engine.resume` (states of another
-model), :mod:`~fsfm_mm.engine.config_files` (the scope of ``_base_ = 'fsfm_mm::...'`` and dicts over
+model), :mod:`~fsfm_mm.settings.config_files` (the scope of ``_base_ = 'fsfm_mm::...'`` and dicts over
 None; it imports no torch),
-:mod:`~fsfm_mm.engine.setting_values` (values with spaces).
+:mod:`~fsfm_mm.settings.values` (values with spaces).
 Words of theirs are read in :mod:`~fsfm_mm.engine.data_faults` (torch on dead workers) and
-:mod:`~fsfm_mm.engine.explaining` (mmengine on wrong settings); noise while they are imported is filtered in
+:mod:`~fsfm_mm.settings.explaining` (mmengine on wrong settings); noise while they are imported is filtered in
 ``fsfm_mm/_startup.py``.
 """
 

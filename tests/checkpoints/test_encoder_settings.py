@@ -13,7 +13,7 @@ from mmpretrain.registry import MODELS
 from fsfm_mm.checkpoints import ModelCard, save_checkpoint_file
 from fsfm_mm.checkpoints.encoder_settings import keep_statistics, settings_from_encoder
 from fsfm_mm.checkpoints.model_settings import plain_settings, settings_facts
-from fsfm_mm.settings_data import flat
+from fsfm_mm.settings.data import flat
 from fsfm_mm.statistics import PUBLISHED, resolve_stats
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ import pytest
 from mmengine.config import Config
 
 from fsfm_mm.commands import COMMANDS, main, run
-from fsfm_mm.engine import config_files
-from fsfm_mm.engine.config_files import config_names, find_base, find_config, list_configs
+from fsfm_mm.settings import config_files
+from fsfm_mm.settings.config_files import config_names, find_base, find_config, list_configs
 from fsfm_mm.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +31,7 @@ HEAVY = {
 WRONG_PATHS = {
     'train': ['missing.py'],
     'test': ['fsfm_demo', 'missing.pth'],
+    'replay': ['missing'],
     'leave-one-out': ['missing.py'],
     'prepare': ['missing', 'out'],
     'prepare-deepfake': ['ffpp', 'missing', 'out'],

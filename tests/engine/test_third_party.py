@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
 from fsfm_mm.datasets.seeding import seed_batches
-from fsfm_mm.engine import config_files, third_party
+from fsfm_mm.engine import third_party
 from fsfm_mm.engine.launch import build_runner
 from fsfm_mm.engine.loops import exact_loop
 from fsfm_mm.engine.third_party import (
@@ -44,6 +44,7 @@ from fsfm_mm.engine.third_party import (
     wrap_without_a_device,
 )
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.settings import config_files
 from fsfm_mm.visualization import read_scalars
 
 

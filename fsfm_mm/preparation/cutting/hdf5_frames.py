@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.preparation.sources.items import FrameChoice
+from fsfm_mm.text import printable
 
 #: Extensions of such files, lower case.
 HDF5_EXTENSIONS = ('.hdf5', '.h5')

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
+from fsfm_mm.datasets.listing import list_samples
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS
 from fsfm_mm.preparation.cutting.hdf5_frames import HDF5_EXTENSIONS, is_hdf5
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
 
@@ -21,7 +22,7 @@ def face_videos(root: str) -> dict[str, list[str]]:
         HDF5 file alone.
     """
     videos: dict[str, list[str]] = defaultdict(list)
-    for path in list_files(root, IMAGE_EXTENSIONS + HDF5_EXTENSIONS):
+    for path in list_samples(root, IMAGE_EXTENSIONS + HDF5_EXTENSIONS):
         folder = os.path.dirname(path)
         if is_hdf5(path):
             videos[os.path.splitext(path)[0]].append(path)

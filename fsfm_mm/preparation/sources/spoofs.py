@@ -18,8 +18,9 @@ from fsfm_mm.datasets.labelled.names import (
     read_lines,
     video_of_frame,
 )
+from fsfm_mm.datasets.listing import list_samples
 from fsfm_mm.files import write_atomically
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from fsfm_mm.preparation.sources.face_videos import face_videos, faces_by_name, frame_items
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
@@ -57,10 +58,7 @@ def _msu(root: str, path: str) -> tuple[str, str] | None:
         return None
     for split in SPLITS:
         file = os.path.join(root, f'{split}_sub_list.txt')
-        if any(
-            line.split()[0].isdigit() and int(line.split()[0]) == int(match[2])
-            for _, line in read_lines(file)
-        ):
+        if any(line.split()[0].lstrip('0') == match[2].lstrip('0') for _, line in read_lines(file)):
             return split, 'real' if match[1] == 'real' else 'fake'
     return None
 
@@ -175,7 +173,7 @@ def spoof_listing(
         key = _key(video, place, _SORTING)
         listing.items += frame_items(root, files, f'{key}_', _frames(naming, form))
         videos[place].add(key)
-    for path in list_files(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
+    for path in list_samples(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
         if os.path.dirname(os.path.dirname(path)) in faces:
             continue  # CeFA's profile pictures, and what lies beside: depth, infrared
         place = place_of(root, path)

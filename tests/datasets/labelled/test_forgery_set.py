@@ -67,7 +67,7 @@ def test_ffpp_options(tmp_path):
     with pytest.raises(ValueError, match=r'test.json: expected pairs of three-digit'):
         NamedForgerySet('ffpp', tmp_path, 'test')
     (tmp_path / 'dataset/splits/test.json').write_text('[[')
-    with pytest.raises(ValueError, match=r'test.json: is no JSON file'):
+    with pytest.raises(ValueError, match=r'test.json: cannot be read as JSON'):
         NamedForgerySet('ffpp', tmp_path, 'test')
     (tmp_path / 'dataset/splits/test.json').unlink()
     with pytest.raises(ValueError, match=r'No split file found; expected one of .*splits/test.json'):

@@ -6,11 +6,11 @@ import pytest
 from mmengine.config import Config
 from tiny_run import tiny_config
 
-from fsfm_mm.engine.changed_settings import ABSENT, another_run, changed_settings
 from fsfm_mm.engine.launch import build_runner
-from fsfm_mm.engine.settings import read_config
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.settings_data import settings_of_text
+from fsfm_mm.settings.changed import ABSENT, another_run, changed_settings
+from fsfm_mm.settings.data import settings_of_text
+from fsfm_mm.settings.reading import read_config
 
 STOPPED, LONG = 4, 8
 #: Kinds of schedules over 8 iterations.

@@ -1,6 +1,6 @@
 """Settings as plain data: a config's text is read and never run."""
 
-from fsfm_mm.settings_data import settings_of_text
+from fsfm_mm.settings.data import settings_of_text
 
 
 def test_text_is_read_and_not_run():

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 
 from fsfm_mm import registry
-from fsfm_mm.engine.arguments import wrong_values
-from fsfm_mm.engine.explaining import registered
+from fsfm_mm.settings.arguments import wrong_values
+from fsfm_mm.settings.explaining import registered
 from fsfm_mm.text import did_you_mean
 
 #: Settings that are dictionaries, where they are given.

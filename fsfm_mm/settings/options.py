@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fsfm_mm.settings_data import flat
+from fsfm_mm.settings.data import flat
 
 #: Settings of a scheduler that are lengths or places in the run.
 LENGTHS = ('total', 'warmup', 'begin', 'end', 'T_max', 'step_size', 'total_iters', 'total_steps')

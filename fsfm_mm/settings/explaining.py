@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-from fsfm_mm.engine.arguments import argument_names, wrong_values
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.settings.arguments import argument_names, wrong_values
 from fsfm_mm.text import did_you_mean
 
 #: Methods of mmengine's runners and of ours to the settings that they build.

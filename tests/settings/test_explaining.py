@@ -12,14 +12,14 @@ from tiny_run import tiny_config
 
 from fsfm_mm import commands
 from fsfm_mm.commands import stats
-from fsfm_mm.engine import explaining
-from fsfm_mm.engine.arguments import argument_names, wrong_values
-from fsfm_mm.engine.explaining import SettingsError, error_message
 from fsfm_mm.engine.launch import build_runner, exit_where_settings_are_wrong, train_or_explain
-from fsfm_mm.engine.settings import read_config
 from fsfm_mm.models import FusedAttentionViT
 from fsfm_mm.models.contracts import check_head
 from fsfm_mm.registry import HOOKS
+from fsfm_mm.settings import explaining
+from fsfm_mm.settings.arguments import argument_names, wrong_values
+from fsfm_mm.settings.explaining import SettingsError, error_message
+from fsfm_mm.settings.reading import read_config
 from fsfm_mm.text import did_you_mean, near_names
 
 

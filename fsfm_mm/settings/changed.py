@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsfm_mm.engine.config_variables import READ
-from fsfm_mm.settings_data import ABSENT, belongs, changes, settings_of_text
+from fsfm_mm.settings.data import ABSENT, belongs, changes, settings_of_text
+from fsfm_mm.settings.variables import READ
 from fsfm_mm.text import few
 
 #: Settings, with all that is in them, on which no weight depends.

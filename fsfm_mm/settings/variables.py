@@ -16,7 +16,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from fsfm_mm.settings_data import changes, nodes
+from fsfm_mm.settings.data import changes, nodes
 from fsfm_mm.text import few
 
 #: The arguments of mmengine's runners, which a test compares with them (importing these takes seconds), and what tools

@@ -5,7 +5,7 @@ import argparse
 import pytest
 from mmengine.config import DictAction
 
-from fsfm_mm.engine.setting_values import SettingsAction, parse_setting, parse_value
+from fsfm_mm.settings.values import SettingsAction, parse_setting, parse_value
 
 #: What mmengine's documentation shows, and what it reads right.
 DOCUMENTED = (

@@ -10,8 +10,13 @@ from typing import Any
 
 from mmengine.config import Config
 
-from fsfm_mm.engine.config_files import find_config
-from fsfm_mm.engine.config_variables import (
+from fsfm_mm.settings.config_files import find_config
+from fsfm_mm.settings.custom_imports import import_custom_modules
+from fsfm_mm.settings.data import changes, flat
+from fsfm_mm.settings.explaining import error_message
+from fsfm_mm.settings.names import refuse_unknown_names
+from fsfm_mm.settings.options import OPTIONS, option_settings, positive
+from fsfm_mm.settings.variables import (
     READ,
     read_with,
     refuse_variables_without_effect,
@@ -19,11 +24,6 @@ from fsfm_mm.engine.config_variables import (
     variables,
     with_variables,
 )
-from fsfm_mm.engine.custom_imports import import_custom_modules
-from fsfm_mm.engine.explaining import error_message
-from fsfm_mm.engine.options import OPTIONS, option_settings, positive
-from fsfm_mm.engine.setting_names import refuse_unknown_names
-from fsfm_mm.settings_data import changes, flat
 from fsfm_mm.text import did_you_mean, few
 
 #: Variables of our configs that are short options, whatever a config makes of them.
@@ -46,7 +46,7 @@ def read_config(
         path: A Python, JSON or YAML file, or the name of a config of ours, see :func:`find_config`.
         options: Settings by their names with dots, as on the command line, or variables of the config's file, on
             which what is made of them follows. A setting that nothing reads or takes is refused.
-        short: Short options by their names, see :mod:`fsfm_mm.engine.options`; None where one was not given.
+        short: Short options by their names, see :mod:`fsfm_mm.settings.options`; None where one was not given.
         part: 'train' or 'test': what ``short`` is about.
         import_custom: Import what ``custom_imports`` names, from beside the config or the current folder, too.
         **kwargs: Of ``Config.fromfile``.

@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 
 import fsfm_mm.components  # noqa: F401
-from fsfm_mm.engine.config_files import config_names, find_config
-from fsfm_mm.engine.config_variables import READ, variables
-from fsfm_mm.engine.setting_names import accepted
-from fsfm_mm.engine.settings import read_config, typed_settings
-from fsfm_mm.settings_data import changes, flat
+from fsfm_mm.settings.config_files import config_names, find_config
+from fsfm_mm.settings.data import changes, flat
+from fsfm_mm.settings.names import accepted
+from fsfm_mm.settings.reading import read_config, typed_settings
+from fsfm_mm.settings.variables import READ, variables
 
 DEMO = 'deepfake/demo_generated'
 OWN_FACES = 'fsfm_vit-s_own-faces'

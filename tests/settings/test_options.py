@@ -7,12 +7,12 @@ import pytest
 
 from fsfm_mm.commands import leave_one_out, test, train
 from fsfm_mm.commands.arguments import short_options
-from fsfm_mm.engine.config_variables import READ
 from fsfm_mm.engine.device import choose_device
 from fsfm_mm.engine.optim.schedulers import outlasts
-from fsfm_mm.engine.options import OPTIONS, option_table
-from fsfm_mm.engine.settings import read_config
-from fsfm_mm.settings_data import changes
+from fsfm_mm.settings.data import changes
+from fsfm_mm.settings.options import OPTIONS, option_table
+from fsfm_mm.settings.reading import read_config
+from fsfm_mm.settings.variables import READ
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_FACES = 'fsfm_vit-s_own-faces'

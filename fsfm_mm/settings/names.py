@@ -11,8 +11,8 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from fsfm_mm.engine.arguments import constructors, takes_more
-from fsfm_mm.settings_data import nodes
+from fsfm_mm.settings.arguments import constructors, takes_more
+from fsfm_mm.settings.data import nodes
 from fsfm_mm.text import did_you_mean
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
