@@ -182,12 +182,13 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: A set does not exist, or its folder was prepared of another published set.
     """
+    from fsfm_mm.datasets.base import roots_of
     from fsfm_mm.datasets.labelled.crops import check_prepared_of, prepared_part
 
     sets = {} if args.only_sets else sets_of_config(cfg, args.sets)
     for name, dataset in sets.items():
         if dataset.get('type') == 'LabelledFaces':
-            check_prepared_of(name, dataset['data_root'], f'test set {name!r}')
+            check_prepared_of(name, roots_of(dataset['data_root']), f'test set {name!r}')
     for item in args.set:
         name, kind, folder = named_folder(item)
         pipeline = first_pipeline(cfg.test_dataloader.dataset)
