@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, add_short_options, need_files, short_name
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.settings.explaining import tell_setting
-from fsfm_mm.text import few, text_table
+from fsfm_mm.text import few, printable, text_table
 
 if TYPE_CHECKING:
     from fsfm_mm.engine.replay import Record, Replay

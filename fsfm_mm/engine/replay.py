@@ -26,11 +26,10 @@ from fsfm_mm.engine.tracing import Passed, Trace, largest_value, not_finite, tra
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import FAILED_STEP
 from fsfm_mm.files.checkpoint_matching import mismatch
-from fsfm_mm.files.listing import printable
 from fsfm_mm.registry import MODELS, refuse_unregistered
 from fsfm_mm.settings.custom_imports import import_named
 from fsfm_mm.settings.options import option_settings
-from fsfm_mm.text import few
+from fsfm_mm.text import few, printable
 
 #: Modules that register nothing foreign.
 _OURS = ('fsfm_mm', 'mmpretrain', 'mmengine')

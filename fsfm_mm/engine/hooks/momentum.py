@@ -54,11 +54,13 @@ class MomentumUpdateHook(Hook):
 
     def share_left(self, first: int, last: int) -> float:
         """What is left, after iteration ``last``, of the target before ``first``: a share, 1 where it stood still."""
-        moves = (i // self.every for i in range(first, last + 1) if (i + 1) % self.every == 0)
-        momenta = (
-            [self.target.momentum(update, self.total) for update in moves] if self.target is not None else []
-        )
-        return math.prod(1.0 if momentum is None else momentum for momentum in momenta)
+        share = 1.0
+        for iteration in range(first, last + 1):
+            momentum = None
+            if self.target is not None and (iteration + 1) % self.every == 0:
+                momentum = self.target.momentum(iteration // self.every, self.total)
+            share *= 1.0 if momentum is None else momentum
+        return share
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Update, when this iteration made an optimiser step, or at every one."""
