@@ -40,7 +40,7 @@ class Wheel:
 
     @property
     def command(self) -> list[str]:
-        """pip's arguments that fetch it, without the folder."""
+        """Arguments of pip that fetch it, without the folder."""
         return [
             *('download', '--no-deps', '--only-binary=:all:', '--python-version', self.python),
             *('--platform', self.platform, f'{self.project}=={self.version}'),

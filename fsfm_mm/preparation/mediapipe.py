@@ -1,4 +1,4 @@
-"""MediaPipe's networks (Apache-2.0): files of a wheel on PyPI that OpenCV reads; the package itself is not installed."""
+"""MediaPipe's networks (Apache-2.0): files of a wheel on PyPI that OpenCV reads; nothing of it is installed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ WHEEL = Wheel(
     },
 )
 NUM_POINTS = 468
-#: Points of the mesh: outer corners of the eyes, tip of the nose, corners of the mouth.
+#: Points of the mesh, whose topology is published: the lids of the eyes (right is the person's) ...
+RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
+LEFT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
+#: ... the outer corners of the eyes, the tip of the nose, the corners of the mouth.
 RIGHT_CORNER, LEFT_CORNER, NOSE_TIP, MOUTH_CORNERS = 33, 263, 4, (61, 291)
 _MESH_SIDE, _PERSON_SIDE = 192, 256
 #: Side of the square that the mesh looks at over the longer side of its points, MediaPipe's own.
@@ -108,7 +111,9 @@ def mesh_points(
             borderMode=cv2.BORDER_REPLICATE,
         )
         blob = cv2.dnn.blobFromImage(window, 1 / 255, swapRB=True)
-        found = (network(blob, 'conv2d_21').reshape(NUM_POINTS, 3)[:, :2].astype(np.float64) - 0.5) @ turn.T + shift
+        found = (
+            network(blob, 'conv2d_21').reshape(NUM_POINTS, 3)[:, :2].astype(np.float64) - 0.5
+        ) @ turn.T + shift
         axes, _ = upright(found)
         inside = found @ axes.T
         low, high = inside.min(0), inside.max(0)

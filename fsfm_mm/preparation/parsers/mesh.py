@@ -37,9 +37,7 @@ class MeshParser(FaceParser):
     """
 
     presets = {'mesh': {}}
-    limits = (
-        'outlines from a face mesh, skin and hair by colour: good for choosing which patches to mask, not for measuring'
-    )
+    limits = 'outlines of a face mesh, skin and hair by colour: good for choosing patches to mask, not for measuring'
 
     def __init__(self, weights: str | Path | None = None, min_logit: float = 0.0) -> None:
         self.weights, self.min_logit = weights, min_logit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fsfm_mm.preparation.mediapipe import upright
+from fsfm_mm.preparation.mediapipe import LEFT_EYE, RIGHT_EYE, upright
 from fsfm_mm.preparation.parsers.colours import fill, rounded
 from fsfm_mm.regions import LABEL_NAMES
 
@@ -14,8 +14,6 @@ OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
-LEFT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
 _RIGHT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 _LEFT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
 _NOSE = (
@@ -64,8 +62,12 @@ def picture_colours(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
         points: float64 (468, 2) of the mesh.
     """
     _, unit = upright(points)
-    lab = cv2.cvtColor(cv2.GaussianBlur(crop, (0, 0), max(unit / 110, 0.3)).astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
-    column, row = np.clip(points[list(_BARE)].round().astype(int), 0, (crop.shape[1] - 1, crop.shape[0] - 1)).T
+    lab = cv2.cvtColor(
+        cv2.GaussianBlur(crop, (0, 0), max(unit / 110, 0.3)).astype(np.float32) / 255, cv2.COLOR_BGR2Lab
+    )
+    column, row = np.clip(
+        points[list(_BARE)].round().astype(int), 0, (crop.shape[1] - 1, crop.shape[0] - 1)
+    ).T
     return (lab - np.median(lab[row, column], 0)) / 20
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fsfm_mm.preparation.mediapipe import upright
+from fsfm_mm.preparation.mediapipe import LEFT_EYE, RIGHT_EYE, upright
 from fsfm_mm.preparation.parsers.colours import fill, rounded
-from fsfm_mm.preparation.parsers.mesh_parts import LEFT_EYE, OVAL, RIGHT_EYE
+from fsfm_mm.preparation.parsers.mesh_parts import OVAL
 from fsfm_mm.regions import BACKGROUND, HAIR, SKIN
 
 #: Everything is computed on this many cells across the crop.
@@ -113,8 +113,20 @@ def cell_features(crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> n
     return np.stack(
         [
             *(np.ones_like(x), odds, np.clip(depth, -0.6, 0) * 5, np.clip(depth, 0, 0.4) * 10, below, above),
-            *(x * x, below * x * x, np.clip(y - mouth, -1, 1), np.clip(y - top, -0.6, 0.6), above * depth.clip(-0.3, 0.3) * 10),
-            *(*fits, below * fits[3], out * above * fits[2], ~out * above * fits[3], np.abs(y - 0.1).clip(0, 0.4) * out * 5),
+            *(
+                x * x,
+                below * x * x,
+                np.clip(y - mouth, -1, 1),
+                np.clip(y - top, -0.6, 0.6),
+                above * depth.clip(-0.3, 0.3) * 10,
+            ),
+            *(
+                *fits,
+                below * fits[3],
+                out * above * fits[2],
+                ~out * above * fits[3],
+                np.abs(y - 0.1).clip(0, 0.4) * out * 5,
+            ),
             *(smooth(fit, _NARROW) for fit in fits),
             *(smooth(fit, _WIDE) for fit in fits),
             *(texture, texture * out, smooth(texture, _NARROW)),

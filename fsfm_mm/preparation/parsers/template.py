@@ -160,7 +160,7 @@ class TemplateParser(FaceParser):
     """
 
     presets = {'template': {}}
-    approximate = True
+    limits = 'a mean face laid over five landmarks: good for choosing patches to mask, not for measuring'
     needs_landmarks = True
 
     def __init__(self, colours: bool = True, default_landmarks: bool = False) -> None:
