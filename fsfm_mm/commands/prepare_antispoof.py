@@ -22,7 +22,7 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import read_lines
-from fsfm_mm.files.listing import printable
+from fsfm_mm.preparation.cutting.hdf5_frames import check_h5py, is_hdf5
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.settings import Settings
@@ -41,7 +41,7 @@ from fsfm_mm.preparation.sources.spoofs import (
     spoof_listing,
     write_lists,
 )
-from fsfm_mm.text import text_table
+from fsfm_mm.text import printable, text_table
 
 EPILOG = f"""\
 sources (--rule, by default the one named as DOMAIN):
@@ -50,7 +50,8 @@ sources (--rule, by default the one named as DOMAIN):
 --form published (n: frames of the video):
   MCIO  frames 6 and 6 + n // 2, each moved on to the next one with a face; chips aligned by its five landmarks,
         padding {CHIP_PADDING}; Replay's devel is a split of its own, OULU's Dev and MSU's others are left out
-  WCS   the sets' own pictures of faces (of videos: frames i * (n // 10)) without their black borders
+  WCS   the sets' own pictures of faces (of videos, CeFA's VIDEO/profile/*.jpg and WMCA's VIDEO.hdf5: frames
+        i * (n // 10)) without their black borders
 --form ours
         the middle frames of two halves, or of ten parts; squares of {SPOOF_MARGIN} times the face; devel and Dev
         are training data
@@ -60,6 +61,8 @@ examples:
   %(prog)s oulu OULU-NPU data/MCIO
   %(prog)s celeb CelebA_Spoof data/MCIO      # for extra_domains
   %(prog)s surf SURF_faces data/WCS --lists protocol/txt
+  %(prog)s cefa CeFA data/WCS --lists protocol/txt      # VIDEO/profile/*.jpg, found by the listed names
+  %(prog)s wmca WMCA_faces data/WCS --lists protocol/txt      # VIDEO.hdf5 (pip install h5py)
   %(prog)s wmca WMCA_videos data/WCS --form ours
 
 Several domains go to one OUT, one command each. Results: OUT/frame/DOMAIN/SPLIT/CLASS/VIDEO_frame0.png (WCS:
@@ -129,7 +132,7 @@ def settings_of(args: argparse.Namespace, plan: Listing) -> Settings:
             f'WCS as published takes pictures of faces as they are, without --detector {args.detector}: take '
             '--form ours with it.'
         )
-    videos = [item.path for item in plan.items if item.frames]
+    videos = [item.path for item in plan.items if item.frames and not is_hdf5(item.path)]
     if videos and args.detector is None:
         raise ValueError(
             f'WCS as published takes pictures of faces as they are, but {printable(videos[0])} is a video: say '
@@ -156,6 +159,8 @@ def command(args: argparse.Namespace) -> int:
         print(f'not there: {len(plan.missing)} listed pictures, such as {", ".join(plan.missing[:3])}')
     if plan.left_out:
         print(f'left out: {plan.left_out} files that are in no split of the protocol')
+    if any(is_hdf5(item.path) for item in plan.items):
+        check_h5py()
     settings, out = settings_of(args, plan), domain_folder(args)
     about = {
         'set': args.domain,

@@ -18,7 +18,7 @@ from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
-from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings
+from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings, presets
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
 
@@ -36,15 +36,6 @@ Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1
 frame of a video gave no face);
 130 Ctrl-C; 143 terminated. Shares that end before others, and ranks of torchrun or srun, say 0 instead of 2.
 """
-
-
-def presets(registry: Registry) -> dict[str, dict[str, Any]]:
-    """The detectors or parsers that have a name on the command line: name -> config."""
-    return {
-        name: dict(type=kind.__name__, **arguments)
-        for kind in registry.module_dict.values()
-        for name, arguments in vars(kind).get('presets', {}).items()
-    }
 
 
 #: Exit code for wrong arguments: argparse's own 2 says here that some files failed.

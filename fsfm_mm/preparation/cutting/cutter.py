@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.ops.resizing import resize_image
@@ -23,6 +22,7 @@ from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.settings import CROP_MARGIN, Settings
 from fsfm_mm.preparation.sources.items import Item, Origin
+from fsfm_mm.text import printable
 
 T = TypeVar('T')
 #: What is read of a video before its frames are searched for faces, at most.
@@ -112,6 +112,10 @@ class Cutter:
             return [nothing(item, 'unreadable', str(error))]
         if self.detector.as_stored:
             return [self._take_whole(item, picture)]
+        return self.cut_picture(item, picture)
+
+    def cut_picture(self, item: Item, picture: np.ndarray) -> list[Cut]:
+        """Cut the wanted faces out of a picture that is read, uint8 (H, W, 3) BGR; as :meth:`cut`."""
         (faces,) = self._detect([picture])
         chosen = choose_faces(faces, self.settings.choice)
         with self.clock.stage('cut'):

@@ -11,7 +11,8 @@ from typing import Any
 from fsfm_mm.datasets.labelled.names import CLASSES, SPLITS, class_of_folder, one_of, quoted
 from fsfm_mm.datasets.labelled.published_rules import Video, find_originals
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS, PublishedSet, check_options
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.datasets.listing import list_folders, list_samples
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 
 ALL_OVER = FrameChoice('count', 32)
@@ -72,7 +73,7 @@ def forgery_listing(
         listing.frames = {'fake': frames.value, 'real': real.value}
     for split in splits or source.splits:
         one_of(f'the split of {name}', split, source.splits)
-        videos = source.rule(root, split, **find, **(options or {}))
+        videos = source.list_videos(root, split, options or {}, **find)
         for video in videos:
             wanted = real if video.class_name == 'real' else frames
             _add_video(listing, source, root, split, video, wanted if source.videos else None)
@@ -146,7 +147,7 @@ def folder_listing(
     listing = Listing()
     places = [(s, os.path.join(root, s)) for s in splits if not wanted or s in wanted]
     for name, base in places or [((*wanted, 'test')[0], root)]:
-        folders = [f for f in sorted(os.listdir(base)) if os.path.isdir(os.path.join(base, f))]
+        folders = list_folders(base)
         known = [f for f in folders if class_of_folder(f, CLASSES)]
         if len(known) < len(folders) or len({class_of_folder(f, CLASSES) for f in known}) < len(CLASSES):
             raise ValueError(
@@ -155,7 +156,7 @@ def folder_listing(
             )
         for folder in known:
             of_video = real if class_of_folder(folder, CLASSES) == 'real' else frames
-            for path in list_files(os.path.join(base, folder), IMAGE_EXTENSIONS + VIDEO_EXTENSIONS):
+            for path in list_samples(os.path.join(base, folder), IMAGE_EXTENSIONS + VIDEO_EXTENSIONS):
                 is_video = path.lower().endswith(VIDEO_EXTENSIONS)
                 source = os.path.relpath(os.path.join(base, folder, path), root).replace(os.sep, '/')
                 key = f'{name}/{folder}/{os.path.splitext(path)[0]}'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsfm_mm.files.listing import printable
+from fsfm_mm.text import printable
 
 FRAME_MODES = ('count', 'middle', 'parts', 'stride', 'all')
 
