@@ -56,7 +56,7 @@ class BlazeFace(FaceDetector):
         min_score: Faces with a lower score are left out, 0..1.
         nms: Of faces that overlap by more than this IoU only the best is kept, 0..1.
         levels: How often squares are halved, 1..4: 1 looks at the whole picture only, 2 finds faces from 1/14 of its
-            longer side, in about six times the time.
+            longer side, in seven to ten times the time.
 
     Raises:
         ValueError: For an argument out of its range.
