@@ -44,6 +44,7 @@ EPILOG = f"""\
 examples:
   %(prog)s photos data/my_faces
   %(prog)s photos videos more/videos data/my_faces --frames 8 --faces all
+  %(prog)s photos data/my_faces --detector blazeface --parser mesh   # from packages alone, no hub
   %(prog)s photos data/my_faces --parser template      # needs no weights, rough maps
   %(prog)s photos data/my_faces --crops published      # as published weights saw faces
   %(prog)s crops data/my_faces --detector none         # pictures are faces already
@@ -77,10 +78,12 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
         '--parser',
         metavar='NAME|FILE',
         help=f'who labels the pixels: {", ".join(PARSERS)}, none, or a .py or .json file '
-        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); template has no weights "
-        'of its own and is rough [farl]',
+        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); mesh needs packages only and is "
+        'approximate, template has no weights of its own and is rough [farl]',
     )
-    what.add_argument('--parser-weights', metavar='FILE', help='weights of the parser [fetched once]')
+    what.add_argument(
+        '--parser-weights', metavar='FILE', help='weights of the parser; mesh: a wheel [fetched once]'
+    )
     what.add_argument(
         '--config', metavar='FILE', help='file with detector = dict(...), parser = dict(...), custom_imports'
     )
@@ -269,9 +272,7 @@ def command(args: argparse.Namespace) -> int:
         'detector_name': detector_name(dict(detector)),
     }
     outcome = prepare(items, args.out, settings, execution, about, share_of(args), args.engine)
-    tell_outcome(
-        args.out, outcome, ' (maps from a template: only roughly right)' if outcome.approximate else ''
-    )
+    tell_outcome(args.out, outcome, f' (maps only roughly right: {outcome.limits})' if outcome.limits else '')
     if outcome.complete and outcome.tally.statuses['ok']:
         patch_size = args.patch_size or PATCH_SIZE
         if parser is None:

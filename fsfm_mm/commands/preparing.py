@@ -84,7 +84,11 @@ def add_face_options(
         choices=presets(FACE_DETECTORS),
         help='who finds the faces; none: pictures are faces already [yunet]',
     )
-    group.add_argument('--detector-weights', metavar='FILE', help='weights of the detector [fetched once]')
+    group.add_argument(
+        '--detector-weights',
+        metavar='FILE',
+        help='weights of the detector; blazeface: a wheel [fetched once]',
+    )
     if faces:
         group.add_argument(
             '--faces',
