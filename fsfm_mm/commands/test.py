@@ -261,7 +261,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     datasets = {**sets, **({source: cfg.val_dataloader.dataset} if source else {})}
     published_source = None
     view = picture_view(next(iter(sets.values())))
-    if source and len({view, picture_view(datasets[source]), None}) == 3:
+    if source and view and picture_view(datasets[source]) not in (view, None):
         # the published runs chose in a view of their own; a threshold has to hold in that of the tests
         published_source = f'{source}, as published'
         datasets[published_source] = datasets[source]
