@@ -74,6 +74,19 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert')
         '6 in DeiT, DINO and AugReg)',
     )
     parser.add_argument(
+        '--weights',
+        choices=('ema', 'raw'),
+        help="averaged or raw weights, where the file has both [what its kind's own tools load]",
+    )
+    parser.add_argument(
+        '--grid',
+        metavar='ROWSxCOLUMNS',
+        help='of the patches, as in 14x10, where they are no square and the file does not tell',
+    )
+    parser.add_argument(
+        '--patch-size', type=int, help='resample the patches of an encoder to this side (16 to 14 or 8)'
+    )
+    parser.add_argument(
         '--trust', action='store_true', help='unpickle without limits: the file can then run any program'
     )
     return parser.parse_args(argv)
@@ -118,6 +131,9 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             args.drop,
             facts,
             known,
+            args.weights,
+            args.grid,
+            args.patch_size,
         )
     except (ValueError, TypeError, OSError) as error:
         end(prog, error)
@@ -137,7 +153,8 @@ def to_reference(args: argparse.Namespace, path: Path) -> int:
     from fsfm_mm.checkpoints.to_reference import write_reference_files
     from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
-    if args.source != 'fsfm_mm' or args.drop or args.card or args.num_heads is not None:
+    others = (args.num_heads, args.weights, args.grid, args.patch_size)
+    if args.source != 'fsfm_mm' or args.drop or args.card or any(other is not None for other in others):
         raise ValueError(f'--to {args.target} takes one of our checkpoints as it is: --from fsfm_mm alone')
     for file in write_reference_files(
         checkpoint_file(path), args.out, args.target, args.target_file, args.trust

@@ -80,7 +80,7 @@ def parse_args(
         metavar='N',
         help='of real videos [as --frames; ffpp: times the manipulations]',
     )
-    add_crops_option(what)
+    add_crops_option(what, 'published; of folders: ours')
     add_face_options(what, None, None, 0, faces=False)
     add_execution_options(parser)
     return parser.parse_args(argv)

@@ -35,7 +35,7 @@ def check_earlier_run(cfg: Config, overwrite: bool = False) -> None:
         if overwrite:
             raise ValueError('--overwrite begins a run anew and --resume goes on with it: give one of them')
         return
-    found = sorted(path.name for path in _checkpoints(Path(cfg.work_dir)))
+    found = sorted(path.name for path in checkpoints_in(Path(cfg.work_dir)))
     if found and not overwrite:
         raise ValueError(
             f'{cfg.work_dir} holds the checkpoints of a run already ({found[-1]}): go on with it with --resume, choose '
@@ -61,7 +61,7 @@ def remove_earlier_run(work_dir: str | Path, log_dir: str | Path) -> None:
     if not is_main_process():
         return
     own = os.path.realpath(log_dir)
-    checkpoints = list(_checkpoints(Path(work_dir)))
+    checkpoints = list(checkpoints_in(Path(work_dir)))
     others = [
         path
         for path in Path(work_dir).iterdir()
@@ -79,7 +79,8 @@ def remove_earlier_run(work_dir: str | Path, log_dir: str | Path) -> None:
         )
 
 
-def _checkpoints(work_dir: Path) -> Iterator[Path]:
+def checkpoints_in(work_dir: Path) -> Iterator[Path]:
+    """Checkpoints that training has left in a folder, which need not exist."""
     for path in work_dir.iterdir() if work_dir.is_dir() else ():
         if CHECKPOINT.fullmatch(path.name):
             yield path
