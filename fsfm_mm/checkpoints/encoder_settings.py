@@ -19,6 +19,7 @@ from fsfm_mm.checkpoints.agreement import (
     typed_for,
 )
 from fsfm_mm.checkpoints.card import ModelCard, same_fact
+from fsfm_mm.checkpoints.grids import grid_of_card, input_size, square_grid
 from fsfm_mm.checkpoints.heads import ask_for_heads, weights_heads, width_and_depth
 from fsfm_mm.checkpoints.model_settings import (
     Settings,
@@ -53,6 +54,8 @@ OF_WEIGHTS = frozenset(
         'type',
     )
 )
+#: Settings of ``init_cfg`` that say how the encoder's file is read.
+READING = ('source', 'trust', 'num_heads', 'weights', 'grid', 'patch_size')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -160,6 +163,8 @@ def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
         entry = zoo_entry(name)
         mean, std = resolve_stats(entry['statistics'])
         known: Settings = {'backbone': dict(type='FusedAttentionViT', arch=entry['arch'])}
+        if init.get('patch_size') is not None:
+            known['backbone']['patch_size'] = init['patch_size']
         crops = {key: entry[key] for key in CROP_FACTS}
         return ModelCard(mean=tuple(mean), std=tuple(std), model=known, **crops), name
     if init['type'] == 'Pretrained' and '://' in name:
@@ -171,9 +176,7 @@ def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
             f'the encoder of --init (model.backbone.init_cfg.checkpoint): {error} --init none starts from scratch.'
         ) from error
     init['checkpoint'] = str(path)  # a folder's last checkpoint of now, which the log then names
-    state, card = read_encoder(
-        path, init.get('source', 'fsfm_mm'), init.get('trust', False), init.get('num_heads')
-    )
+    state, card = read_encoder(path, **{key: init[key] for key in READING if key in init})
     if card is None and init['type'] == 'Pretrained':
         return None, name
     return _with_shapes(card or ModelCard(), state, cfg.model.backbone, path, init.get('num_heads')), str(
@@ -208,9 +211,9 @@ def _with_shapes(
         )
     arch = dict(embed_dim=width, depth=depth, num_heads=heads)
     found: Settings = {'arch': backbone.get('arch', 'base') if same else arch, 'patch_size': patch}
-    side = round((state['pos_embed'].shape[1] - 1) ** 0.5)
-    if side * side + 1 == state['pos_embed'].shape[1]:
-        found['img_size'] = side * patch
+    grid = grid_of_card(card) or square_grid(state['pos_embed'])
+    if grid is not None:
+        found['img_size'] = input_size(grid, patch)
     kept = {key: value for key, value in backbone.items() if key in OF_WEIGHTS}
     model = {'backbone': with_heads({**kept, **found}, heads)}
     return ModelCard.from_dict({**card.to_dict(), 'model': model})

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     PATCH_SIZE,
@@ -43,6 +44,7 @@ EPILOG = f"""\
 examples:
   %(prog)s photos data/my_faces
   %(prog)s photos videos more/videos data/my_faces --frames 8 --faces all
+  %(prog)s photos data/my_faces --detector blazeface --parser mesh   # from packages alone, no hub
   %(prog)s photos data/my_faces --parser template      # needs no weights, rough maps
   %(prog)s photos data/my_faces --crops published      # as published weights saw faces
   %(prog)s crops data/my_faces --detector none         # pictures are faces already
@@ -76,10 +78,12 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
         '--parser',
         metavar='NAME|FILE',
         help=f'who labels the pixels: {", ".join(PARSERS)}, none, or a .py or .json file '
-        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); template has no weights "
-        'of its own and is rough [farl]',
+        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); mesh needs packages only and is "
+        'approximate, template has no weights of its own and is rough [farl]',
     )
-    what.add_argument('--parser-weights', metavar='FILE', help='weights of the parser [fetched once]')
+    what.add_argument(
+        '--parser-weights', metavar='FILE', help='weights of the parser; mesh: a wheel [fetched once]'
+    )
     what.add_argument(
         '--config', metavar='FILE', help='file with detector = dict(...), parser = dict(...), custom_imports'
     )
@@ -268,16 +272,14 @@ def command(args: argparse.Namespace) -> int:
         'detector_name': detector_name(dict(detector)),
     }
     outcome = prepare(items, args.out, settings, execution, about, share_of(args), args.engine)
-    tell_outcome(
-        args.out, outcome, ' (maps from a template: only roughly right)' if outcome.approximate else ''
-    )
+    tell_outcome(args.out, outcome, f' (maps only roughly right: {outcome.limits})' if outcome.limits else '')
     if outcome.complete and outcome.tally.statuses['ok']:
         patch_size = args.patch_size or PATCH_SIZE
         if parser is None:
             print(
                 'There are no maps, so masks will be random and there will be no region loss, much as in MAE.'
             )
-        print(f'next: {next_command(args.out, args.format, args.size, patch_size, parser is not None)}')
+        say(f'next: {next_command(args.out, args.format, args.size, patch_size, parser is not None)}')
     elif outcome.complete:
         print('There is no face to train on: look at the list above, --min-face and --detector.')
     return exit_code(outcome, args.strict)

@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from fsfm_mm.commands.output import say
 from fsfm_mm.datasets.labelled.crops import PUBLISHED_MARGINS
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
@@ -22,6 +23,7 @@ from fsfm_mm.preparation.run import Outcome, Share
 from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings, presets
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
+from fsfm_mm.text import printable
 
 #: Of face crops: 'published' as those of the papers, 'ours' about the person who is followed through a video.
 CROPS = ('published', 'ours')
@@ -82,7 +84,11 @@ def add_face_options(
         choices=presets(FACE_DETECTORS),
         help='who finds the faces; none: pictures are faces already [yunet]',
     )
-    group.add_argument('--detector-weights', metavar='FILE', help='weights of the detector [fetched once]')
+    group.add_argument(
+        '--detector-weights',
+        metavar='FILE',
+        help='weights of the detector; blazeface: a wheel [fetched once]',
+    )
     if faces:
         group.add_argument(
             '--faces',
@@ -211,7 +217,7 @@ def check_place(source: str, out: str) -> None:
     Raises:
         ValueError: It does not.
     """
-    inside, outer = Path(out).resolve(), Path(source).resolve()
+    inside, outer = Path(os.path.realpath(out)), Path(os.path.realpath(source))
     if inside == outer or outer in inside.parents:
         raise ValueError(f'the output {out} lies in the source {source}: name a folder beside it.')
 
@@ -307,7 +313,7 @@ def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
         note: Said beside the number of faces.
     """
     if outcome.repeated:
-        print(f'{out} is complete already; nothing was changed.')
+        say(f'{out} is complete already; nothing was changed.')
     print(summary(Path(out), outcome.tally, note))
     if not outcome.complete:
         print(
@@ -346,10 +352,11 @@ def guarded(name: str, body: Callable[[], int]) -> int:
     try:
         return body()
     except (ValueError, ConnectionError) as error:
-        sys.stderr.write(f'{name}: {error}\n')
+        sys.stderr.write(f'{name}: {printable(str(error))}\n')
     except StoppedError as error:
         sys.stderr.write(
-            f'{name}: stopped: {error}. Once that is mended the same command goes on where it stopped.\n'
+            f'{name}: stopped: {printable(str(error))}. Once that is mended the same command goes on where it '
+            'stopped.\n'
         )
     except KeyboardInterrupt:
         sys.stderr.write(f'\ninterrupted. {GOES_ON}\n')
