@@ -12,6 +12,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
 from fsfm_mm.checkpoints.card import ModelCard
+from fsfm_mm.checkpoints.grids import input_size
 from fsfm_mm.checkpoints.heads import width_and_depth
 from fsfm_mm.checkpoints.timm_models import TIMM_NAMES, WHOLE_PICTURE
 from fsfm_mm.files.broken import parse_json, reading
@@ -52,7 +53,7 @@ def facts_of_timm(
         path: The file.
 
     Returns:
-        ``num_heads``; ``mean``, ``std`` and ``classes`` where they are stated.
+        ``num_heads``; ``input_size``, ``mean``, ``std`` and ``classes`` where they are stated.
 
     Raises:
         ValueError: When the network that it names is not this one, or computes something else than ours would.
@@ -82,6 +83,9 @@ def facts_of_timm(
     classes = len(state['head.fc.weight']) if 'head.fc.weight' in state else 0
     block: Any = model.blocks[0]
     facts: dict[str, Any] = {'num_heads': block.attn.num_heads}
+    places = model.patch_embed.grid_size
+    if places is not None and places[0] * places[1] + 1 == state['backbone.pos_embed'].shape[1]:
+        facts['input_size'] = input_size(places, state['backbone.patch_embed.proj.weight'].shape[-1])
     if stated.get('mean') is not None and stated.get('std') is not None:
         facts.update(mean=tuple(stated['mean']), std=tuple(stated['std']))
     if isinstance(names, list | tuple) and len(names) == classes:

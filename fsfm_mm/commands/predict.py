@@ -141,7 +141,11 @@ def meaning(detector: Detector) -> str:
             f'{text}; no threshold is known: fsfm-mm test CONFIG CHECKPOINT --calibrate FILE finds one, '
             '--threshold sets one'
         )
-    return f'{text}; from {detector.threshold:.4g} on it is {positive!r} (threshold of {detector.threshold_from})'
+    told = detector.facts['threshold_meaning']
+    return (
+        f'{text}; from {detector.threshold:.4g} on it is {positive!r} (threshold of {detector.threshold_from}'
+        f'{f": {told}" if told else ""})'
+    )
 
 
 def predict(args: argparse.Namespace) -> int:

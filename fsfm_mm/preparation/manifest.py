@@ -156,10 +156,11 @@ def parts_done(out: Path) -> set[int]:
     return {int(part.stem) for part in parts if part.stem.isdigit()}
 
 
-def approximate_maps(root: str | os.PathLike) -> bool:
-    """What the preparation of a data set says of its maps; False where they come from elsewhere.
+def map_limits(root: str | os.PathLike) -> str:
+    """What the preparation of a data set says of maps that are only roughly right; else ''.
 
     Raises:
         ValueError: Its file holds something else.
     """
-    return bool(read_summary(root).get('approximate_maps'))
+    about = read_summary(root)
+    return about.get('map_limits') or ('roughly right' if about.get('approximate_maps') else '')
