@@ -30,7 +30,7 @@ PARSERS = (*presets(FACE_PARSERS), 'none')
 
 @pytest.fixture(autouse=True)
 def stubs(monkeypatch):
-    """The networks see one face that fills the picture; FaRL labels what has landmarks, as the real one, and the mesh all."""
+    """The networks see one face that fills the picture; FaRL labels what has landmarks, the mesh all, as in truth."""
     seen = []
 
     def detect(self, pictures):
