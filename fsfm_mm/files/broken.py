@@ -32,7 +32,8 @@ def broken(path: str | os.PathLike, told: str, error: type[ValueError] = ValueEr
         error: Class of the error.
     """
     name = shortened(printable(path), LONGEST_NAME)
-    return error(name + shortened(printable(' '.join(told.split())), LONGEST - len(name)))
+    told = (' ' if told.startswith(' ') else '') + printable(' '.join(told.split()))
+    return error(name + shortened(told, LONGEST - len(name)))
 
 
 @contextlib.contextmanager
