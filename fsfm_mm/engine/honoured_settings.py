@@ -153,6 +153,8 @@ def _honour_groups(wrapper: Any, state: dict, then: Mapping, now: Mapping, sched
         for key in own.keys() - {'params'} - driven:
             if key in released or key not in before or before[key] != built[key]:
                 part[key] = own[key]
+        if 'betas' in own.keys() & driven and before.get('betas', ())[1:] != built['betas'][1:]:
+            part['betas'] = (part['betas'][0], *own['betas'][1:])  # momentum is the first of them only
 
 
 def _driven(names: Iterable[str]) -> set[str]:

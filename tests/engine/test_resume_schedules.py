@@ -95,3 +95,21 @@ def test_in_a_run_by_iterations(tmp_path):
     fresh, _, _ = run(tmp_path / 'fresh', schedule, **by_iterations)
     found, _, _ = run(tmp_path / 'changed', schedule, tmp_path / 'whole/iter_14.pth', **by_iterations)
     assert rates(found, 0) == rates(fresh, 14)
+
+
+def test_momentum_of_adam(tmp_path):
+    """It is the first of its betas, which a schedule drives; the second is a setting."""
+    schedule = [dict(type='LinearMomentum', start_factor=0.5, end=3, **CONVERTED)]
+    adam = dict(_delete_=True, type='AdamW', lr=0.01, betas=(0.8, 0.99))
+    seen, _, end = run(tmp_path / 'whole', schedule, **{'optim_wrapper.optimizer': adam})
+    found = run(
+        tmp_path / 'same', schedule, tmp_path / 'whole/iter_7.pth', **{'optim_wrapper.optimizer': adam}
+    )
+    assert found[0] == {i: values for i, values in seen.items() if i >= 7}
+    assert_equal(found[2], end)
+    adam['betas'] = (0.6, 0.9)
+    fresh, _, _ = run(tmp_path / 'fresh', schedule, **{'optim_wrapper.optimizer': adam})
+    found, _, _ = run(
+        tmp_path / 'new', schedule, tmp_path / 'whole/iter_7.pth', **{'optim_wrapper.optimizer': adam}
+    )
+    assert rates(found, 0) == rates(fresh, 7)
