@@ -127,9 +127,10 @@ def honour(
         schedulers = _of(runner.param_schedulers, name)
         _honour_groups(wrapper, state, before or {}, now[name], schedulers)
         moved = places[0].iterations != places[1].iterations and any(not one.by_epoch for one in schedulers)
-        if moved or before is None or before['schedules'] != now[name]['schedules']:
+        saved = _of(checkpoint.get('param_schedulers'), name)
+        known = before is not None and len(saved) == len(schedulers)
+        if moved or not known or before['schedules'] != now[name]['schedules']:
             groups = [*state['param_groups'], *(state[key] for key in (STAND_IN,) if key in state)]
-            saved = _of(checkpoint.get('param_schedulers'), name)
             states = step_again(wrapper, schedulers, saved, groups, before, places)
             if name:
                 checkpoint.setdefault('param_schedulers', {})[name] = states
