@@ -36,7 +36,7 @@ from fsfm_mm.checkpoints.zoo import zoo_entry, zoo_names
 from fsfm_mm.datasets.base import roots_of
 from fsfm_mm.datasets.labelled.crops import CROP_FACTS, crop_facts_of_root, shared_facts
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
-from fsfm_mm.registry import MODELS
+from fsfm_mm.registry import model_class
 from fsfm_mm.statistics import resolve_stats
 
 #: Settings of a backbone that belong to its weights; all others are fine-tuning's.
@@ -274,7 +274,8 @@ def _backbone(mine: Mapping[str, Any], encoder: Mapping[str, Any]) -> Settings:
     if is_ours(encoder):
         of_weights = {key: value for key, value in encoder.items() if key in OF_WEIGHTS}
     else:  # whose settings have other names
-        takes = inspect.signature(MODELS.get(encoder['type'])).parameters if 'type' in encoder else ()
+        kind = model_class(encoder.get('type'))
+        takes = inspect.signature(kind).parameters if kind is not None else ()
         of_weights = {key: value for key, value in encoder.items() if key != 'init_cfg'}
         chosen = {key: value for key, value in chosen.items() if key in takes or key == 'init_cfg'}
     sizes = {key: mine[key] for key in ('img_size', 'patch_size') if key in mine and key not in of_weights}

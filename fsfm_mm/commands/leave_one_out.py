@@ -99,7 +99,7 @@ def is_finished(results: Path) -> bool:
 
 def seeds_of(config: str, args: argparse.Namespace) -> list[int]:
     """The seeds of a config's runs: those that were named, else those of the published runs."""
-    from fsfm_mm.engine.settings import read_config
+    from fsfm_mm.settings.reading import read_config
 
     return args.seeds or list(read_config(config).get('published_seeds', [0]))
 

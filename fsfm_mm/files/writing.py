@@ -78,7 +78,7 @@ def check_folder(folder: str | os.PathLike, what: str, make: bool = False) -> No
             f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'
         )
     _check_names(place, f'{what} {folder}')
-    _try(above / 'fsfm_mm', f'{what} {folder}')
+    _try(above / 'fsfm_mm', f'{what} {folder}', 'folder')
     if make:
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def check_file(path: str | os.PathLike, what: str) -> None:
     check_folder(path.parent, f'the folder of {what}')
     _check_names(_part_of(path), f'{what} {path}')
     if path.parent.is_dir():
-        _try(path, f'{what} {path}')
+        _try(path, f'{what} {path}', 'file')
 
 
 def check_different(paths: Mapping[str, str | os.PathLike | None]) -> None:
@@ -134,14 +134,14 @@ def _part_of(path: Path) -> Path:
     return path.with_name(f'.{path.name}.{os.getpid()}.part')
 
 
-def _try(path: Path, what: str) -> None:
+def _try(path: Path, what: str, kind: str) -> None:
     """Make, and remove, a file as :func:`replacing` does: permissions do not tell all that a file system refuses."""
     part = _part_of(path)
     try:
         part.touch()
         part.unlink(missing_ok=True)
     except OSError as error:
-        raise ValueError(f'{what} cannot be written ({error.strerror}): name another one') from error
+        raise ValueError(f'{what} cannot be written ({error.strerror}): name another {kind}') from error
 
 
 def refuse_existing(path: str | os.PathLike, argument: str) -> None:

@@ -90,8 +90,11 @@ def _nearest(
     card: ModelCard, face_detector: str | None, margin: float | None
 ) -> tuple[ModelCard, tuple[str, ...]]:
     """The card with the crops that come nearest to published ones that cannot be made here, and a note on it."""
-    yunet = {'detector': 'yunet', 'crop_margin': PUBLISHED_MARGINS['yunet'] if margin is None else margin}
-    chips = {'detector': PUBLISHED_CHIPS[1]}
+    yunet: dict[str, Any] = {
+        'detector': 'yunet',
+        'crop_margin': PUBLISHED_MARGINS['yunet'] if margin is None else margin,
+    }
+    chips: dict[str, Any] = {'detector': PUBLISHED_CHIPS[1]}
     if card.detector == PUBLISHED_CHIPS[0] and face_detector in (None, 'yunet'):
         taken = chips
     elif card.detector == 'dlib' and face_detector == 'yunet' and are_nearest(yunet, card.to_dict()):

@@ -76,6 +76,7 @@ COMMANDS = {
         ],
         2,
     ),
+    'predict': (['predict', f'weights{BAD}.pth', 'set'], 1),
     'card': (['card', f'weights{BAD}.pth'], 1),
     'an option': (['card', 'x', f'--{BAD}'], 2),
     'a config': (['train', f'{BAD}.py'], 1),

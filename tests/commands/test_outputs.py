@@ -30,7 +30,9 @@ COMMAND_LINES = {
     'check': (['set', '--json', 'OUT'], 'fsfm_mm.doctor.pretraining.check_pretraining'),
     'masks': (['--generated', '1', '--out', 'OUT'], 'fsfm_mm.apis.mask_sheet.load_faces'),
     'convert': (['weights.pth', 'OUT', '--from', 'mae'], 'fsfm_mm.checkpoints.convert_files.convert_file'),
+    'predict': (['weights.pth', 'set', '--out', 'OUT'], 'fsfm_mm.commands.predict.predict'),
     'card': None,
+    'replay': None,
     'config': None,
 }
 FILES = ('stats', 'check', 'convert')

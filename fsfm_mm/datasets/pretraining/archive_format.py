@@ -30,6 +30,7 @@ import numpy as np
 
 from fsfm_mm.datasets.pretraining.archive_store import RemoteStore, ShardStore, check_sum
 from fsfm_mm.files.broken import broken, parse_json, reading
+from fsfm_mm.files.opening import MAX_TEXT
 from fsfm_mm.files.picture_headers import VARIABLE, max_bytes, max_pixels
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.text import brief, shortened
@@ -175,7 +176,7 @@ class Archive:
         self.index = self.store.open_array(INDEX, ROW, (count,), sums[INDEX])
         self._check_index()
         self._names = [chunk_name(number) for number in range(len(self.header.shards))]
-        self._keys = self.store.read_file(KEYS)
+        self._keys = self.store.read_file(KEYS, max(MAX_TEXT, 1024 * count))
         check_sum(zlib.crc32(self._keys), sums[KEYS], f'{root}/{KEYS}')
         with reading(f'{root}/{KEYS}', ': is no UTF-8 text'):
             self._keys.decode()
