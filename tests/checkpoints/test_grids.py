@@ -113,7 +113,9 @@ def test_a_converted_file_keeps_the_grid(tmp_path, capsys):
     source = theirs(model, tmp_path / 'timm.pth')
     arguments = [str(source), str(tmp_path / 'o.pth'), '--from', 'timm', '--num-heads', '2']
     arguments += ['--card', 'mean=[0.5,0.4,0.3]', 'std=[0.3,0.2,0.1]']
-    command.main([*arguments, '--grid', '14x10'])
+    command.main(arguments)
+    assert 'how its 140 patches lie is not known: --grid' in capsys.readouterr().out
+    command.main([*arguments, '--grid', '14x10', '--overwrite'])
     loaded, card = fsfm_mm.load(tmp_path / 'o.pth', device='cpu')
     assert card.input_size == (112, 80) and loaded.backbone.grid == (14, 10)
     x = torch.randn(2, 3, 112, 80)
