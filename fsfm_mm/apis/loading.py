@@ -25,7 +25,7 @@ from fsfm_mm.checkpoints.zoo import zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.files.checkpoint_weights import bare_names
-from fsfm_mm.registry import MODELS
+from fsfm_mm.registry import MODELS, refuse_unregistered
 from fsfm_mm.settings.reading import read_config
 
 
@@ -96,6 +96,7 @@ def load_checked(
         ValueError: As :func:`load`; or a typed setting contradicts the card.
     """
     path, state, card, config = _read(source, config, trust)
+    refuse_unregistered(card.model, f'the card of {path}')
     agreement = agree(card, config, typed, override, str(path))
     model = _build(agreement.model, path)
     state, _ = bare_names(state, model.state_dict().__contains__)

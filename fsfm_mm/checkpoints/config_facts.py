@@ -14,7 +14,7 @@ from fsfm_mm.checkpoints.converted_settings import check_head_stands_on
 from fsfm_mm.checkpoints.grids import input_size, positions_and_patches
 from fsfm_mm.checkpoints.heads import heads_of, width_and_depth
 from fsfm_mm.models.layers import LAYER_NORM_EPS
-from fsfm_mm.registry import MODELS
+from fsfm_mm.registry import MODELS, refuse_unregistered
 from fsfm_mm.settings.data import settings_of_text
 
 #: Backbones whose settings are built, without memory, to be asked.
@@ -45,6 +45,7 @@ def facts_of_config(
     if not isinstance(backbone, dict) or str(backbone.get('type')).rpartition('.')[2] not in BACKBONES:
         return {}
     try:
+        refuse_unregistered(backbone, 'the backbone')
         with DefaultScope.overwrite_default_scope('mmpretrain'), torch.device('meta'):
             network = MODELS.build({**backbone, 'init_cfg': None})
     except (AssertionError, KeyError, TypeError, ValueError):  # settings of another version

@@ -36,6 +36,7 @@ from fsfm_mm.checkpoints.timm_files import (
     timm_config,
     weights_file,
 )
+from fsfm_mm.datasets.labelled.crops import PUBLISHED_CHIPS, PUBLISHED_MARGINS
 from fsfm_mm.files import replacing
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
@@ -45,6 +46,14 @@ from fsfm_mm.statistics import load_mean_std
 STATS_FILE = 'pretrain_ds_mean_std.txt'
 #: Folders in alphabetical order are the reference's labels: 0 = fake, 1 = real.
 REFERENCE_CLASSES = ('fake', 'real')
+#: Crops that the reference's own preparation makes; a file does not say by which its model was trained.
+USUAL_CROPS: dict[str, dict[str, Any]] = {
+    **{
+        kind: {'detector': 'dlib', 'crop_margin': PUBLISHED_MARGINS['dlib']}
+        for kind in ('fsfm-pretrain', 'fsfm-finetuned', 'fs-adapter')
+    },
+    **{kind: {'detector': PUBLISHED_CHIPS[0], 'view': 'whole'} for kind in ('fsfm-fas', 'fs-adapter-fas')},
+}
 TASKS = {
     'fsfm-pretrain': 'pretrain',
     'mae': 'pretrain',
@@ -116,6 +125,7 @@ def convert_file(
         report.notes.append(
             f'{card.num_heads} attention heads, as {source} has them at width {width}; --num-heads says another number'
         )
+    report.notes += _taken_for_granted(card, source, {**stated, **(facts or {})})
     pictures = other_pictures(checkpoint, path) if source == 'timm' else None
     report.notes += [pictures] if pictures else []
     if target == 'timm':
@@ -178,6 +188,7 @@ def _card(
     names = ('head.fc.weight', 'head.weight', 'head.spoof.fc.weight')
     head = next((state[name] for name in names if name in state), None)
     usual: dict[str, Any] = {
+        **USUAL_CROPS.get(source, {}),
         'task': TASKS.get(source, None if head is None else 'classify'),
         'source': f'converted from {source}: {path.name}',
         'versions': installed_versions(),
@@ -235,6 +246,18 @@ def _check_size(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) 
     grid = grid_of_card(card)
     if grid is not None:
         check_grid(grid, positions_and_patches(state)[0], path)
+
+
+def _taken_for_granted(card: ModelCard, source: str, said: Mapping[str, Any]) -> list[str]:
+    """What the card says of crops without anybody having said it, and what it cannot say."""
+    usual = {key: value for key, value in USUAL_CROPS.get(source, {}).items() if key not in said}
+    shown = ' '.join(f'{key}={value!r}' for key, value in usual.items())
+    notes = [f'{shown}, as published for {source}; --card says otherwise'] if usual else []
+    if source in ('fsfm-finetuned', 'fs-adapter') and card.view is None:
+        notes.append(
+            "what of a crop its tests showed: say --card view=whole (FS-VFM's deepfakes) or view=centre (FSFM, DiFF)"
+        )
+    return notes
 
 
 def _need_heads(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) -> None:

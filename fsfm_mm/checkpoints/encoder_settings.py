@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,13 @@ from fsfm_mm.checkpoints.model_settings import (
     with_heads,
     with_statistics,
 )
-from fsfm_mm.checkpoints.picture_settings import set_padding, set_picture_size
+from fsfm_mm.checkpoints.picture_settings import parts_of, set_padding, set_picture_size
 from fsfm_mm.checkpoints.pretrained import read_encoder
 from fsfm_mm.checkpoints.zoo import zoo_entry, zoo_names
+from fsfm_mm.datasets.base import roots_of
+from fsfm_mm.datasets.labelled.crops import CROP_FACTS, crop_facts_of_root, shared_facts
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
-from fsfm_mm.registry import MODELS
+from fsfm_mm.registry import model_class
 from fsfm_mm.statistics import resolve_stats
 
 #: Settings of a backbone that belong to its weights; all others are fine-tuning's.
@@ -85,6 +88,7 @@ def settings_from_encoder(
     card, where = _card_of_start(cfg, init)
     if card is None:
         return
+    tell_other_crops(cfg, card, where)
     free = set(init.get('differing', ()))
     before = {key: model[key] for key in ('data_preprocessor', 'backbone') if model.get(key)}
     fitted = _fitted(before, card, typed, free, where)
@@ -103,6 +107,25 @@ def settings_from_encoder(
     _put(cfg, before, fitted, typed)
     for sentence in (*taken, *notes) if is_main_process() else ():
         print_log(sentence, logger='current')
+
+
+def tell_other_crops(cfg: Config, card: ModelCard, where: str) -> None:
+    """Warn where the faces that a run trains on were cut otherwise than those that its encoder saw.
+
+    Chips aligned for anti-spoofing differ on purpose, and pass.
+    """
+    roots = [
+        root
+        for part in parts_of((cfg.get('train_dataloader') or {}).get('dataset') or {})
+        for root in (roots_of(part['data_root']) if part.get('data_root') else ())
+    ]
+    facts = shared_facts(crop_facts_of_root(root) for root in roots)
+    if 'crop_margin' not in facts or not is_main_process():
+        return
+    for sentence in card.check_against(**facts, reaction='return', where=f'in {", ".join(roots)}'):
+        print_log(
+            sentence.replace("the checkpoint's", f'the encoder {where}: its'), 'current', logging.WARNING
+        )
 
 
 def keep_statistics(cfg: Config) -> None:
@@ -142,7 +165,8 @@ def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
         known: Settings = {'backbone': dict(type='FusedAttentionViT', arch=entry['arch'])}
         if init.get('patch_size') is not None:
             known['backbone']['patch_size'] = init['patch_size']
-        return ModelCard(mean=tuple(mean), std=tuple(std), model=known), name
+        crops = {key: entry[key] for key in CROP_FACTS}
+        return ModelCard(mean=tuple(mean), std=tuple(std), model=known, **crops), name
     if init['type'] == 'Pretrained' and '://' in name:
         return None, name
     try:
@@ -250,7 +274,8 @@ def _backbone(mine: Mapping[str, Any], encoder: Mapping[str, Any]) -> Settings:
     if is_ours(encoder):
         of_weights = {key: value for key, value in encoder.items() if key in OF_WEIGHTS}
     else:  # whose settings have other names
-        takes = inspect.signature(MODELS.get(encoder['type'])).parameters if 'type' in encoder else ()
+        kind = model_class(encoder.get('type'))
+        takes = inspect.signature(kind).parameters if kind is not None else ()
         of_weights = {key: value for key, value in encoder.items() if key != 'init_cfg'}
         chosen = {key: value for key, value in chosen.items() if key in takes or key == 'init_cfg'}
     sizes = {key: mine[key] for key in ('img_size', 'patch_size') if key in mine and key not in of_weights}

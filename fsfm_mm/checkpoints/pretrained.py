@@ -25,6 +25,7 @@ from fsfm_mm.checkpoints.grids import (
 )
 from fsfm_mm.checkpoints.heads import check_heads, weights_heads
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
+from fsfm_mm.datasets.labelled.crops import CROP_FACTS
 from fsfm_mm.files.broken import broken
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
@@ -74,6 +75,7 @@ def locate(path: str | os.PathLike, source: str) -> tuple[str | os.PathLike, str
     entry = zoo_entry(name)
     mean, std = resolve_stats(entry['statistics'])
     facts = {'mean': mean, 'std': std, 'num_heads': entry['num_heads']}
+    facts |= {key: entry[key] for key in CROP_FACTS}
     facts['source'] = f'{name} (huggingface.co/{entry["repository"]})'
     return fetch(name), entry['source'], facts
 
@@ -181,9 +183,10 @@ def fits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> str:
 class PretrainedBackboneInit:
     """``init_cfg=dict(type='PretrainedBackbone', checkpoint=FILE_OR_ZOO_NAME)`` in a backbone's config.
 
-    mmengine's ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` still works, but it only
-    logs keys that do not match; outside of ``tools/train.py`` it also unpickles without limits what
-    weights-only unpickling refuses (:func:`~fsfm_mm.engine.third_party.load_safely` prevents that).
+    mmengine's ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` still works, but of what does not match
+    it stops for more than a quarter only (:mod:`~fsfm_mm.engine.weighed_loading`); outside of ``tools/train.py`` it
+    also unpickles without limits what weights-only unpickling refuses
+    (:func:`~fsfm_mm.engine.third_party.load_safely` prevents that).
 
     Args:
         checkpoint: See :func:`load_pretrained_backbone`, as are the others.

@@ -16,6 +16,7 @@ from fsfm_mm.checkpoints.grids import input_size
 from fsfm_mm.checkpoints.heads import width_and_depth
 from fsfm_mm.checkpoints.timm_models import TIMM_NAMES, WHOLE_PICTURE
 from fsfm_mm.files.broken import parse_json, reading
+from fsfm_mm.files.opening import MAX_TEXT, read_bytes
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 from fsfm_mm.models.layers import LAYER_NORM_EPS
 
@@ -121,7 +122,7 @@ def _config_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if path.name not in WEIGHTS_FILES or not beside.is_file():
         return {}
     with reading(beside, ': cannot be read'):
-        data = beside.read_bytes()
+        data = read_bytes(beside, MAX_TEXT)
     config = parse_json(data, beside)
     # timm's older files have all in one
     return config if 'pretrained_cfg' in config else {**config, 'pretrained_cfg': config}
