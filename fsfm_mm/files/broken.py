@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ def broken(path: str | os.PathLike, told: str, error: type[ValueError] = ValueEr
         error: Class of the error.
     """
     name = shortened(printable(path), LONGEST_NAME)
-    return error(name + shortened(printable(' '.join(told.split())), LONGEST - len(name)))
+    return error(name + shortened(printable(re.sub(r'\s+', ' ', told)), LONGEST - len(name)))
 
 
 @contextlib.contextmanager

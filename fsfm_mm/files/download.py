@@ -79,7 +79,11 @@ def download(
                 reason = f'the server answers {error.code} {error.reason}'
                 if error.code < 500:
                     raise ConnectionError(f'{url}: {shortened(reason, 200)}') from error
-            except (OSError, http.client.HTTPException, ValueError) as error:  # the latter: of a senseless answer
+            except (
+                OSError,
+                http.client.HTTPException,
+                ValueError,
+            ) as error:  # the latter: of a senseless answer
                 reason = shortened(str(error) or type(error).__name__, 200)
             if whole:
                 _refuse_other(url, part, sha256)
@@ -173,7 +177,9 @@ def _range_end(response: Any, have: int, version: str) -> int:
     first, last = (int(match[1]), int(match[2])) if match else (-1, -1)
     total = last + 1 if match is None or match[3] == '*' else int(match[3])
     if first != have or total != last + 1 or response.length not in (None, total - have):
-        raise ValueError(f'the server answers with another range ({stated!r:.60}) than asked for, from {have} on')
+        raise ValueError(
+            f'the server answers with another range ({stated!r:.60}) than asked for, from {have} on'
+        )
     if _version(response) not in ('', version):  # it need not be repeated with a part
         raise ValueError('the server goes on with another version of the file')
     return total
@@ -207,10 +213,15 @@ def _transfer(url: str, part: Path, timeout: float, known: bool) -> bool:
         except ValueError:
             part.unlink(missing_ok=True)  # and begin anew
             raise
-        if response.status not in (200, 206) or response.headers.get('Content-Encoding', 'identity') != 'identity':
+        if (
+            response.status not in (200, 206)
+            or response.headers.get('Content-Encoding', 'identity') != 'identity'
+        ):
             raise ValueError(f'the server answers {response.status} with something else than the file')
         if total is None and not response.chunked and not known:
-            raise ValueError('the server does not say how long the file is, so that it could be cut off unseen')
+            raise ValueError(
+                'the server does not say how long the file is, so that it could be cut off unseen'
+            )
         if not resumed:
             version_file.write_text(_version(response), encoding='latin-1', errors='replace')
         with open(part, 'ab' if resumed else 'wb') as file:

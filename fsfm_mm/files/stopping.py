@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-
 #: What is wrong, and what to do, where processes cannot hand one another a batch.
 NO_SHARED_MEMORY = (
     'the shared memory of the machine (/dev/shm) is full: give it more (docker run --shm-size=8g), or take fewer '

@@ -167,7 +167,9 @@ def test_data_that_are_deleted_stop_the_run_in_one_sentence(tmp_path, workers, o
     for file in tmp_path.glob('*.png'):
         file.unlink()
     loader = DataLoader(dataset, num_workers=workers, multiprocessing_context='fork' if workers else None)
-    with pytest.raises(StoppedError, match=r'\.png: cannot be read .No such file.*put back the data') as caught:
+    with pytest.raises(
+        StoppedError, match=r'\.png: cannot be read .No such file.*put back the data'
+    ) as caught:
         train(SimpleNamespace(train=lambda: list(loader)))
     assert '\n' not in str(caught.value) and str(caught.value).endswith('start the run again with --resume.')
 

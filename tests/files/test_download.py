@@ -64,15 +64,19 @@ def span(first, last, total):
 
 
 WRONG = {
-    'an earlier range': answer(
-        206, CONTENT[:HALF], ETag='"v1"', Content_Range=span(0, HALF - 1, 2 * HALF)
-    ),
+    'an earlier range': answer(206, CONTENT[:HALF], ETag='"v1"', Content_Range=span(0, HALF - 1, 2 * HALF)),
     'no range': answer(206, CONTENT[:HALF], ETag='"v1"'),
     'no such range': answer(206, CONTENT[HALF:], ETag='"v1"', Content_Range='bytes half'),
-    'more than there is': answer(206, CONTENT[:HALF], ETag='"v1"', Content_Range=span(HALF, 2 * HALF - 1, 9 * HALF)),
+    'more than there is': answer(
+        206, CONTENT[:HALF], ETag='"v1"', Content_Range=span(HALF, 2 * HALF - 1, 9 * HALF)
+    ),
     'another length': answer(206, CONTENT[:9], ETag='"v1"', Content_Range=span(HALF, 2 * HALF - 1, 2 * HALF)),
-    'several ranges': answer(206, b'--x\r\n' + CONTENT, ETag='"v1"', Content_Type='multipart/byteranges; boundary=x'),
-    'another version': answer(206, bytes(HALF), ETag='"v2"', Content_Range=span(HALF, 2 * HALF - 1, 2 * HALF)),
+    'several ranges': answer(
+        206, b'--x\r\n' + CONTENT, ETag='"v1"', Content_Type='multipart/byteranges; boundary=x'
+    ),
+    'another version': answer(
+        206, bytes(HALF), ETag='"v2"', Content_Range=span(HALF, 2 * HALF - 1, 2 * HALF)
+    ),
     'another version without a name': answer(
         206, bytes(HALF + 1), Content_Range=span(HALF, 2 * HALF, 2 * HALF + 2)
     ),
@@ -98,10 +102,14 @@ def test_the_right_range_is_joined(server, tmp_path):
 @pytest.mark.parametrize(
     'wrong',
     [
-        answer(206, CONTENT[HALF:], ETag='"v1"', Content_Range=span(HALF, 2 * HALF - 1, 2 * HALF)),  # not asked for
+        answer(
+            206, CONTENT[HALF:], ETag='"v1"', Content_Range=span(HALF, 2 * HALF - 1, 2 * HALF)
+        ),  # not asked for
         answer(200, CONTENT, Content_Encoding='gzip'),
         answer(204, b''),
-        answer(200, CONTENT, None),  # how long it should be is not said, so nobody knows whether it is cut off
+        answer(
+            200, CONTENT, None
+        ),  # how long it should be is not said, so nobody knows whether it is cut off
         answer(200, CONTENT, 'many'),
         answer(200, CONTENT, len(CONTENT) + 1),
     ],
