@@ -9,9 +9,10 @@ theirs say what they do differently where they are: :mod:`~fsfm_mm.engine.loops`
 :mod:`~fsfm_mm.engine.hooks.safe_checkpoint` (old checkpoints go last; FlexibleRunner counts an epoch too many after a
 validation), :mod:`~fsfm_mm.engine.hooks.runtime_info` (no wait for the device at every iteration),
 :mod:`~fsfm_mm.engine.optim.wrapper` (autocast on CPUs), :mod:`~fsfm_mm.engine.optim.schedulers` (a warm-up that ends
-an iteration early), :mod:`~fsfm_mm.engine.fsdp` (torch's second FSDP), :mod:`~fsfm_mm.engine.resume` (states of another
-model), :mod:`~fsfm_mm.settings.config_files` (the scope of ``_base_ = 'fsfm_mm::...'`` and dicts over
-None; it imports no torch),
+an iteration early), :mod:`~fsfm_mm.engine.fsdp` (torch's second FSDP),
+:mod:`~fsfm_mm.engine.weighed_loading` (weights of another model, a patch with a test of its own),
+:mod:`~fsfm_mm.engine.resume` (states of another model), :mod:`~fsfm_mm.settings.config_files` (the scope of
+``_base_ = 'fsfm_mm::...'`` and dicts over None; it imports no torch),
 :mod:`~fsfm_mm.settings.values` (values with spaces).
 Words of theirs are read in :mod:`~fsfm_mm.engine.data_faults` (torch on dead workers) and
 :mod:`~fsfm_mm.settings.explaining` (mmengine on wrong settings); noise while they are imported is filtered in
