@@ -12,7 +12,13 @@ from fsfm_mm.files.opening import MAX_TEXT, read_bytes
 #: Written last of all by a preparation: the folder that holds it is a complete result.
 SUMMARY_FILE = 'prepare.json'
 #: What is read of it, where it is there.
-_KINDS = {'approximate_maps': bool, 'detector_name': str, 'chip_padding': float, 'margin': float}
+_KINDS = {
+    'approximate_maps': bool,
+    'map_limits': str,
+    'detector_name': str,
+    'chip_padding': float,
+    'margin': float,
+}
 
 
 def read_summary(root: str | os.PathLike) -> dict[str, Any]:
