@@ -145,15 +145,9 @@ def encoded(text: str) -> bytes:
 def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[tuple[str, FaceRecord]]]:
     """Read the head of a part, and each of its lines of the manifest (without its end) with what it says."""
     path = part_path(out, number)
-<<<<<<< HEAD
     content = path.read_bytes()  # FileNotFoundError: another process has joined the parts, which callers know
     with reading(path, ' cannot be read'):
         head, *lines = content.decode('utf-8').split('\n')
-=======
-    data = path.read_bytes()  # FileNotFoundError is the caller's: another process has finished
-    with reading(path, ' cannot be read'):
-        head, *lines = data.decode().split('\n')
->>>>>>> w/malformed
     return parse_json(head, path), [(line, FaceRecord.from_json(line, str(path))) for line in lines[:-1]]
 
 
