@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.files.writing import check_file, refuse_foreign
+from fsfm_mm.files.writing import check_different, check_file, refuse_foreign
 from fsfm_mm.settings.explaining import error_message
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def run(args: argparse.Namespace) -> Report:
         raise ValueError(f'--sample and --workers must be 0 or more, found {args.sample} and {args.workers}.')
     if not os.path.isdir(args.path):
         raise ValueError(f'{args.path}: no such folder.')
+    check_different({'--html': args.html, '--json': args.json})
     if args.labels and not args.against:
         raise ValueError('--labels says what the maps of --against hold: name them.')
     if args.against and not os.path.isdir(args.against):
@@ -144,5 +146,5 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> int:
         print(f'{short_name(prog)}: {error_message(error)}', file=sys.stderr)
         return 2
     for written in filter(None, () if args.quiet else (args.html, args.json)):
-        print(f'written: {written}' + (' (in the place of an earlier one)' if written in replaced else ''))
+        say(f'written: {written}' + (' (in the place of an earlier one)' if written in replaced else ''))
     return int(report.failed(args.strict))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     WRONG_ARGUMENTS,
@@ -22,6 +24,7 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import read_lines
+from fsfm_mm.files.writing import check_folder
 from fsfm_mm.preparation.cutting.hdf5_frames import check_h5py, is_hdf5
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.run import prepare
@@ -41,7 +44,7 @@ from fsfm_mm.preparation.sources.spoofs import (
     spoof_listing,
     write_lists,
 )
-from fsfm_mm.text import printable, text_table
+from fsfm_mm.text import few, printable, text_table
 
 EPILOG = f"""\
 sources (--rule, by default the one named as DOMAIN):
@@ -150,13 +153,14 @@ def command(args: argparse.Namespace) -> int:
     """Do what the command line says, write the lists and tell the outcome; returns the exit code."""
     check_place(args.source, args.out)
     if args.protocol is None:
-        name = Path(args.out).resolve().name
+        name = os.path.basename(os.path.realpath(args.out))
         args.protocol = name if name in FRAME_NAMES else 'MCIO'
+    check_folder(Path(args.out) / 'txt', 'the folder of the lists')
     plan = plan_of(args)
     for (split, name), count in sorted(plan.videos.items()):
-        print(f'{split}/{name}: {count} videos')
+        say(f'{split}/{name}: {count} videos')
     if plan.missing:
-        print(f'not there: {len(plan.missing)} listed pictures, such as {", ".join(plan.missing[:3])}')
+        say(f'not there: {len(plan.missing)} listed pictures, such as {few(plan.missing, 3, "")}')
     if plan.left_out:
         print(f'left out: {plan.left_out} files that are in no split of the protocol')
     if any(is_hdf5(item.path) for item in plan.items):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     WRONG_ARGUMENTS,
@@ -29,6 +30,7 @@ from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATION
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
+from fsfm_mm.text import few
 
 EPILOG = f"""\
 examples:
@@ -78,7 +80,7 @@ def parse_args(
         metavar='N',
         help='of real videos [as --frames; ffpp: times the manipulations]',
     )
-    add_crops_option(what)
+    add_crops_option(what, 'published; of folders: ours')
     add_face_options(what, None, None, 0, faces=False)
     add_execution_options(parser)
     return parser.parse_args(argv)
@@ -111,11 +113,11 @@ def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
     for (split, folder), count in sorted(plan.videos.items()):
         published = named.counts.get(split) if named and named.count_by else None
         note = f' (published: {published})' if published not in (None, count) else ''
-        print(f'{split}/{folder}: {count} videos{note}')
+        say(f'{split}/{folder}: {count} videos{note}')
     if plan.frames:
         print(f'{plan.frames["fake"]} frames of a fake video, {plan.frames["real"]} of a real one')
     if plan.missing:
-        print(f'not there: {len(plan.missing)} listed videos, such as {", ".join(plan.missing[:3])}')
+        say(f'not there: {len(plan.missing)} listed videos, such as {few(plan.missing, 3, "")}')
 
 
 def command(args: argparse.Namespace) -> int:
@@ -142,7 +144,7 @@ def command(args: argparse.Namespace) -> int:
     outcome = prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
     tell_outcome(args.out, outcome)
     if outcome.complete and outcome.tally.statuses['ok']:
-        print(f'next: fsfm-mm check {args.out}')
+        say(f'next: fsfm-mm check {args.out}')
     return exit_code(outcome, args.strict, len(plan.missing))
 
 

@@ -19,6 +19,7 @@ from filelock import FileLock
 from fsfm_mm.files import replacing, write_atomically
 from fsfm_mm.files.parallel import Begin, Pool
 from fsfm_mm.files.prepared import SUMMARY_FILE
+from fsfm_mm.files.writing import check_folder
 from fsfm_mm.preparation.chunks import Workshop, cannot_write, chunk_worker
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,
@@ -112,6 +113,7 @@ def prepare(
         StoppedError: The disk refuses, sources or memory are gone, or workers cannot run. What was done is kept.
     """
     out, execution, share = Path(out), execution or Execution(), share or Share()
+    check_folder(out, 'the output')
     plan = make_plan(items, settings, about or {})
     # on the CPU and dropped again: it only tells wrong settings and missing weights before any work
     shop = Workshop.build(settings, out, Execution(device='cpu', imports=execution.imports))
