@@ -219,7 +219,16 @@ def command(args: argparse.Namespace) -> int:
     if chunk_size is None and args.format != 'folders' and len(items) >= MANY:
         chunk_size = 1024
     settings = Settings(
-        detector, parser, form, args.faces, args.margin, args.size, args.min_face, chunk_size, inside
+        detector,
+        parser,
+        form,
+        args.faces,
+        args.margin,
+        args.size,
+        args.min_face,
+        chunk_size,
+        inside,
+        upright=args.upright,
     )
     execution = execution_of(args, imports)
     about = {

@@ -22,11 +22,14 @@ from fsfm_mm.commands.preparing import (
     exit_code,
     guarded,
     share_of,
+    tell_counts,
+    tell_missing,
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import SPLITS
-from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_rules import ALL_MANIPULATIONS, DIFF_SUBSETS
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
+from fsfm_mm.preparation.counts import expected_of
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
 
@@ -61,7 +64,11 @@ def parse_args(
     )
     what.add_argument('--compression', choices=['raw', 'c0', 'c23', 'c40'], help='ffpp, dfd [c23]')
     what.add_argument(
-        '--manipulations', nargs='+', choices=MANIPULATIONS, metavar='NAME', help='ffpp: which [all four]'
+        '--manipulations',
+        nargs='+',
+        choices=ALL_MANIPULATIONS,
+        metavar='NAME',
+        help='ffpp: which, FaceShifter too [the other four]',
     )
     what.add_argument(
         '--subsets', nargs='+', choices=DIFF_SUBSETS, metavar='NAME', help='diff: which [all four]'
@@ -84,12 +91,8 @@ def parse_args(
     return parser.parse_args(argv)
 
 
-def plan_of(args: argparse.Namespace) -> Listing:
-    """The work that the command line asks for.
-
-    Raises:
-        ValueError: The source is not as expected, or an option does not belong to the set.
-    """
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Options of the set's rule that the command line gives."""
     options: dict[str, Any] = {
         name: value
         for name in ('compression', 'manipulations', 'subsets')
@@ -97,6 +100,16 @@ def plan_of(args: argparse.Namespace) -> Listing:
     }
     if args.youtube_real:
         options['youtube_real'] = True
+    return options
+
+
+def plan_of(args: argparse.Namespace) -> Listing:
+    """The work that the command line asks for.
+
+    Raises:
+        ValueError: The source is not as expected, or an option does not belong to the set.
+    """
+    options = options_of(args)
     if args.set == 'folders':
         if options:
             named = ', '.join(f'--{name.replace("_", "-")}' for name in options)
@@ -106,16 +119,19 @@ def plan_of(args: argparse.Namespace) -> Listing:
 
 
 def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
-    """Print how many videos there are, and what differs from the published numbers."""
+    """Print how many videos there are, what lacks of those listed, and what differs from the published numbers."""
     named = PUBLISHED_SETS.get(args.set)
-    for (split, folder), count in sorted(plan.videos.items()):
-        published = named.counts.get(split) if named and named.count_by else None
+    for place, listed in sorted(plan.listed.items()):
+        count = plan.videos[place]
+        published = named.counts.get(place[0]) if named and named.count_by else None
         note = f' (published: {published})' if published not in (None, count) else ''
-        print(f'{split}/{folder}: {count} videos{note}')
+        of = f' of {listed}' if listed not in (None, count) else ''
+        print(f'{"/".join(place)}: {count}{of} videos{note}')
     if plan.frames:
         print(f'{plan.frames["fake"]} frames of a fake video, {plan.frames["real"]} of a real one')
-    if plan.missing:
-        print(f'not there: {len(plan.missing)} listed videos, such as {", ".join(plan.missing[:3])}')
+    for note in plan.notes:
+        print(note)
+    tell_missing(plan.missing)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -138,12 +154,17 @@ def command(args: argparse.Namespace) -> int:
         'frames': asdict(args.frames),
         'crops': form,
         'detector_name': name,
+        'options': options_of(args),
+        'expected': expected_of(plan),
     }
-    outcome = prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
+    outcome = prepare(
+        plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine, plan.missing
+    )
     tell_outcome(args.out, outcome)
+    counts = tell_counts(args.out, outcome, plan)
     if outcome.complete and outcome.tally.statuses['ok']:
         print(f'next: fsfm-mm check {args.out}')
-    return exit_code(outcome, args.strict, len(plan.missing))
+    return exit_code(outcome, args.strict, len(counts.barren))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare-deepfake') -> int:

@@ -8,19 +8,24 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.registry import Registry
 
+from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation.counts import Counts, count_videos
+from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
 from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings
+from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
+from fsfm_mm.text import few
 
 #: Of face crops: 'published' as those of the papers, 'ours' about the person who is followed through a video.
 CROPS = ('published', 'ours')
@@ -29,11 +34,13 @@ CROPS = ('published', 'ours')
 PUBLISHED_MARGINS = {'dlib': CROP_MARGIN, 'yunet': 1.02}
 #: Side of the backbone's patches in pixels that archives are made for.
 PATCH_SIZE = 16
+#: Names on the terminal of what is missing or gave nothing.
+_NAMED = 5
 GOES_ON = 'The same command goes on where it stopped.'
 EXIT_CODES = """\
 Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1 stopped or wrong arguments;
-2 done, but files could not be read or crashed (with --strict also: a listed source is not there, or a source or a
-frame of a video gave no face);
+2 done, but files could not be read or crashed (with --strict also: a listed source is not there or gave no face, or a
+frame of a video gave none);
 130 Ctrl-C; 143 terminated. Shares that end before others, and ranks of torchrun or srun, say 0 instead of 2.
 """
 
@@ -113,6 +120,11 @@ def add_face_options(
         default=min_face,
         metavar='PIXELS',
         help=f'leave smaller faces out [{min_face}]',
+    )
+    group.add_argument(
+        '--upright',
+        action='store_true',
+        help="turn what lies on its side or upside down [leave it out, with the status 'turned']",
     )
 
 
@@ -246,6 +258,7 @@ def labelled_settings(
         size=args.size,
         min_face=args.min_face,
         chunk_size=64,
+        upright=args.upright,
     )
     return Settings(**{**given, **more})
 
@@ -315,10 +328,29 @@ def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
         )
 
 
-def exit_code(outcome: Outcome, strict: bool, missing: int = 0) -> int:
+def tell_missing(missing: Sequence[str], what: str = 'videos') -> None:
+    """Print the first of the listed videos or pictures that are not there."""
+    if missing:
+        names = few([printable(name) for name in missing], _NAMED)
+        print(f'not there: {len(missing)} listed {what}, such as {names}; {MANIFEST_FILE} has all of them')
+
+
+def tell_counts(out: str | Path, outcome: Outcome, plan: Listing) -> Counts:
+    """Print what came of the videos of each split and class, and which gave nothing; empty while shares are at work."""
+    if not outcome.complete:
+        return Counts()
+    counts = count_videos(plan, manifest_records(Path(out) / MANIFEST_FILE))
+    print('\n'.join(counts.lines()))
+    if counts.barren:
+        names = few([printable(name) for name in counts.barren], _NAMED)
+        print(f'without a face: {len(counts.barren)} videos, such as {names}')
+    return counts
+
+
+def exit_code(outcome: Outcome, strict: bool, lacking: int = 0) -> int:
     """2 where files failed, nothing came out, or (strict) a source or a frame of a video gave no face; else 0.
 
-    Strict counts sources that a set's lists name and that are ``missing`` as well.
+    Strict counts listed sources that are not there, and what else is ``lacking``, as well.
 
     A share says 0 as long as others are at work, and a rank always: a launcher that sees another code ends the
     other ranks, so one unreadable file would stop the run whenever it is started.
@@ -327,7 +359,7 @@ def exit_code(outcome: Outcome, strict: bool, missing: int = 0) -> int:
         return 0
     faces = outcome.tally.statuses['ok']
     barren = sum(count for status, count in outcome.tally.statuses.items() if status != 'ok')
-    failed = outcome.tally.failures or not faces or (strict and (barren or missing))
+    failed = outcome.tally.failures or not faces or (strict and (barren or lacking))
     return 2 if failed else 0
 
 

@@ -26,11 +26,13 @@ class PublishedSet:
         splits: The splits that the set has.
         counts: Split -> published number of videos, for each folder of ``count_by``.
         count_by: How many leading folders of a video's name make a group that is counted; 0 counts all.
+        listed: Splits whose videos a list of the set names, one by one.
         groups: Names that occur in the class folders of a whole set; empty where folders are not compared.
         identity: Pattern of a video's own name (without folders), each group a person; None where names do not
             tell who is seen.
         folder: Function of a video's path and class -> class folder of its faces, 'real...' or 'fake...'.
-        videos: Whether the set has videos; its rule then takes ``find``. Otherwise it has pictures.
+        videos: Whether the set has videos; otherwise it has pictures.
+        find: What finds the files of the source for the rule, as ``find``; None for a rule that takes none.
         crops: Whether its pictures are face crops already.
         below: Number of leading folders of a path that the name of a result leaves out; None for all of them.
         real_factor: Function of the options -> frames of a real video for each of a fake one.
@@ -42,10 +44,12 @@ class PublishedSet:
     splits: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
     count_by: int = 0
+    listed: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     identity: str | None = None
     folder: Callable[[str, str], str] = lambda path, name: name
     videos: bool = True
+    find: rules.Finder | None = rules.find_originals
     crops: bool = False
     below: int | None = None
     real_factor: Callable[[Mapping[str, Any]], int] = lambda options: 1
@@ -81,6 +85,7 @@ def _ffpp_real_factor(options: Mapping[str, Any]) -> int:
 _CELEBDF = PublishedSet(
     rules.celebdf,
     ('train', 'test'),
+    listed=('test',),
     folder=_celeb_folder,
     # id3_0001 and, forged, id3_id7_0001
     identity=r'id(\d+)(?:_id(\d+))?_\d+',
@@ -96,6 +101,7 @@ PUBLISHED_SETS: dict[str, PublishedSet] = {
         # so many videos of the originals and of each manipulation
         {'train': 720, 'val': 140, 'test': 140},
         count_by=2,
+        listed=SPLITS,
         groups=MANIPULATIONS,
         # 012 shows person 012; 012_345 is the video of 012 with the face of 345
         identity=r'(\d{3})(?:_(\d{3}))?',
@@ -114,11 +120,20 @@ PUBLISHED_SETS: dict[str, PublishedSet] = {
     'celebdf_v1': _CELEBDF,
     'celebdf_v2': _CELEBDF_2,
     'celebdf_pp': _CELEBDF_2,
-    'dfdc': PublishedSet(rules.dfdc, ('test',), {'test': 5000}),
-    'dfdc_preview': PublishedSet(rules.dfdc_preview, ('train', 'test'), folder=_preview_folder),
+    'dfdc': PublishedSet(rules.dfdc, ('train', 'test'), {'test': 5000}, listed=('train', 'test')),
+    'dfdc_preview': PublishedSet(
+        rules.dfdc_preview, ('train', 'test'), listed=('train', 'test'), folder=_preview_folder
+    ),
     # real_test/TAR/real/VIDEO: the same number of a video in two tars is not the same video
-    'wilddeepfake': PublishedSet(rules.wilddeepfake, ('train', 'test'), videos=False, crops=True, below=1),
-    'diff': PublishedSet(rules.diff, ('val', 'test'), folder=_diff_folder, videos=False, below=2),
+    'wilddeepfake': PublishedSet(
+        rules.wilddeepfake,
+        ('train', 'test'),
+        videos=False,
+        find=rules.find_packed_pictures,
+        crops=True,
+        below=1,
+    ),
+    'diff': PublishedSet(rules.diff, ('val', 'test'), folder=_diff_folder, videos=False, find=None, below=2),
 }
 
 

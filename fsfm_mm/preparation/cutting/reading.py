@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from typing import IO
 
 import cv2
 import numpy as np
@@ -29,7 +31,9 @@ _WHOLE = 0.9
 _ALIVE_EVERY = 100
 
 
-def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_picture(
+    path: str | os.PathLike, max_pixels: int = MAX_PIXELS, data: bytes | None = None
+) -> np.ndarray:
     """Read a photo as it is meant to be seen.
 
     An EXIF orientation is applied. Grey, palette and CMYK pictures become RGB, 16 bits their upper 8, transparent
@@ -38,6 +42,7 @@ def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.nd
     Args:
         path: The file; any characters that the file system allows.
         max_pixels: Larger pictures are refused before they are decoded.
+        data: The bytes of the file, where they come from elsewhere; ``path`` is what they are called then.
 
     Returns:
         uint8 (H, W, 3), BGR.
@@ -45,9 +50,11 @@ def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.nd
     Raises:
         BrokenSampleError: The file cannot be read, is cut off, too large, or no picture.
     """
-    refuse_special(path)
+    if data is None:
+        refuse_special(path)
     try:
-        with open(path, 'rb') as file, Image.open(file, formats=_FORMATS) as image:
+        opened: IO[bytes] = open(path, 'rb') if data is None else io.BytesIO(data)  # noqa: SIM115 - closed below
+        with opened as file, Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise BrokenSampleError(
                     f'{printable(path)}: has {image.width}x{image.height} pixels, '
@@ -65,7 +72,7 @@ def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.nd
     except Image.UnidentifiedImageError as error:
         raise BrokenSampleError(
             f'{printable(path)}: is not a picture, or its beginning is damaged '
-            f'({os.path.getsize(path)} bytes; read are {", ".join(_FORMATS)}).'
+            f'({os.path.getsize(path) if data is None else len(data)} bytes; read are {", ".join(_FORMATS)}).'
         ) from error
     except Exception as error:  # damaged files make decoders raise nearly anything
         reason = str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__
@@ -133,6 +140,16 @@ def read_frames(
         yield from held
     if first.problem:
         raise BrokenSampleError(f'{printable(path)}: {first.problem}')
+
+
+def read_more_frames(
+    path: str | os.PathLike, wanted: Collection[int], alive: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Read frames of a video by their numbers, as :func:`read_frames` gives them; none for those beyond its end.
+
+    What is wrong with the video was told by the first reading of it.
+    """
+    yield from itertools.islice(_Pass(path, frozenset(wanted), alive), len(wanted))
 
 
 class FrameSearch:
@@ -227,6 +244,11 @@ class _Pass:
         return (
             f'breaks off after frame {self.count - 1}, {stated:.0f} frames are stated (cut off or damaged).'
         )
+
+
+def stated_frames(path: str | os.PathLike) -> int:
+    """How many frames a video says that it has, at least 0; the file may be wrong."""
+    return _stated(path)[0]
 
 
 def _stated(path: str | os.PathLike) -> tuple[int, int]:

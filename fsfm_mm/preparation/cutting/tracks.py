@@ -113,12 +113,15 @@ class Tracker:
         return tracks
 
 
-def choose_track(frames: Sequence[Sequence[Face]], choice: str = 'largest') -> list[list[tuple[int, Face]]]:
+def choose_track(
+    frames: Sequence[Sequence[Face]], choice: str = 'largest', votes: Sequence[bool] | None = None
+) -> list[list[tuple[int, Face]]]:
     """Choose whom to cut out of a video: a person, not a face in each frame.
 
     Args:
         frames: The faces of each frame, in order.
         choice: 'largest' (the track with the largest total area), 'best' (the largest total score) or 'all'.
+        votes: Which frames the totals are of; None for all of them, as where there is no face in those.
 
     Returns:
         For each frame its chosen faces with the rank of their track, 0 for the first chosen, ascending. Ranks
@@ -131,9 +134,12 @@ def choose_track(frames: Sequence[Sequence[Face]], choice: str = 'largest') -> l
         raise ValueError(f'the choice of faces must be one of {", ".join(CHOICES)}, but is {choice!r}.')
     tracker = Tracker()
     numbered = [list(zip(tracker.update(faces), faces)) for faces in frames]
+    if votes is None or not any(vote and faces for vote, faces in zip(votes, frames)):
+        votes = [True] * len(frames)
     totals: dict[int, float] = {}
-    for track, face in (pair for pairs in numbered for pair in pairs):
-        totals[track] = totals.get(track, 0.0) + (face.score if choice == 'best' else face.area)
+    for vote, pairs in zip(votes, numbered):
+        for track, face in pairs:
+            totals[track] = totals.get(track, 0.0) + vote * (face.score if choice == 'best' else face.area)
     ranked = sorted(totals, key=lambda track: (-totals[track], track))
     rank = {track: place for place, track in enumerate(ranked if choice == 'all' else ranked[:1])}
     return [

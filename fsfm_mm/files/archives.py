@@ -1,0 +1,83 @@
+"""Files inside tar archives, read without unpacking them: ``ARCHIVE/PATH IN IT`` names one."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import os
+import tarfile
+from typing import IO
+
+from fsfm_mm.files.listing import printable
+
+#: Endings of archives that are read.
+TAR_EXTENSIONS = ('.tar', '.tar.gz', '.tgz')
+
+
+@functools.cache
+def members(archive: str) -> dict[str, tuple[int, int]]:
+    """The regular files of an archive.
+
+    Args:
+        archive: Path of a tar file, compressed with gzip or not.
+
+    Returns:
+        Path of each in it, with '/' between folders -> where its bytes begin in the uncompressed tar, and how many
+        they are. Paths that lead out of the archive and names that begin with a dot are left out.
+
+    Raises:
+        ValueError: The archive cannot be read to its end.
+    """
+    try:
+        with tarfile.open(archive, 'r:*') as tar:
+            found = {
+                os.path.normpath(m.name): (m.offset_data, m.size)
+                for m in tar
+                if m.isreg() and not m.issparse()
+            }
+    except (tarfile.TarError, OSError, EOFError) as error:
+        size = os.path.getsize(archive) if os.path.exists(archive) else 0
+        raise ValueError(
+            f'{printable(archive)}: cannot be read as a tar archive ({str(error) or type(error).__name__}; {size} '
+            'bytes): download it again, or move it away.'
+        ) from error
+    return {
+        name: place for name, place in found.items() if not any(p.startswith('.') for p in name.split('/'))
+    }
+
+
+def split_member(path: str) -> tuple[str, str] | None:
+    """Archive and path in it of a path ``ARCHIVE/PATH IN IT``; None for any other path."""
+    for ending in sorted(TAR_EXTENSIONS, key=len, reverse=True):
+        archive, found, member = path.partition(f'{ending}/')
+        if found and os.path.isfile(archive + ending):
+            return archive + ending, member
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(archive: str) -> IO[bytes]:
+    with open(archive, 'rb') as file:
+        compressed = file.read(2) == b'\x1f\x8b'
+    return gzip.open(archive) if compressed else open(archive, 'rb')
+
+
+def read_member(archive: str, place: tuple[int, int]) -> bytes:
+    """The bytes of a file in an archive; in the order of the archive it is decompressed once.
+
+    Args:
+        archive: Path of the tar file.
+        place: What :func:`members` says of the file.
+
+    Raises:
+        OSError: The archive cannot be read there.
+    """
+    file = _opened(archive)
+    file.seek(place[0])
+    try:
+        content = file.read(place[1])
+    except EOFError as error:
+        raise OSError(str(error)) from error
+    if len(content) < place[1]:
+        raise OSError('the archive ends within it')
+    return content
