@@ -335,15 +335,19 @@ def tell_missing(missing: Sequence[str], what: str = 'videos') -> None:
         print(f'not there: {len(missing)} listed {what}, such as {names}; {MANIFEST_FILE} has all of them')
 
 
+def tell_names(what: str, videos: Sequence[str]) -> None:
+    """Print how many videos are so, and the first of them."""
+    if videos:
+        print(f'{what}: {len(videos)} videos, such as {few([printable(name) for name in videos], _NAMED)}')
+
+
 def tell_counts(out: str | Path, outcome: Outcome, plan: Listing) -> Counts:
     """Print what came of the videos of each split and class, and which gave nothing; empty while shares are at work."""
     if not outcome.complete:
         return Counts()
     counts = count_videos(plan, manifest_records(Path(out) / MANIFEST_FILE))
     print('\n'.join(counts.lines()))
-    if counts.barren:
-        names = few([printable(name) for name in counts.barren], _NAMED)
-        print(f'without a face: {len(counts.barren)} videos, such as {names}')
+    tell_names('without a face', counts.barren)
     return counts
 
 

@@ -38,8 +38,8 @@ def members(archive: str) -> dict[str, tuple[int, int]]:
     except (tarfile.TarError, OSError, EOFError) as error:
         size = os.path.getsize(archive) if os.path.exists(archive) else 0
         raise ValueError(
-            f'{printable(archive)}: cannot be read as a tar archive ({str(error) or type(error).__name__}; {size} '
-            'bytes): download it again, or move it away.'
+            f'{printable(archive)}: cannot be read as a tar archive ({size} bytes; cut off, damaged or none): download '
+            'it again, or move it away.'
         ) from error
     return {
         name: place for name, place in found.items() if not any(p.startswith('.') for p in name.split('/'))

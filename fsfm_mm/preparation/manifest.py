@@ -23,6 +23,7 @@ STATUSES = {
     'no_face': 'no face was found',
     'other_person': 'only others than the chosen person are seen',
     'turned': 'the face lies on its side or upside down (--upright turns it)',
+    'short': 'the video has fewer frames than the protocol needs',
     'small': 'the face is smaller than wished',
     'unparsed': 'the parser gave no map (landmarks missing)',
     'unreadable': 'the file, or this frame of it, cannot be read',

@@ -277,6 +277,9 @@ class Cutter:
                 cuts.append(cut)
             if not people[frame]:
                 cuts.append(self._nobody(item, seen, frame))
+        if '{number' in item.frame_name and 0 < len(wanted) < item.frames.value:
+            told = f'frames in the video: {len(wanted)}, needed: {item.frames.value}'
+            cuts.append(nothing(item, 'short', told))
         return cuts + broken
 
     def _nobody(self, item: Item, seen: _Seen, frame: int) -> Cut:

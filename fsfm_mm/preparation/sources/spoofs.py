@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from fsfm_mm.datasets.labelled.names import (
     one_of,
     quoted,
     read_lines,
+    split_of_folder,
     video_of_frame,
 )
 from fsfm_mm.files import write_atomically
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files, printable
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
+from fsfm_mm.text import few
 
 #: How a set is prepared: 'published' as the protocols' authors did; 'ours': frames from the middle of equal parts of
 #: the video, squares about the face, and development parts in training.
@@ -105,7 +107,8 @@ def _celeb(root: str, path: str) -> tuple[str, str] | None:
 
 def _folders(root: str, path: str) -> tuple[str, str] | None:
     """Any set sorted by hand: {train,test}/{real,fake}/..."""
-    split, name = [*path.split('/'), ''][:2]
+    folder, name = [*path.split('/'), ''][:2]
+    split = split_of_folder(folder)
     return (split, name) if split in SPLITS and name in CLASSES else None
 
 
@@ -163,17 +166,26 @@ def spoof_listing(
         raise ValueError(f'{root}: no such folder.')
     listing = Listing()
     videos: dict[tuple[str, str], set[str]] = defaultdict(set)
+    others: Counter[str] = Counter()
     videos_too = VIDEO_EXTENSIONS if rule not in _SINGLE else ()
     for path in list_files(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
         place = place_of(root, path)
         if place is None:
             listing.left_out += 1
+            others[printable(path.split('/')[0] if '/' in path else 'beside the folders')] += 1
             continue
         item = _item(root, path, naming, place, form)
-        listing.items.append(item)
-        videos[place].add(item.key if item.frames else video_of_frame(item.key, naming, item.path))
+        video = item.key if item.frames else video_of_frame(item.key, naming, item.path)
+        listing.add(item, place, video.removesuffix('_frame'))
+        videos[place].add(video)
     items_by_key(listing.items)
     listing.videos.update({place: len(names) for place, names in videos.items()})
+    listing.listed = dict.fromkeys(listing.videos)
+    if others:
+        named = few([f'{folder} {count}' for folder, count in sorted(others.items())])
+        listing.notes.append(
+            f'left out: {others.total()} files that are in no split of the protocol ({named})'
+        )
     found = {name for _, name in listing.videos}
     if found != set(CLASSES):
         raise ValueError(
@@ -188,7 +200,9 @@ def _item(root: str, path: str, naming: str, place: tuple[str, str], form: str) 
     stem, ending = os.path.splitext(path)
     sorting = _SORTING if naming in FRAME_NAMES else _SORTING_PICTURES
     *folders, last = stem.split('/')
-    video = '_'.join([*(part for part in folders if part != split and not sorting.fullmatch(part)), last])
+    video = '_'.join(
+        [*(f for f in folders if split not in (f, split_of_folder(f)) and not sorting.fullmatch(f)), last]
+    )
     key = f'{split}/{name}/{video}'
     full = os.path.join(root, path)
     if ending.lower() not in VIDEO_EXTENSIONS:
@@ -226,10 +240,15 @@ def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO')
                 stem, ending = os.path.splitext(path)
                 video = video_of_frame(stem, protocol, f'{file}:{number}')
                 # of a shot only the picture itself is used
-                for frame in [stem.removeprefix(video)] if split == 'shot' else names.frames:
-                    _add_listed(listing, root, domain, f'{video}{frame}', ending, seen)
-                listing.videos[split, name] += 1
-    if not listing.videos:
+                frames = [stem.removeprefix(video)] if split == 'shot' else names.frames
+                place = split, name
+                stems = [f'{video}{frame}' for frame in frames]
+                there = [
+                    _add_listed(listing, root, domain, one, ending, seen, (*place, video)) for one in stems
+                ]
+                listing.listed[place] = (listing.listed.get(place) or 0) + 1
+                listing.videos[place] += any(there)
+    if not listing.listed:
         raise ValueError(
             f'{lists}: no lists {domain}_{{real,fake}}_{{train,test,shot}}.txt with a line in them.'
         )
@@ -240,16 +259,50 @@ def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO')
     return listing
 
 
-def _add_listed(listing: Listing, root: str, domain: str, stem: str, ending: str, seen: set[str]) -> None:
-    if stem in seen:
-        return
-    seen.add(stem)
+def _add_listed(
+    listing: Listing,
+    root: str,
+    domain: str,
+    stem: str,
+    ending: str,
+    seen: set[str],
+    place: tuple[str, str, str],
+) -> bool:
+    """Take in a listed picture, once; whether it is there."""
     path = stem + ending
-    if not os.path.isfile(os.path.join(root, path)):
+    there = os.path.isfile(os.path.join(root, path))
+    if stem in seen:
+        return there
+    seen.add(stem)
+    if there:
+        key = stem.removeprefix('frame/').removeprefix(f'{domain}/')
+        listing.add(Item(os.path.join(root, path), path, 0, key), place[:2], place[2].removesuffix('_frame'))
+    else:
         listing.missing.append(path)
-        return
-    key = stem.removeprefix('frame/').removeprefix(f'{domain}/')
-    listing.items.append(Item(os.path.join(root, path), path, 0, key))
+    return there
+
+
+def prepared_videos(
+    naming: str, prepared: Iterable[str | None]
+) -> tuple[dict[tuple[str, ...], str], list[str]]:
+    """What was prepared of a set, video by video.
+
+    Args:
+        naming: As of :func:`write_lists`.
+        prepared: As of :func:`write_lists`.
+
+    Returns:
+        (split, class, video) -> first frame, of the videos with all frames of the protocol; and ``SPLIT/CLASS/VIDEO``
+        of those that lack some.
+    """
+    videos: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for file in filter(None, prepared):
+        split, name, *_ = file.split('/')
+        video = video_of_frame(os.path.splitext(file)[0], naming, file)
+        videos[split, name, video].append(file)
+    wanted = len(PROTOCOLS[naming].frames)
+    whole = {place: min(files) for place, files in sorted(videos.items()) if len(files) == wanted}
+    return whole, [place[2].removesuffix('_frame') for place in sorted(videos) if place not in whole]
 
 
 def write_lists(
@@ -270,16 +323,11 @@ def write_lists(
     Returns:
         Name of each list -> its lines.
     """
-    videos: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for file in filter(None, prepared):
-        split, name, *_ = file.split('/')
-        video = video_of_frame(os.path.splitext(file)[0], naming, file)
-        videos[split, name, video].append(f'{domain}/{file}')
-    wanted = len(PROTOCOLS[naming].frames)
+    whole, _ = prepared_videos(naming, prepared)
     lines: dict[str, list[str]] = {f'{domain}_{n}_{s}.txt': [] for s in SPLITS for n in CLASSES}
-    for (split, name, _), files in sorted(videos.items()):
-        if split in SPLITS and len(files) == wanted:
-            lines[f'{domain}_{name}_{split}.txt'].append(min(files))
+    for (split, name, _), file in whole.items():
+        if split in SPLITS:
+            lines[f'{domain}_{name}_{split}.txt'].append(f'{domain}/{file}')
     for file, content in lines.items():
         if content:
             write_atomically(Path(out) / 'txt' / file, '\n'.join(content) + '\n')
