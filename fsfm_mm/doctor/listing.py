@@ -146,13 +146,13 @@ def _deepfake(
 ) -> dict[str, Builder]:
     """The prepared layout where there are class folders, else the published set's own."""
     there = split_folders(root)
-    others = [
-        name
-        for name in sorted(os.listdir(root))
-        if name not in SPLITS and _has_classes(os.path.join(root, name))
-    ]
-    if there and others and not splits:
-        message = f'{quoted(others)} with class folders is none of the splits {", ".join(SPLITS)}: rename it, or nobody reads it.'
+    folders = sorted(os.listdir(root)) if there and not splits else []
+    others = [name for name in folders if name not in SPLITS and _has_classes(os.path.join(root, name))]
+    if others:
+        known = ', '.join(SPLITS)
+        message = (
+            f'{quoted(others)} has class folders, but is none of {known}, so nobody reads it: rename it.'
+        )
         report.add('error', 'unknown split', message)
     if not there and _has_classes(root):
         return {'all': functools.partial(LabelledFaces, root, '', **_COMMON)}

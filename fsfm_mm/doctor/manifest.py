@@ -138,9 +138,9 @@ def _report_statuses(report: Report, records: Sequence[Line], domain: str) -> No
     if failures:
         message = f'the preparation failed {number_of(len(failures), "time")}: mend or remove these sources.'
         report.add('warning', 'failed sources', message, [record.description for record in failures])
-    for status, (level, check, (one, many), rest) in _FINDINGS.items():
+    for status, (level, check, (one, many), told) in _FINDINGS.items():
         named = [record.description for record in records if record.status == status]
-        report.add_files(level, check, named, rest, one, many)
+        report.add_files(level, check, named, told, one, many)
     rest = [record for record in records if record.status not in ('ok', *FAILURES, *_FINDINGS)]
     described = [record.description for record in rest]
     report.add_files(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import gzip
+import io
 import os
 import tarfile
-from typing import IO
 
 from fsfm_mm.files.listing import printable
 
@@ -14,7 +14,6 @@ from fsfm_mm.files.listing import printable
 TAR_EXTENSIONS = ('.tar', '.tar.gz', '.tgz')
 
 
-@functools.cache
 def members(archive: str) -> dict[str, tuple[int, int]]:
     """The regular files of an archive.
 
@@ -28,6 +27,17 @@ def members(archive: str) -> dict[str, tuple[int, int]]:
     Raises:
         ValueError: The archive cannot be read to its end.
     """
+    return _members(archive, *_version(archive))
+
+
+def _version(archive: str) -> tuple[int, int]:
+    """What tells a file from one that takes its place."""
+    about = os.stat(archive)
+    return about.st_size, about.st_mtime_ns
+
+
+@functools.cache
+def _members(archive: str, size: int, changed: int) -> dict[str, tuple[int, int]]:
     try:
         with tarfile.open(archive, 'r:*') as tar:
             found = {
@@ -36,7 +46,6 @@ def members(archive: str) -> dict[str, tuple[int, int]]:
                 if m.isreg() and not m.issparse()
             }
     except (tarfile.TarError, OSError, EOFError) as error:
-        size = os.path.getsize(archive) if os.path.exists(archive) else 0
         raise ValueError(
             f'{printable(archive)}: cannot be read as a tar archive ({size} bytes; cut off, damaged or none): download '
             'it again, or move it away.'
@@ -56,7 +65,7 @@ def split_member(path: str) -> tuple[str, str] | None:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(archive: str) -> IO[bytes]:
+def _opened(archive: str, size: int, changed: int) -> gzip.GzipFile | io.BufferedReader:
     with open(archive, 'rb') as file:
         compressed = file.read(2) == b'\x1f\x8b'
     return gzip.open(archive) if compressed else open(archive, 'rb')
@@ -72,7 +81,7 @@ def read_member(archive: str, place: tuple[int, int]) -> bytes:
     Raises:
         OSError: The archive cannot be read there.
     """
-    file = _opened(archive)
+    file = _opened(archive, *_version(archive))
     file.seek(place[0])
     try:
         content = file.read(place[1])

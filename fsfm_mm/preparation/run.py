@@ -125,13 +125,13 @@ def prepare(
     repeated = is_complete(out)
     mine = plan.chunks[share.index :: share.count]
     done = parts_done(out)
-    missing = [] if repeated else [chunk for chunk in mine if chunk.number not in done]
-    if missing:  # before the folder is taken: other settings are still possible when weights lack
+    todo = [] if repeated else [chunk for chunk in mine if chunk.number not in done]
+    if todo:  # before the folder is taken: other settings are still possible when weights lack
         shop.prepare()
     try:
         if not repeated:
             begin(out, plan)
-            _work(pool, partial(chunk_worker, settings, execution, out.absolute()), mine, missing)
+            _work(pool, partial(chunk_worker, settings, execution, out.absolute()), mine, todo)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
         complete = finish(out, plan, shop.writer, approximate)
     except OSError as error:
