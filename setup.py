@@ -47,6 +47,7 @@ setup(
     extras_require={
         'dev': requirements('dev'),
         'dlib': ['dlib-bin>=19.24'],  # a detector: dlib as wheels
+        'hdf5': ['h5py>=3.10'],  # WMCA's files
         'mlflow': ['mlflow>=3.17'],  # a logger
         'onnx': ['onnxruntime>=1.20'],  # parsers in ONNX files
         'ray': ['ray[data]>=2.40'],  # preparation on several machines

@@ -1,9 +1,9 @@
 """fsfm_mm: face-security foundation models on the OpenMMLab stack.
 
 Importing the package is quick: neither torch nor mmpretrain is loaded before something of it is used
-(``fsfm_mm.models.FusedAttentionViT``). ``fsfm_mm.load(FILE)`` gives a checkpoint's model and card. ``import
-fsfm_mm.components`` registers all components, so a config needs ``custom_imports =
-dict(imports=['fsfm_mm.components'])`` and ``default_scope = 'mmpretrain'``.
+(``fsfm_mm.models.FusedAttentionViT``). ``fsfm_mm.load(FILE)`` gives a checkpoint's model and card,
+``fsfm_mm.Detector(FILE)(PICTURE)`` scores faces. ``import fsfm_mm.components`` registers all components, so a config
+needs ``custom_imports = dict(imports=['fsfm_mm.components'])`` and ``default_scope = 'mmpretrain'``.
 """
 
 import lazy_loader
@@ -25,11 +25,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         'files',
         'models',
         'ops',
+        'prediction',
         'regions',
         'registry',
         'schedules',
         'visualization',
     ],
-    submod_attrs={'components': ['load']},  # which registers what checkpoints are made of
+    # both register what checkpoints are made of
+    submod_attrs={'components': ['load'], 'prediction': ['Detector']},
 )
 __all__ = [*__all__, '__version__']

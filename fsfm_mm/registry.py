@@ -11,7 +11,10 @@ names with its prefix. The other registries are mmpretrain's, which is imported 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from typing import Any
 
+import mmengine.registry
 from mmengine.registry import DATASETS, FUNCTIONS, TRANSFORMS, Registry
 
 from fsfm_mm._startup import import_third_parties
@@ -43,3 +46,54 @@ def __getattr__(name: str) -> Registry:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     import_third_parties()
     return getattr(importlib.import_module('mmpretrain.registry'), name)
+
+
+def refuse_unregistered(settings: Any, whose: str) -> None:
+    """Refuse settings from a file that name something else than registered classes and functions.
+
+    mmengine imports and calls whatever a ``type`` with dots leads to, ``os.system`` too: with settings that are data,
+    not a config that somebody has read, that would run what the file's author likes.
+
+    Args:
+        settings: Nested settings, of which parts are to be built.
+        whose: What holds them, for the message.
+
+    Raises:
+        ValueError: A ``type`` is not registered, in this process.
+    """
+    for name in _types(settings):
+        if not _is_registered(name):
+            raise ValueError(
+                f'{whose} asks for {name!r:.80}, which is no registered class: import the module that registers it '
+                'first (custom_imports, or import it); a name with dots is not followed.'
+            )
+
+
+def _types(settings: Any) -> Iterator[Any]:
+    if isinstance(settings, dict):
+        yield from (settings[key] for key in ('type', 'cls') if key in settings)
+    inner = settings.values() if isinstance(settings, dict) else settings
+    for value in inner if isinstance(inner, list | tuple | type({}.values())) else ():
+        yield from _types(value)
+
+
+def _is_registered(name: Any) -> bool:
+    if not isinstance(name, str):
+        return isinstance(name, type)  # an object of this process: no file holds one
+    scope, _, last = name.rpartition('.')
+    import_third_parties()
+    modules = mmengine.registry, importlib.import_module('mmpretrain.registry')
+    roots = [value for module in modules for value in vars(module).values() if isinstance(value, Registry)]
+    for load in (False, True):
+        for registry in _with_children(roots):
+            if load:
+                registry.import_from_location()
+            if (not scope or registry.scope == scope) and last in registry.module_dict:
+                return True
+    return False
+
+
+def _with_children(registries: list[Registry]) -> Iterator[Registry]:
+    for registry in registries:
+        yield registry
+        yield from _with_children(list(registry.children.values()))

@@ -14,11 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fsfm_mm.files.listing import printable, stat_of_file
+from fsfm_mm.files.broken import broken, reading
+from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.resizing import resize_image
+from fsfm_mm.text import brief, printable
 
 #: Name -> (mean, std). 'ffpp_o' are the original videos of FaceForensics++ (c23).
 PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -157,20 +159,14 @@ def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
     Raises:
         ValueError: The file is missing or does not hold such values.
     """
-    try:
+    with reading(path, ': the pixel statistics cannot be read'):
         stat_of_file(path)
         with open(path, encoding='utf-8') as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path}: the pixel statistics cannot be read ({error}).') from error
-    try:
+    with reading(path, ': expected a JSON object with "mean" and "std" at the start'):
         content, _ = json.JSONDecoder().raw_decode(text.lstrip())
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(
-            f'{path}: expected a JSON object with "mean" and "std" at the start ({error}).'
-        ) from error
     if not isinstance(content, dict):
-        raise ValueError(f'{path}: expected a JSON object with "mean" and "std", found {content!r:.80}.')
+        raise broken(path, f': expected a JSON object with "mean" and "std", found {brief(content)}.')
     mean = _channels(path, 'mean', content.get('mean'))
     std = _channels(path, 'std', content.get('std'))
     if min(std) <= 0:
@@ -181,9 +177,8 @@ def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
 def _channels(path: str | os.PathLike, key: str, values: Any) -> list[float]:
     is_numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     if not is_numbers or len(values) != 3 or not all(0 <= value <= 1 for value in values):
-        raise ValueError(
-            f'{path}: "{key}" must be three numbers in 0..1 (RGB pixels scaled to 0..1), but is {values!r}.'
-        )
+        told = f'"{key}" must be three numbers in 0..1 (RGB pixels scaled to 0..1), but is {brief(values)}.'
+        raise broken(path, f': {told}')
     return [float(value) for value in values]
 
 

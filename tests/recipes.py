@@ -14,7 +14,7 @@ DEPTH = {'small': 12, 'base': 12, 'large': 24}
 LETTER = {'s': 'small', 'b': 'base', 'l': 'large'}
 #: Trained parameters of FS-Adapter with a head of two classes.
 ADAPTER_PARAMETERS = {'small': '84,578', 'base': '335,042', 'large': '594,178'}
-UNKNOWN = 'in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here'
+UNKNOWN = "in a table of FS-VFM (arXiv 2510.10663); known here are ViT-L's on deepfakes only"
 
 
 class Row(NamedTuple):
@@ -34,11 +34,18 @@ class Row(NamedTuple):
     #: Samples whose projections are compared: those of one of the two published GPUs.
     group: int | None = None
 
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Of deepfake detection: the sets that the published numbers are on."""
+        return FSFM_SETS if self.weights == FSFM else FSVFM_SETS
+
 
 FSFM_DFD = """Published video AUC: Celeb-DF v2 91.44, DFDC 83.47, DFDCP 89.71, WDF 86.96 (frames: 85.05, 80.20,
 85.50, 85.26); video EER .1574, .2507, .2000, .2073. Their Celeb-DF v2 leaves out YouTube-real."""
 FSVFM_L_DFD = """Published video AUC: Celeb-DF v2 95.17, DFD (raw) 97.17, DFDC 87.75, DFDCP 93.35; an independent re-run
 got 91.99 (Celeb-DF v2), 86.51 (DFD), 86.45 (DFDC), 90.51 (DFDCP)."""
+FSFM_SETS = ('celebdf_v2', 'dfdc', 'dfdc_preview', 'wilddeepfake')
+FSVFM_SETS = ('celebdf_v2', 'dfd_raw', 'dfdc', 'dfdc_preview', 'celebdf_pp_noyt')
 VF2 = 'fs-vfm-vit-{}-vggface2'.format
 FSFM = 'fsfm-vit-base-vggface2'
 DEEPFAKE = {
@@ -56,7 +63,7 @@ DEEPFAKE = {
         VF2('large'), 'large', 256, 50, 1e-2, None, 0.0, 'whole', UNKNOWN, contrast=0.1, group=128
     ),
 }
-DIFF_FSFM = 'in FSFM (arXiv 2412.12032), as a picture of a table; none is repeated here'
+DIFF_FSFM = 'in a table of FSFM (arXiv 2412.12032), not known here'
 DIFFUSION = {
     'fsfm_vit-b_ffpp-df-c23_50e': Row(
         'fsfm-vit-base-ffpp-o', 'base', 256, 50, 5e-4, 0.65, 0.05, 'centre', DIFF_FSFM, 'imagenet'
@@ -88,6 +95,11 @@ class Spoof(NamedTuple):
     contrast: float | None = None
     #: Samples of each (domain, class) in a batch.
     per_group: int = 12
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of the published runs; FS-Adapter's three are known by their number only."""
+        return list(range(3 if self.contrast else 5))
 
 
 ANTISPOOF = {
@@ -223,6 +235,8 @@ def forgery_config(folder: str, name: str, row: Row) -> str:
         lines.append(')')
     elif loader:
         lines.append(f'train_dataloader = dict({loader})')
+    if folder == 'deepfake':
+        lines.append(f'published_on = {list(row.sets)}')
     if folder == 'deepfake' and row.view == 'centre':
         lines.append('# as published: tested in the view of the validation, 12.5% tighter')
         lines.append('test_dataloader = dict(dataset=dict(pipeline={{_base_.val_pipeline}}))')
@@ -259,16 +273,17 @@ def spoof_config(name: str, row: Spoof, benchmark: str, letter: str) -> str:
     if numbers:
         published = f'Published HTER {numbers[0]:.2f} %, AUC {numbers[1]:.2f} %'
     elif name.startswith('fsfm'):
-        published = 'Published: none, FSFM has no numbers of this benchmark'
+        published = 'None published: FSFM has no numbers of this benchmark'
     else:
         published = f'Published number: {UNKNOWN}'
-    seeds = 'Three runs' if adapter else 'Seeds 0 to 4'
     batch = row.per_group * 2 * (len(sources) + 1)
     lines = [
         f'"""Face anti-spoofing, leave {title} out: {how}, on the other {others} of {benchmark.upper()}.',
         '',
         f'python tools/train.py configs/antispoof/{name}.py',
-        f'{seeds} (--cfg-options randomness.seed=1). Hardware, time and result: not yet measured here.',
+        f'python tools/leave_one_out.py configs/antispoof/{name[:-1]}*.py',
+        f'The latter runs all targets, {len(row.seeds)} times as published. Hardware, time and result: not yet measured'
+        ' here.',
         f'{published}.',
         'The published HTER has threshold and checkpoint from the target itself; this config chooses on source videos.',
         '"""',
@@ -284,7 +299,7 @@ def spoof_config(name: str, row: Spoof, benchmark: str, letter: str) -> str:
     root = None if benchmark == 'mcio' else 'data_root'
     if benchmark != 'mcio':
         lines.append(f"data_root = 'data/{benchmark.upper()}'")
-    lines += [f'sources = {sources}', f"target = '{domain}'", '']
+    lines += [f'sources = {sources}', f"target = '{domain}'", f'published_seeds = {row.seeds}', '']
     backbone = _fields(
         arch=None if row.arch == 'base' else repr(row.arch),
         frozen_stages=str(DEPTH[row.arch]) if adapter and DEPTH[row.arch] != 12 else None,

@@ -27,12 +27,13 @@ LAYERS = (
     ('checkpoints',),
     ('apis',),
     ('components',),  # what registers everything
+    ('prediction',),
     ('commands',),
     ('__init__', '__main__'),
 )
 LEVEL = {component: level for level, row in enumerate(LAYERS) for component in row}
 #: Products of their own beside the core: the core does not import them, whatever row they stand in.
-WINGS = {'drawn', 'preparation', 'doctor'}
+WINGS = {'drawn', 'preparation', 'doctor', 'prediction'}
 #: What may import a wing: the registration of drawn faces, and the commands.
 DOORS = {'components', 'commands'}
 #: Pairs that do not know each other, although one stands above the other.

@@ -23,7 +23,9 @@ NOT_RUN = {
     'docs/checking.md': 1,
     'docs/checkpoints.md': 2,
     'docs/distributed.md': 2,
+    'docs/downstream.md': 2,
     'docs/downstream_data.md': 7,
+    'docs/prediction.md': 3,
     'docs/preparation.md': 3,
     'docs/training.md': 5,
 }

@@ -21,6 +21,7 @@ from recipes import (
     written,
 )
 
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from fsfm_mm.statistics import resolve_stats
 
@@ -184,6 +185,24 @@ def test_published_recipe(name):
     assert view_of(config.test_dataloader) == row.view
     assert config.default_hooks.checkpoint.save_best == 'loss'
     assert config.default_hooks.checkpoint.rule == 'less'
+    if name in DEEPFAKE:
+        # the published Celeb-DF v2 is without YouTube-real, and FS-VFM's DFD is raw
+        assert (config.test_dataloader.dataset.domain, config.test_dataloader.dataset.ignore) == (
+            'celebdf_v2',
+            ['real_youtube'],
+        )
+        assert tuple(config.published_on) == row.sets
+        assert set(row.sets) <= {'celebdf_v2', *config.named_sets}
+
+
+def test_named_sets_are_the_published_ones():
+    config = config_of('fsvfm_vit-b_ffpp-c23_10e')
+    assert {'dfd_raw', 'dfd_c23', 'celebdf_pp', 'celebdf_pp_noyt'} <= set(config.named_sets)
+    for name, dataset in config.named_sets.items():
+        published = PUBLISHED_SETS[name]
+        assert dataset.data_root == f'data/{published.part_of or name}' and dataset.split == 'test'
+        assert tuple(dataset.get('ignore', ())) == published.leaves_out
+        accepts(DATASETS, dataset)
 
 
 @pytest.mark.parametrize('name', [name for name, row in RECIPES.items() if row.layer_decay])
@@ -247,6 +266,7 @@ def test_antispoof_protocol(name):
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('Adam', row.lr, row.weight_decay)
     assert config.optim_wrapper.dtype == 'float32'
+    assert config.published_seeds == list(range(3 if 'adapter' in name else 5))
     assert not config.param_scheduler
     assert (config.train_cfg.max_iters, config.train_cfg.val_interval) == (4000, 100)
     flip, saturation = train.pipeline[2:4]

@@ -1,8 +1,9 @@
 """Face anti-spoofing, leave CeFA out: FSFM ViT-B/16, all layers, on the other two of WCS.
 
 python tools/train.py configs/antispoof/fsfm_vit-b_wcs-c.py
-Seeds 0 to 4 (--cfg-options randomness.seed=1). Hardware, time and result: not yet measured here.
-Published: none, FSFM has no numbers of this benchmark.
+python tools/leave_one_out.py configs/antispoof/fsfm_vit-b_wcs-*.py
+The latter runs all targets, 5 times as published. Hardware, time and result: not yet measured here.
+None published: FSFM has no numbers of this benchmark.
 The published HTER has threshold and checkpoint from the target itself; this config chooses on source videos.
 """
 
@@ -16,6 +17,7 @@ _base_ = [
 data_root = 'data/WCS'
 sources = ['wmca', 'surf']
 target = 'cefa'
+published_seeds = [0, 1, 2, 3, 4]
 
 model = dict(
     backbone=dict(init_cfg=dict(checkpoint='fsfm-vit-base-vggface2')),

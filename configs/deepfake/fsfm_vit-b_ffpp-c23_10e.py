@@ -16,6 +16,7 @@ _base_ = [
 model = dict(
     backbone=dict(init_cfg=dict(checkpoint='fsfm-vit-base-vggface2')),
 )
+published_on = ['celebdf_v2', 'dfdc', 'dfdc_preview', 'wilddeepfake']
 # as published: tested in the view of the validation, 12.5% tighter
 test_dataloader = dict(dataset=dict(pipeline={{_base_.val_pipeline}}))
 optim_wrapper = dict(

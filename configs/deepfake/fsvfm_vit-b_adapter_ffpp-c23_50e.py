@@ -2,7 +2,7 @@
 
 python tools/train.py configs/deepfake/fsvfm_vit-b_adapter_ffpp-c23_50e.py
 Effective batch 256. 335,042 trained parameters. Hardware, time and result: not yet measured here.
-Published number: in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here.
+Published number: in a table of FS-VFM (arXiv 2510.10663); known here are ViT-L's on deepfakes only.
 """
 
 _base_ = [
@@ -17,6 +17,7 @@ model = dict(
     head=dict(contrast=dict(loss_weight=0.01, group_size=128)),
 )
 train_dataloader = dict(batch_size=256)
+published_on = ['celebdf_v2', 'dfd_raw', 'dfdc', 'dfdc_preview', 'celebdf_pp_noyt']
 optim_wrapper = dict(
     optimizer=dict(lr=5e-3 * 256 / 256, weight_decay=0.0),
 )

@@ -2,7 +2,7 @@
 
 python tools/train.py configs/deepfake/fsvfm_vit-b_ffpp-c23_10e.py
 Effective batch 64. Hardware, time and result: not yet measured here.
-Published number: in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here.
+Published number: in a table of FS-VFM (arXiv 2510.10663); known here are ViT-L's on deepfakes only.
 """
 
 _base_ = [
@@ -15,6 +15,7 @@ _base_ = [
 model = dict(
     backbone=dict(init_cfg=dict(checkpoint='fs-vfm-vit-base-vggface2')),
 )
+published_on = ['celebdf_v2', 'dfd_raw', 'dfdc', 'dfdc_preview', 'celebdf_pp_noyt']
 optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay=0.6),
     optimizer=dict(lr=2e-4 * 64 / 256, weight_decay=0.03),

@@ -17,6 +17,7 @@ model = dict(
     backbone=dict(arch='large', init_cfg=dict(checkpoint='fs-vfm-vit-large-vggface2')),
     head=dict(in_channels=1024),
 )
+published_on = ['celebdf_v2', 'dfd_raw', 'dfdc', 'dfdc_preview', 'celebdf_pp_noyt']
 optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay=0.9),
     optimizer=dict(lr=5e-5 * 64 / 256, weight_decay=0.01),

@@ -2,7 +2,7 @@
 
 python tools/train.py configs/deepfake/fsvfm_vit-s_adapter_ffpp-c23_60e.py
 Effective batch 512. 84,578 trained parameters. Hardware, time and result: not yet measured here.
-Published number: in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here.
+Published number: in a table of FS-VFM (arXiv 2510.10663); known here are ViT-L's on deepfakes only.
 """
 
 _base_ = [
@@ -19,6 +19,7 @@ model = dict(
     head=dict(in_channels=384, contrast=dict(loss_weight=0.01, group_size=256)),
 )
 train_dataloader = dict(batch_size=512)
+published_on = ['celebdf_v2', 'dfd_raw', 'dfdc', 'dfdc_preview', 'celebdf_pp_noyt']
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3 * 512 / 256, weight_decay=0.0),
 )

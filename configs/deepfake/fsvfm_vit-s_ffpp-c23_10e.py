@@ -2,7 +2,7 @@
 
 python tools/train.py configs/deepfake/fsvfm_vit-s_ffpp-c23_10e.py
 Effective batch 64. Hardware, time and result: not yet measured here.
-Published number: in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here.
+Published number: in a table of FS-VFM (arXiv 2510.10663); known here are ViT-L's on deepfakes only.
 """
 
 _base_ = [
@@ -16,6 +16,7 @@ model = dict(
     backbone=dict(arch='small', init_cfg=dict(checkpoint='fs-vfm-vit-small-vggface2')),
     head=dict(in_channels=384),
 )
+published_on = ['celebdf_v2', 'dfd_raw', 'dfdc', 'dfdc_preview', 'celebdf_pp_noyt']
 optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay=0.65),
     optimizer=dict(lr=2e-4 * 64 / 256, weight_decay=0.03),

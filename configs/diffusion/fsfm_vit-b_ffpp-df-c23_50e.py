@@ -4,7 +4,7 @@ python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_df --manipu
 python tools/data/prepare_deepfake.py diff DiFF data/diff
 python tools/train.py configs/diffusion/fsfm_vit-b_ffpp-df-c23_50e.py
 Effective batch 256. Hardware, time and result: not yet measured here.
-Published number: in FSFM (arXiv 2412.12032), as a picture of a table; none is repeated here.
+Published number: in a table of FSFM (arXiv 2412.12032), not known here.
 The published run kept, for each subset, the checkpoint of the least *DiFF validation* loss: a choice on
 the target, which `tools/test.py --protocol published` repeats and marks; the honest protocol takes
 FF++ validation.

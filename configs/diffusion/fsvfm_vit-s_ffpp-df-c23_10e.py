@@ -4,7 +4,7 @@ python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_df --manipu
 python tools/data/prepare_deepfake.py diff DiFF data/diff
 python tools/train.py configs/diffusion/fsvfm_vit-s_ffpp-df-c23_10e.py
 Effective batch 64. Hardware, time and result: not yet measured here.
-Published number: in FS-VFM (arXiv 2510.10663), as pictures of tables; none is repeated here.
+Published number: in a table of FS-VFM (arXiv 2510.10663); known here are ViT-L's on deepfakes only.
 """
 
 _base_ = [

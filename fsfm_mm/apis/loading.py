@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from fsfm_mm.checkpoints.agreement import Agreement, agree
@@ -120,11 +121,14 @@ def _read(
     path = checkpoint_file(name)
     content = load_checkpoint_file(path, trust)
     state = content.get('state_dict', content.get('model', content))
-    return path, state, read_card(content) or ModelCard(aggregation=None), config
+    return path, state, read_card(content, path) or ModelCard(aggregation=None), config
 
 
 def _build(settings: Mapping[str, Any], path: Path) -> torch.nn.Module:
     """Build a model; what its settings ask for and this program does not have is named."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')  # what settings mean for a training concerns nobody here
     try:
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             return MODELS.build(dict(settings))
@@ -134,3 +138,5 @@ def _build(settings: Mapping[str, Any], path: Path) -> torch.nn.Module:
             f'the model of {path} cannot be built ({words.split(". ")[0]}): a class of your own must be imported first '
             '(custom_imports of the config, or import it).'
         ) from error
+    finally:
+        logger.setLevel(level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import platform
 import warnings
@@ -15,7 +16,9 @@ import mmpretrain
 import timm
 import torch
 
+from fsfm_mm.files.broken import reading
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
+from fsfm_mm.text import brief, few
 from fsfm_mm.version import __version__
 
 #: Means and deviations (0..1) that differ by less are the same: configs round them, on a scale of 0..255.
@@ -34,6 +37,8 @@ COMPARED = (
     'view',
     'aggregation',
 )
+#: Entries of a card, those of its model's settings included.
+MOST_ENTRIES = 100_000
 REACTIONS = ('warn', 'error', 'return')
 
 
@@ -52,6 +57,11 @@ def installed_versions() -> dict[str, str]:
 def text_hash(text: str) -> str:
     """SHA-256 of a config's text, hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def card_hash(card: ModelCard) -> str:
+    """SHA-256 of what a card says, hexadecimal."""
+    return text_hash(json.dumps(card.to_dict(), sort_keys=True, default=repr))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +132,9 @@ class ModelCard:
             texts = isinstance(names, tuple) and all(isinstance(name, str) and name for name in names)
             _require(texts and len(set(names)) == len(names) > 0, 'classes', 'different class names', names)
         if self.positive_class is not None and self.positive_class not in (self.classes or ()):
-            _require(False, 'positive_class', f'one of the classes {self.classes}', self.positive_class)
+            _require(
+                False, 'positive_class', f'one of the classes {brief(self.classes)}', self.positive_class
+            )
 
     def _check_statistics(self) -> None:
         if (self.mean is None) != (self.std is None):
@@ -177,10 +189,12 @@ class ModelCard:
         """
         if not isinstance(content, Mapping):
             raise ValueError(f"a checkpoint's card must be a dict, found a {type(content).__name__}.")
+        _check_extent(content)
         known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(content) - known)
+        unknown = sorted(brief(name) for name in set(content) - known)
         if unknown:
-            warnings.warn(f'the card has entries that this version does not know: {unknown}', stacklevel=2)
+            names = few(unknown, 8)
+            warnings.warn(f'the card has entries that this version does not know: [{names}]', stacklevel=2)
         return cls(**{key: value for key, value in content.items() if key in known})
 
     def check_against(
@@ -224,17 +238,43 @@ class ModelCard:
         return found
 
 
-def read_card(checkpoint: Mapping[str, Any] | str | os.PathLike) -> ModelCard | None:
-    """Card of a checkpoint or of its file; None where there is none."""
+def read_card(
+    checkpoint: Mapping[str, Any] | str | os.PathLike, path: str | os.PathLike = 'the checkpoint'
+) -> ModelCard | None:
+    """Card of a checkpoint or of its file; None where there is none.
+
+    Args:
+        checkpoint: What is in the file, or the file.
+        path: The file of a checkpoint that was read already, for messages.
+
+    Raises:
+        ValueError: The file cannot be read, or its card is none.
+    """
     if isinstance(checkpoint, str | os.PathLike):
-        checkpoint = load_checkpoint_file(checkpoint)
+        path = checkpoint
+        checkpoint = load_checkpoint_file(path)
     content = checkpoint.get('card')
-    return None if content is None else ModelCard.from_dict(content)
+    if content is None:
+        return None
+    with reading(path, ': its card cannot be used'):
+        return ModelCard.from_dict(content)
+
+
+def _check_extent(content: Any) -> None:
+    """Refuse what refers to the same parts over and over: a few bytes of a pickle can mean a billion entries."""
+    todo = [content]
+    for _ in range(MOST_ENTRIES):
+        if not todo:
+            return
+        value = todo.pop()
+        if isinstance(value, Mapping | list | tuple):
+            todo += value.values() if isinstance(value, Mapping) else value
+    raise ValueError(f'it has more than {MOST_ENTRIES} entries')
 
 
 def _require(condition: bool, field: str, wanted: str, found: Any) -> None:
     if not condition:
-        raise ValueError(f"card: '{field}' must be {wanted}, found {found!r}.")
+        raise ValueError(f"card: '{field}' must be {wanted}, found {brief(found)}.")
 
 
 def _is_number(value: Any) -> bool:

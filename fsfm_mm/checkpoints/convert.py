@@ -21,7 +21,7 @@ from fsfm_mm.checkpoints.name_maps import (
     from_reference,
 )
 from fsfm_mm.files.checkpoint_matching import LISTED, differences
-from fsfm_mm.text import few
+from fsfm_mm.text import few, shortened
 
 State = dict[str, torch.Tensor]
 #: Kinds with a head that was trained on one of the two pooled features.
@@ -105,7 +105,9 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> State:
     """
     wrappers = WRAPPERS[source]
     state = next((checkpoint[w] for w in wrappers if isinstance(checkpoint.get(w), Mapping)), checkpoint)
-    strangers = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    strangers = [
+        shortened(str(key), 80) for key, value in state.items() if not isinstance(value, torch.Tensor)
+    ]
     if strangers or not state:
         names = ' or '.join(repr(wrapper) for wrapper in wrappers)
         raise ValueError(

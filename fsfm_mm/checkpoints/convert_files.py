@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from fsfm_mm.checkpoints.card import COMPARED, ModelCard, installed_versions
+from fsfm_mm.checkpoints.card import COMPARED, ModelCard, installed_versions, read_card
 from fsfm_mm.checkpoints.config_facts import facts_of_config
 from fsfm_mm.checkpoints.convert import WITH_POOLED_HEAD, ConversionReport, convert
 from fsfm_mm.checkpoints.converted_settings import check_head_stands_on, converted_settings
@@ -173,9 +173,9 @@ def stated_facts(
     """What a file, its shapes and the files beside it say for its card; arguments as of :func:`card_of`."""
     stated: dict[str, Any] = {**_sizes(state), **(known or {})}
     beside = path.parent / STATS_FILE
-    own = checkpoint.get('card')
+    own = read_card(checkpoint, path)
     if own is not None:  # only we write one, also into files for others
-        said = ModelCard.from_dict(own).to_dict()
+        said = own.to_dict()
         stated.update({name: value for name, value in said.items() if value not in (None, {})})
         stated.pop('model', None)  # that of the network before
         if said['aggregation'] == ModelCard.aggregation:  # which nobody need have said

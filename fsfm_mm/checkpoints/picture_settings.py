@@ -49,6 +49,12 @@ def picture_view(dataset: Mapping[str, Any]) -> str | None:
     return views.pop() if len(views) == 1 else None
 
 
+def resize_step(dataset: Mapping[str, Any]) -> dict | None:
+    """Settings of the ``ResizeFace`` that decides the size of a data set's pictures, of its first part; or None."""
+    step = _last_sized(next(parts_of(dataset)))
+    return step if step and step['type'] == 'ResizeFace' else None
+
+
 def set_view(dataset: dict, view: str, where: str = 'view') -> None:
     """Let all parts of a data set show the whole of its pictures or their centre; settings are changed in place.
 

@@ -44,7 +44,7 @@ def check_loaded(model: nn.Module, checkpoint: Mapping[str, Any], path: Any = 't
     Raises:
         ValueError: It normalises otherwise, or has another size, patch or number of heads.
     """
-    card = read_card(checkpoint)
+    card = read_card(checkpoint, path)
     if card is None or not hasattr(model, 'backbone'):
         return
     known = settings_facts(card.model) if card.model is not None else {}

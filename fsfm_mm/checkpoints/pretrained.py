@@ -17,6 +17,7 @@ from fsfm_mm.checkpoints.convert import convert, state_dict_of
 from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.heads import check_heads, weights_heads
 from fsfm_mm.checkpoints.zoo import fetch, zoo_entry, zoo_names
+from fsfm_mm.files.broken import broken
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
 from fsfm_mm.files.checkpoint_matching import mismatch
@@ -83,7 +84,11 @@ def read_encoder(
     file = found if facts else checkpoint_file(found)
     checkpoint = load_checkpoint_file(file, trust)
     if source == 'fsfm_mm':
-        return pretrained_backbone(checkpoint, keep_norm=True), read_card(checkpoint)
+        try:
+            state = pretrained_backbone(checkpoint, keep_norm=True)
+        except ValueError as error:
+            raise broken(file, f': {error}') from error
+        return state, read_card(checkpoint, file)
     content, _ = convert(checkpoint, source)
     said = {} if num_heads is None else {'num_heads': num_heads}
     card = card_of(checkpoint, content, source, Path(file), said, facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import nn
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.heads import width_and_depth
 from fsfm_mm.checkpoints.timm_models import TIMM_NAMES, WHOLE_PICTURE
+from fsfm_mm.files.broken import parse_json, reading
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 from fsfm_mm.models.layers import LAYER_NORM_EPS
 
@@ -116,12 +116,9 @@ def _config_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
     beside = path.parent / CONFIG_FILE
     if path.name not in WEIGHTS_FILES or not beside.is_file():
         return {}
-    try:
-        config = json.loads(beside.read_text(encoding='utf-8'))
-    except (ValueError, OSError) as error:
-        raise ValueError(f'{beside} cannot be read as JSON ({error}).') from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{beside} must be a dictionary, as timm's are, found a {type(config).__name__}.")
+    with reading(beside, ': cannot be read'):
+        data = beside.read_bytes()
+    config = parse_json(data, beside)
     # timm's older files have all in one
     return config if 'pretrained_cfg' in config else {**config, 'pretrained_cfg': config}
 

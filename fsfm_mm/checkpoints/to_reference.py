@@ -89,7 +89,7 @@ def write_reference_files(
             has, or classes in another order. Nothing is written then.
     """
     checkpoint = load_checkpoint_file(path, trust)
-    card = read_card(checkpoint)
+    card = read_card(checkpoint, path)
     size = width_and_depth(state_dict_of(checkpoint, 'fsfm_mm'))
     heads = None if card is None else card.num_heads
     if heads not in (None, REFERENCE.get(size, heads)):

@@ -18,6 +18,8 @@ from fsfm_mm.version import __version__
 COMMANDS = {
     'train': 'train any config: pretraining or fine-tuning, in one process or many',
     'test': 'test a classifier on one or several sets: tables, intervals, curves',
+    'predict': "score the faces in anybody's pictures and videos",
+    'replay': 'repeat the step at which a loss stopped being finite, and say where',
     'leave-one-out': 'train and test one config for each target domain and seed',
     'prepare': 'from photos and videos to pretraining data',
     'prepare-deepfake': 'from a deepfake set as it was downloaded to face crops',

@@ -38,17 +38,17 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
         if not Path(args.file).is_dir():
             need_files([args.file], CANNOT_READ)
 
-        from fsfm_mm.checkpoints import ModelCard, load_checkpoint_file
+        from fsfm_mm.checkpoints import load_checkpoint_file, read_card
         from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
         path = checkpoint_file(args.file)
-        content = load_checkpoint_file(path, args.trust).get('card')
-        if content is None:
+        found = read_card(load_checkpoint_file(path, args.trust), path)
+        if found is None:
             raise ValueError(
                 f'{path} has no card: it was not saved by a run with CardHook, nor converted by '
                 'fsfm-mm convert.'
             )
-        card = ModelCard.from_dict(content).to_dict()
+        card = found.to_dict()
     except (ValueError, OSError) as error:
         sys.exit(f'{short_name(prog)}: {error_message(error)}')
     config = card.pop('config')

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  %(prog)s configs/antispoof/fsfm_vit-b_mcio-{m,c,i,o}.py --seeds 0 1 2 3 4
+  %(prog)s configs/antispoof/fsfm_vit-b_mcio-{m,c,i,o}.py        # the published seeds, 0 to 4
   %(prog)s configs/antispoof/fsfm_vit-b_wcs-{w,c,s}.py --seeds 0 --out work_dirs/wcs
 
 Runs that are finished are not done again, so the same command goes on after an interruption.
@@ -33,7 +33,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one
     """Read the command line."""
     parser = CommandParser(prog, __doc__, EPILOG)
     parser.add_argument('configs', nargs='+', help='one config for each target domain')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='seeds of each config [0]')
+    parser.add_argument(
+        '--seeds', nargs='+', type=int, help="seeds of each config [the config's published_seeds, else 0]"
+    )
     parser.add_argument('--out', default='work_dirs/leave_one_out', help='folder of all runs and tables')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='settings for every run'
@@ -43,6 +45,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one
         '--override-card',
         action='store_true',
         help='let --cfg-options contradict the cards of encoders and checkpoints; every table then says so',
+    )
+    parser.add_argument(
+        '--view', choices=['whole', 'centre'], help='of the tests, as of fsfm-mm test [as the config says]'
     )
     parser.add_argument('--bootstrap', type=int, default=0, help='resamples of the intervals of each run [0]')
     return parser.parse_args(argv)
@@ -90,12 +95,20 @@ def is_finished(results: Path) -> bool:
     return (results / 'honest.json').exists() or any(note.startswith(LEFT_OUT) for note in notes)
 
 
+def seeds_of(config: str, args: argparse.Namespace) -> list[int]:
+    """The seeds of a config's runs: those that were named, else those of the published runs."""
+    from fsfm_mm.engine.settings import read_config
+
+    return args.seeds or list(read_config(config).get('published_seeds', [0]))
+
+
 def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
     """Train and test one config with one seed, unless that is done; returns the folder of its tables."""
     work_dir = Path(args.out) / Path(config).stem / f'seed{seed}'
     results = work_dir / 'test'
     given = short_options(args)
     settings = {key: value for key, value in given.items() if key not in ('workers', 'device')}
+    settings |= {'view': args.view} if args.view else {}
     check_settings(work_dir, {**settings, 'settings': args.cfg_options, 'override_card': args.override_card})
     if is_finished(results):
         return results
@@ -107,6 +120,7 @@ def one_run(config: str, seed: int, args: argparse.Namespace) -> Path:
     checkpoints = sorted(map(str, [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]))
     checkpoints += sorted(map(str, work_dir.glob('best_*.pth')))
     test = ['--out', str(results), '--bootstrap', str(args.bootstrap), *options]
+    test += ['--view', args.view] if args.view else []
     testing = [word for name, words in short.items() if name in TEST_OPTIONS for word in words]
     run_command('test', config, *checkpoints, *testing, *test)
     return results
@@ -167,7 +181,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out')
             find_config(config)
         check_folder(args.out, 'the folder --out')
         for config in args.configs:
-            folders[Path(config).stem] = [one_run(config, seed, args) for seed in args.seeds]
+            folders[Path(config).stem] = [one_run(config, seed, args) for seed in seeds_of(config, args)]
     except ValueError as error:
         sys.exit(f'{short_name(prog)}: {error}')
     for protocol in ('published', 'honest'):

@@ -25,13 +25,12 @@ from fsfm_mm.commands.preparing import (
     execution_of,
     exit_code,
     guarded,
-    presets,
     share_of,
     tell_outcome,
     with_weights,
 )
 from fsfm_mm.preparation.run import prepare
-from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings
+from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings, presets
 from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.writers.folders import CHROMA
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS

@@ -25,8 +25,8 @@ from fsfm_mm.commands.preparing import (
     tell_outcome,
 )
 from fsfm_mm.datasets.labelled.names import read_lines
-from fsfm_mm.files.listing import printable
 from fsfm_mm.preparation.counts import expected_of
+from fsfm_mm.preparation.cutting.hdf5_frames import check_h5py, is_hdf5
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.settings import Settings
@@ -46,7 +46,7 @@ from fsfm_mm.preparation.sources.spoofs import (
     spoof_listing,
     write_lists,
 )
-from fsfm_mm.text import text_table
+from fsfm_mm.text import printable, text_table
 
 EPILOG = f"""\
 sources (--rule, by default the one named as DOMAIN):
@@ -55,7 +55,8 @@ sources (--rule, by default the one named as DOMAIN):
 --form published (n: frames of the video):
   MCIO  frames 6 and 6 + n // 2, each moved on to the next one with a face; chips aligned by its five landmarks,
         padding {CHIP_PADDING}; Replay's devel is a split of its own, OULU's Dev and MSU's others are left out
-  WCS   the sets' own pictures of faces (of videos: frames i * (n // 10)) without their black borders
+  WCS   the sets' own pictures of faces (of videos, CeFA's VIDEO/profile/*.jpg and WMCA's VIDEO.hdf5: frames
+        i * (n // 10)) without their black borders
 --form ours
         the middle frames of two halves, or of ten parts; squares of {SPOOF_MARGIN} times the face; devel and Dev
         are training data
@@ -65,6 +66,8 @@ examples:
   %(prog)s oulu OULU-NPU data/MCIO
   %(prog)s celeb CelebA_Spoof data/MCIO      # for extra_domains
   %(prog)s surf SURF_faces data/WCS --lists protocol/txt
+  %(prog)s cefa CeFA data/WCS --lists protocol/txt      # VIDEO/profile/*.jpg, found by the listed names
+  %(prog)s wmca WMCA_faces data/WCS --lists protocol/txt      # VIDEO.hdf5 (pip install h5py)
   %(prog)s wmca WMCA_videos data/WCS --form ours
 
 Several domains go to one OUT, one command each. Results: OUT/frame/DOMAIN/SPLIT/CLASS/VIDEO_frame0.png (WCS:
@@ -134,7 +137,7 @@ def settings_of(args: argparse.Namespace, plan: Listing) -> Settings:
             f'WCS as published takes pictures of faces as they are, without --detector {args.detector}: take '
             '--form ours with it.'
         )
-    videos = [item.path for item in plan.items if item.frames]
+    videos = [item.path for item in plan.items if item.frames and not is_hdf5(item.path)]
     if videos and args.detector is None:
         raise ValueError(
             f'WCS as published takes pictures of faces as they are, but {printable(videos[0])} is a video: say '
@@ -161,6 +164,8 @@ def command(args: argparse.Namespace) -> int:
     for note in plan.notes:
         print(note)
     tell_missing(plan.missing, 'pictures')
+    if any(is_hdf5(item.path) for item in plan.items):
+        check_h5py()
     settings, out = settings_of(args, plan), domain_folder(args)
     about = {
         'set': args.domain,

@@ -62,7 +62,7 @@ def parse_args(
         choices=SPLITS,
         help='which splits [all; of folders without train, val, test: test]',
     )
-    what.add_argument('--compression', choices=['raw', 'c0', 'c23', 'c40'], help='ffpp, dfd [c23]')
+    what.add_argument('--compression', choices=['raw', 'c0', 'c23', 'c40'], help='ffpp [c23]')
     what.add_argument(
         '--manipulations',
         nargs='+',
@@ -76,7 +76,7 @@ def parse_args(
     what.add_argument(
         '--youtube-real',
         action='store_true',
-        help='celebdf_v2, _pp: also YouTube-real (not in published numbers)',
+        help='celebdf_v2: also YouTube-real (not in published numbers)',
     )
     add_frames_option(what)
     what.add_argument(

@@ -14,18 +14,17 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.counts import Counts, count_videos
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
-from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings
+from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings, presets
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
-from fsfm_mm.text import few
+from fsfm_mm.text import few, printable
 
 #: Of face crops: 'published' as those of the papers, 'ours' about the person who is followed through a video.
 CROPS = ('published', 'ours')
@@ -43,15 +42,6 @@ Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1
 frame of a video gave none);
 130 Ctrl-C; 143 terminated. Shares that end before others, and ranks of torchrun or srun, say 0 instead of 2.
 """
-
-
-def presets(registry: Registry) -> dict[str, dict[str, Any]]:
-    """The detectors or parsers that have a name on the command line: name -> config."""
-    return {
-        name: dict(type=kind.__name__, **arguments)
-        for kind in registry.module_dict.values()
-        for name, arguments in vars(kind).get('presets', {}).items()
-    }
 
 
 #: Exit code for wrong arguments: argparse's own 2 says here that some files failed.

@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
 from fsfm_mm.files import write_atomically
@@ -25,8 +25,15 @@ from fsfm_mm.ops.resizing import INTERPOLATIONS
 from fsfm_mm.statistics import compute_statistics, load_mean_std
 
 
-def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
+def find_images(
+    roots: Sequence[str], limit: int | None, left_out: Callable[[str], object] = lambda sentence: None
+) -> list[str]:
     """List the images of several roots; with ``limit``, that many of them, evenly spaced over the list.
+
+    Args:
+        roots: The folders.
+        limit: Images at most.
+        left_out: As of :func:`~fsfm_mm.files.listing.list_files`.
 
     Raises:
         ValueError: A root is missing or has no images, or the limit is not positive.
@@ -37,7 +44,7 @@ def find_images(roots: Sequence[str], limit: int | None) -> list[str]:
         folder = folder if os.path.isdir(folder) else root
         if not os.path.isdir(folder):
             raise ValueError(f'{folder}: no such folder.')
-        found = list_files(folder, IMAGE_EXTENSIONS)
+        found = list_files(folder, IMAGE_EXTENSIONS, left_out)
         if not found:
             raise ValueError(f'{folder}: no images ({", ".join(IMAGE_EXTENSIONS)}) below it.')
         paths += [os.path.join(folder, file) for file in found]
@@ -79,15 +86,17 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> int:
     """Run the command; returns the exit code."""
     args = parse_args(argv, prog)
+    links: list[str] = []
     out = args.out or os.path.join(args.data_root[0], 'mean_std.json')
     try:
         for name, least in (('size', 1), ('workers', 0)):
             if getattr(args, name) < least:
                 raise ValueError(f'--{name} must be {least} or more, found {getattr(args, name)}')
         check_file(out, '--out')
-        paths = find_images(args.data_root, args.limit)
+        paths = find_images(args.data_root, args.limit, links.append)
         before = earlier(out)
         stats = compute_statistics(paths, args.size, args.interpolation, args.workers)
+        stats['broken_files'] = [*links, *stats['broken_files']]
     except (ValueError, StoppedError) as error:
         sys.exit(f'{short_name(prog)}: {error}')
     write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')

@@ -32,17 +32,20 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ('published', 'honest')
 EPILOG = """\
-test sets: those of the config (test_dataloader, and test_sets = dict(NAME=<data set config>)), and --set.
+test sets: those of the config (test_dataloader, and test_sets = dict(NAME=<data set config>)), and --set; with --sets
+only those that it names, of these and of the config's named_sets.
 held-out source data: the config's val_dataloader.
 
 examples:
   %(prog)s configs/deepfake/demo_generated.py work_dirs/demo_generated/epoch_20.pth
   %(prog)s CONFIG work_dirs/run/epoch_*.pth --protocol both --out work_dirs/run/chosen
   %(prog)s CONFIG best.pth --set "my set=data/my_set" --set DFDC=dfdc:data/dfdc
+  %(prog)s CONFIG best.pth --sets dfd_raw dfd_c23 celebdf_pp celebdf_pp_noyt
   %(prog)s CONFIG best.pth --calibrate best_calibrated.pth
 
 A folder given with --set holds test/<class>*/... pictures, as the training sets do; with KIND: it has the layout of
-that published set (dfdc, celebdf_v2, wilddeepfake, ...; docs/downstream_data.md).
+that published set (dfdc, celebdf_v2, dfd_raw, wilddeepfake, ...; docs/downstream_data.md), or is what
+prepare-deepfake made of it.
 """
 
 
@@ -64,6 +67,13 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     )
     parser.add_argument(
         '--set', action='append', default=[], metavar='NAME=[KIND:]FOLDER', help='one more test set'
+    )
+    parser.add_argument(
+        '--sets',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help="which of the config's sets; published: those of the published numbers [test_dataloader, test_sets]",
     )
     parser.add_argument(
         '--only-sets', action='store_true', help="test on --set folders only, not the config's sets"
@@ -131,14 +141,51 @@ def named_folder(item: str) -> tuple[str, str | None, str]:
     return name, kind if is_kind else None, folder
 
 
+def sets_of_config(cfg: Config, names: Sequence[str]) -> dict[str, Any]:
+    """The config's test sets, or those of ``names`` among them and its ``named_sets``.
+
+    Raises:
+        ValueError: A name is none of them.
+    """
+    dataset = cfg.test_dataloader.dataset
+    domains = ', '.join(dataset.get('domains', []))
+    own = {
+        dataset.get('domain') or domains or dataset.get('name') or 'test': dataset,
+        **cfg.get('test_sets', {}),
+    }
+    if not names:
+        return own
+    pipeline = first_pipeline(dataset)
+    known = {
+        **{
+            name: {'domain': name, 'pipeline': pipeline, **part}
+            for name, part in cfg.get('named_sets', {}).items()
+        },
+        **own,
+    }
+    chosen = [
+        one for name in names for one in (cfg.get('published_on', []) if name == 'published' else [name])
+    ]
+    unknown = sorted({name for name in chosen if name not in known})
+    if unknown or not chosen:
+        raise ValueError(
+            f'--sets {" ".join(unknown or names)}: the config has no such set; it has {", ".join(known)}'
+        )
+    return {name: known[name] for name in chosen}
+
+
 def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
-    """Name to data set config, of the config and of --set; raises a ValueError where there is none at all."""
-    sets: dict[str, Any] = {}
-    if not args.only_sets:
-        dataset = cfg.test_dataloader.dataset
-        domains = ', '.join(dataset.get('domains', []))
-        sets[dataset.get('domain') or domains or dataset.get('name') or 'test'] = dataset
-        sets.update(cfg.get('test_sets', {}))
+    """Name to data set config, of the config and of --set.
+
+    Raises:
+        ValueError: A set does not exist, or its folder was prepared of another published set.
+    """
+    from fsfm_mm.datasets.labelled.crops import check_prepared_of, prepared_part
+
+    sets = {} if args.only_sets else sets_of_config(cfg, args.sets)
+    for name, dataset in sets.items():
+        if dataset.get('type') == 'LabelledFaces':
+            check_prepared_of(name, dataset['data_root'], f'test set {name!r}')
     for item in args.set:
         name, kind, folder = named_folder(item)
         pipeline = first_pipeline(cfg.test_dataloader.dataset)
@@ -146,7 +193,8 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
             size = cfg.model.backbone.img_size
             pipeline = [dict(type='LoadFace'), dict(type='ResizeFace', size=size), *pipeline]
         sets[name] = dict(data_root=folder, split='test', domain=name, pipeline=pipeline)
-        sets[name].update(dict(type='NamedForgerySet', name=kind) if kind else dict(type='LabelledFaces'))
+        part = prepared_part(kind, folder, f'--set {name}') if kind else dict(type='LabelledFaces')
+        sets[name].update(part or dict(type='NamedForgerySet', name=kind))
     if args.view:
         from fsfm_mm.checkpoints.picture_settings import set_view
 
@@ -162,6 +210,10 @@ def check(args: argparse.Namespace) -> None:
     need_files(path for path in args.checkpoints if not Path(path).is_dir())
     for item in args.set:
         named_folder(item)
+    if args.only_sets and args.sets:
+        raise ValueError(
+            "--only-sets leaves the config's sets out, and --sets names some of them: give one of them"
+        )
     if args.only_sets and not args.set:
         raise ValueError('there is no test set: --only-sets needs --set NAME=FOLDER')
     if args.calibrate and not args.overwrite:
@@ -241,7 +293,7 @@ def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
     checkpoint = next(iter(result.checkpoints.values()))
     content = load_checkpoint_file(checkpoint, trust=trust)
     save_checkpoint_file(
-        {**content, 'card': {**content.get('card', {}), 'threshold': result.threshold}}, target
+        {**content, 'card': {**(content.get('card') or {}), 'threshold': result.threshold}}, target
     )
     print(f'threshold {result.threshold:.4f} is in the card of {target}')
 

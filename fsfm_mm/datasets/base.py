@@ -30,6 +30,18 @@ def roots_of(data_root: str | os.PathLike | Sequence[str | os.PathLike], what: s
     return [os.fspath(root) for root in roots]
 
 
+def sample_key(dataset: Any, index: int) -> str:
+    """What a sample is called: path or archive key, in any data set or mmengine's wrappers of some; else its number."""
+    if hasattr(dataset, 'data_path'):
+        return str(dataset.data_path(index))
+    if hasattr(dataset, '_get_ori_dataset_idx'):
+        inner = dataset._get_ori_dataset_idx(index)
+        which, number = inner if isinstance(inner, tuple) else (None, inner)
+        return sample_key(dataset.dataset if which is None else dataset.datasets[which], number)
+    listed = dataset.get_data_info(index) if isinstance(dataset, BaseDataset) else {}
+    return str(listed.get('img_path', index))
+
+
 class FaceDataset(BaseDataset):
     """An mmengine dataset whose pipeline can work on whole batches and which never hides a broken file.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from torch.utils.data import DataLoader, Sampler
 
 #: First word of a key: the data and the model of one iteration draw different numbers.
 DATA, MODEL = 0, 1
+#: So many batches back a sampler knows which samples they were of.
+REMEMBERED = 1024
 
 
 def seed_process(*key: int) -> None:
@@ -76,6 +79,7 @@ class SeededBatchSampler(Sampler[list[int]]):
         self.seed = seed
         self.rank = get_rank()
         self._next = (0, 0)
+        self._drawn: deque[tuple[int, list[int]]] = deque(maxlen=REMEMBERED)
 
     def start_at(self, batch: int, iteration: int) -> None:
         """Say where the next pass begins; passes after it begin at 0 again.
@@ -89,7 +93,12 @@ class SeededBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         (skip, first), self._next = self._next, (0, 0)
         for number, indices in enumerate(itertools.islice(self.batches, skip, None), first):
+            self._drawn.append((number, indices))
             yield SeededBatch(indices, (DATA, self.seed, self.rank, number))
+
+    def indices_of(self, iteration: int) -> list[int]:
+        """The samples of a batch that was drawn lately, in this process; empty where that is not known."""
+        return next((list(indices) for number, indices in self._drawn if number == iteration), [])
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -21,7 +21,8 @@ from fsfm_mm.doctor.pretraining import (
     spread_samples,
 )
 from fsfm_mm.doctor.report import Report, Table, number_of
-from fsfm_mm.doctor.scanning import FileSource, Source, scan
+from fsfm_mm.doctor.scanning import FileSource, Scan, Source, scan
+from fsfm_mm.doctor.shortcuts import chosen, joined, related, report_shortcuts
 from fsfm_mm.preparation.manifest import MANIFEST_FILE
 from fsfm_mm.text import few
 
@@ -85,7 +86,7 @@ def check_labelled(
     # also of domains that have no lists yet
     for place in (root, *sorted(glob.glob(os.path.join(glob.escape(root), 'frame', '*')))):
         check_finished(report, place)
-    source = _check_files(report, root, listed, workers, samples, progress)
+    source = _check_files(report, root, listed, identity, workers, samples, progress)
     return report, source
 
 
@@ -227,9 +228,15 @@ def check_people(report: Report, listed: Splits, pattern: str, level: str = 'err
 
 
 def _check_files(
-    report: Report, root: str, listed: Splits, workers: int, samples: int, progress: bool
+    report: Report,
+    root: str,
+    listed: Splits,
+    identity: str | None,
+    workers: int,
+    samples: int,
+    progress: bool,
 ) -> Source:
-    """Open all files; near-duplicates; samples of every split and class."""
+    """Open all files; near-duplicates, shortcuts; samples of every split and class."""
     # DiFF's subsets and lists may name a file twice: it is read once in each split
     entries = [(split, e) for split, found in listed.items() for e in found]
     paths = [entry['img_path'] for _, entry in entries]
@@ -241,17 +248,45 @@ def _check_files(
     report.facts.append(
         f'{number_of(len(names), "picture")} in {number_of(len(listed), "split")} ({few(list(listed))})'
     )
-    source = FileSource(names, paths, [None] * len(paths))
+    splits = np.array([split for split, _ in entries])
+    labels = np.array([entry['gt_label'] for _, entry in entries], np.int64)
+    source = FileSource(names, paths, [None] * len(paths), measured=chosen(splits, labels))
     if os.path.isfile(os.path.join(root, MANIFEST_FILE)):
         source.sha256 = check_manifest(report, root, names)
     found = scan(source, workers, progress)
     report_problems(report, source, found)
-    splits = np.array([split for split, _ in entries])
     owners = numbered([f'{s} {e["domain"]}: {e["class_name"]}: {e["video_id"]}' for s, e in entries])
-    report_lookalikes(report, names, found, owners, splits)
+    alike = report_lookalikes(report, names, found, owners, splits)
+    _check_shortcuts(report, found, entries, identity, alike.group)
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, (split, entry) in enumerate(entries):
         groups[split, entry['class_name']].append(index)
     for members in groups.values():
         report.samples += spread_samples(names, max(samples // len(groups), 1), members)
     return source
+
+
+def _check_shortcuts(
+    report: Report,
+    found: Scan,
+    entries: Sequence[tuple[str, dict]],
+    identity: str | None,
+    alike: np.ndarray,
+) -> None:
+    """What tells the classes apart without a face; a cross-validation parts no video, no name, no look, no person."""
+    measured = sorted(found.properties)
+    of_measured = [entries[index][1] for index in measured]
+    videos = [f'{entry["domain"]}: {entry["video_id"]}' for entry in of_measured]
+    owners = related(videos, [entry['class_name'] == POSITIVE for entry in of_measured])
+    owners = [[*of, f'look {alike[index]}'] for of, index in zip(owners, measured)]
+    groupings = [joined(owners)]
+    if identity:
+        people = [[f'person {person}' for person in people_of(video, identity)] for video in videos]
+        groupings.insert(0, joined([[*of, *who] for of, who in zip(owners, people)]))
+    report_shortcuts(
+        report,
+        [found.properties[index] for index in measured],
+        np.array([entries[index][0] for index in measured]),
+        np.array([entry['gt_label'] for entry in of_measured], np.int64),
+        groupings,
+    )

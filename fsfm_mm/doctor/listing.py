@@ -19,9 +19,8 @@ from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.doctor.expected import Expected
 from fsfm_mm.doctor.report import Report
 from fsfm_mm.doctor.stored import has_archive
-from fsfm_mm.files.listing import printable
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
-from fsfm_mm.text import few
+from fsfm_mm.text import few, printable
 
 POSITIVE = 'real'
 #: An empty class is a finding, not the end of the listing.

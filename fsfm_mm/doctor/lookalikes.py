@@ -127,8 +127,8 @@ def report_lookalikes(
     found: Scan,
     owners: np.ndarray,
     splits: np.ndarray | None,
-) -> None:
-    """Report near-duplicates: an error between splits, a note within one.
+) -> Lookalikes:
+    """Report near-duplicates, and return them: an error between splits, a note within one.
 
     Args:
         report: Where to.
@@ -159,6 +159,7 @@ def report_lookalikes(
         )
         largest = sorted(groups.values(), key=lambda group: (-len(group), group))
         report.add('note', 'near-duplicates', message, [' = '.join(names[i] for i in g) for g in largest])
+    return alike
 
 
 def _report_crossing(report: Report, names: Sequence[str], pairs: np.ndarray, splits: np.ndarray) -> None:

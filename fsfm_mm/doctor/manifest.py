@@ -34,7 +34,7 @@ def read_manifest(report: Report, root: str, domain: str = '') -> list[Line]:
     """
     path = os.path.join(root, MANIFEST_FILE)
     lines, bad = [], []
-    with open(path, encoding='utf-8', errors='surrogateescape') as file:
+    with open(path, 'rb') as file:
         for number, line in enumerate(file, 1):
             try:
                 record = FaceRecord.from_json(line, f'{path}:{number}')

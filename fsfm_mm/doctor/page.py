@@ -47,6 +47,11 @@ def _tables(page: HtmlPage, report: Report) -> None:
     if report.shares:
         shares = {name.replace('_', ' '): share for name, share in report.shares.items()}
         page.bars(shares, label_legend(), 'share of the pixels with each label, over all maps')
+    if report.separations:
+        caption = (
+            'AUC of a small classifier on each property alone: 50% tells nothing of the class, 100% tells it'
+        )
+        page.bars(report.separations, {}, caption)
 
 
 def _broken(page: HtmlPage, report: Report, source: Source) -> None:

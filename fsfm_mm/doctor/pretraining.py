@@ -79,11 +79,14 @@ def check_pretraining(
 def _list_files(report: Report, root: str) -> FileSource:
     """The pictures in folders, with their maps."""
     folder = os.path.join(root, 'images')
-    images = list_files(folder, IMAGE_EXTENSIONS) if os.path.isdir(folder) else []
+    links: list[str] = []
+    images = list_files(folder, IMAGE_EXTENSIONS, links.append) if os.path.isdir(folder) else []
     if not images:
         raise ValueError(f'{folder}: no pictures ({", ".join(IMAGE_EXTENSIONS)}) below it.')
     check_collisions(report, images, 'pictures')
-    maps = _paired_maps(report, root, images)
+    maps = _paired_maps(report, root, images, links)
+    advice = 'lead nowhere, above or to what is listed already, so they are not followed: remove them.'
+    report.add_files('error', 'bad link', links, advice, 'link')
     return FileSource(
         images,
         [os.path.join(folder, image) for image in images],
@@ -137,8 +140,8 @@ def check_collisions(report: Report, files: Sequence[str], what: str) -> None:
     report.add_files('warning', 'name collision', alike, advice, what, what)
 
 
-def _paired_maps(report: Report, root: str, images: Sequence[str]) -> dict[str, str]:
-    """Stem -> path of its map."""
+def _paired_maps(report: Report, root: str, images: Sequence[str], links: list[str]) -> dict[str, str]:
+    """Stem -> path of its map; links that are not followed are added to ``links``."""
     folder = os.path.join(root, 'parsing_maps')
     if not os.path.isdir(folder):
         report.add(
@@ -147,7 +150,7 @@ def _paired_maps(report: Report, root: str, images: Sequence[str]) -> dict[str, 
             'there is no folder parsing_maps: only strategies without maps (need_maps=False) can use it.',
         )
         return {}
-    files = list_files(folder, MAP_EXTENSIONS)
+    files = list_files(folder, MAP_EXTENSIONS, links.append)
     check_collisions(report, files, 'maps')
     maps = {os.path.splitext(file)[0]: file for file in files}
     stems = {os.path.splitext(image)[0] for image in images}

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from fsfm_mm.files.listing import printable
-from fsfm_mm.text import few, text_table
+from fsfm_mm.text import few, printable, text_table
 
 #: From bad to harmless: what breaks a run or a result, what should be looked at, what is good to know.
 LEVELS = ('error', 'warning', 'note')
@@ -74,6 +73,7 @@ class Report:
         broken: Pictures with a problem to show, the problem in the name.
         lookalikes: Pairs of near-duplicates to show, those in two splits first.
         shares: Share of the pixels of each label, by name; empty without maps.
+        separations: Best AUC over the splits of a classifier on each property alone, by name; empty without classes.
     """
 
     root: str
@@ -85,6 +85,7 @@ class Report:
     broken: list[Sample] = field(default_factory=list)
     lookalikes: list[tuple[Sample, Sample]] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
+    separations: dict[str, float] = field(default_factory=dict)
 
     def add(self, level: str, check: str, message: str, files: Iterable[str] = ()) -> None:
         """Note a finding; raises ValueError for an unknown level."""

@@ -12,13 +12,15 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from fsfm_mm.doctor.properties import measure
 from fsfm_mm.files import sha256_of
 from fsfm_mm.files.parallel import Attempt, Pool
-from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
+from fsfm_mm.files.pictures import BrokenSampleError, WrongSizeError, read_image, read_parsing_map
 from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.ops.resizing import resize_labels
 from fsfm_mm.regions import NUM_LABELS, REGION_ORDER, region_membership
+from fsfm_mm.text import printable
 
 CHUNK = 64
 #: Side of the grey copies in pixels.
@@ -35,11 +37,13 @@ class Opened:
     Attributes:
         image: uint8 (H, W, 3) BGR; None where it cannot be read.
         labels: uint8 (H, W); None without a usable map.
+        properties: What :func:`~fsfm_mm.doctor.properties.measure` gives; None where it was not asked for.
         problems: Name of the check and a sentence for everything that is wrong.
     """
 
     image: np.ndarray | None = None
     labels: np.ndarray | None = None
+    properties: tuple[np.ndarray, ...] | None = None
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -61,12 +65,14 @@ class FileSource:
         images: Path of each.
         maps: Path of each one's parsing map, None for none.
         sha256: Checksums that pictures should have, by their number.
+        measured: Numbers of the pictures whose properties are measured.
     """
 
     names: Sequence[str]
     images: Sequence[str]
     maps: Sequence[str | None]
     sha256: dict[int, str] = field(default_factory=dict)
+    measured: frozenset[int] = frozenset()
 
     def read(self, index: int) -> Opened:
         """Read a picture with its map."""
@@ -74,24 +80,24 @@ class FileSource:
         map_path = self.maps[index]
         try:
             opened.image = read_image(self.images[index])
+            if index in self.measured:
+                opened.properties = measure(self.images[index], opened.image)
         except BrokenSampleError as error:
             opened.problems.append(('unreadable picture', str(error)))
         if map_path is not None:
+            shape = None if opened.image is None else opened.image.shape[:2]
             try:
-                opened.labels = read_parsing_map(map_path)
+                opened.labels = read_parsing_map(map_path, shape)
+            except WrongSizeError as error:
+                height, width = shape or (0, 0)
+                found = (
+                    f'the map is {error.size[0]}x{error.size[1]} pixels, but its picture {width}x{height}.'
+                )
+                opened.problems.append(('size mismatch', f'{printable(map_path)}: {found}'))
             except BrokenSampleError as error:
                 opened.problems.append(('unusable map', str(error)))
-        self._check_size(opened, index)
         self._check_sum(opened, index)
         return opened
-
-    def _check_size(self, opened: Opened, index: int) -> None:
-        if opened.image is None or opened.labels is None or opened.labels.shape == opened.image.shape[:2]:
-            return
-        (h, w), (mh, mw) = opened.image.shape[:2], opened.labels.shape
-        sentence = f'{self.maps[index]}: the map is {mw}x{mh} pixels, but its picture {w}x{h}.'
-        opened.problems.append(('size mismatch', sentence))
-        opened.labels = None  # of another picture, most likely
 
     def _check_sum(self, opened: Opened, index: int) -> None:
         expected = self.sha256.get(index)
@@ -128,6 +134,7 @@ class Scan:
         hashes: uint64 (N,), thumbs: uint8 (N, 256): see :func:`describe`.
         labels: float32 (N, 11), share of the pixels with each label; NaN without a map.
         regions: float32 (N, 8), share of the patches in each region; NaN without a map.
+        properties: Number of a measured sample -> its properties.
         problems: Number of a sample -> what is wrong with it: name of the check, sentence.
     """
 
@@ -136,6 +143,7 @@ class Scan:
     thumbs: np.ndarray
     labels: np.ndarray
     regions: np.ndarray
+    properties: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
     problems: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
 
     @classmethod
@@ -160,6 +168,8 @@ class Scan:
             # the grid of the published recipe, whatever the size
             grid = patch_labels(resize_labels(opened.labels, (GRID * PATCH, GRID * PATCH)), PATCH)
             self.regions[index] = _MEMBER[:, grid.ravel()].mean(axis=1)
+        if opened.properties is not None:
+            self.properties[index] = opened.properties
         if opened.problems:
             self.problems[index] = opened.problems
 
@@ -168,6 +178,7 @@ class Scan:
         stop = start + len(part.sizes)
         for name in ('sizes', 'hashes', 'thumbs', 'labels', 'regions'):
             getattr(self, name)[start:stop] = getattr(part, name)
+        self.properties |= {start + index: values for index, values in part.properties.items()}
         self.problems |= {start + index: found for index, found in part.problems.items()}
 
     def of(self, check: str) -> list[tuple[int, str]]:

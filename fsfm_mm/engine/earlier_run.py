@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from fsfm_mm.engine.saving import POINTER
 
 #: What training writes into a work directory: checkpoints, and the rest.
-CHECKPOINT = re.compile(r'((epoch|iter)_\d+|best_.*|stopped|nonfinite_.*)\.pth')
+CHECKPOINT = re.compile(r'((epoch|iter)_\d+|best_.*|stopped|failed_step)\.pth')
 OTHERS = re.compile(r'\d{8}_\d{6}|reconstructions|test|loss_curve\.png|broken_files\.txt')
 
 

@@ -1,51 +1,89 @@
-"""Settings of optimisers and schedules in a run that is resumed: those of the config count, whatever the schedule is.
+"""Settings of optimisers and schedules in a run that is resumed: those that were changed count, all else is state.
 
 mmengine and torch keep settings together with states, so that a checkpoint brings back a learning rate, a weight decay
-or the length of a schedule. Here the states are kept, and the settings are those of this run. Where nothing was
-changed, nothing is done, and a resumed run stays the run that it was, bit for bit.
+or the length of a schedule. Which is which only a class itself knows: optimisers keep states in their groups, hooks
+change rates while they run, schedules count from where they begin. So a checkpoint says, too, what optimisers and
+schedules were when they were built: what is built otherwise now is a setting that was changed, and is honoured. Nothing
+else is touched. Where nothing was changed, a resumed run is the run that it was, bit for bit, whatever drives it.
 """
 
 from __future__ import annotations
 
-import inspect
-import itertools
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.optim import OptimWrapperDict
 
-from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
+from fsfm_mm.engine.stepped_schedules import Place, step_again, waits
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.models.wrapping import unwrapped
 
 #: Where what only our runs know is kept in a checkpoint.
 RUN_STATE = 'run_state'
+#: The group that mmengine adds to an optimiser's, to log the rate that nothing scales.
+STAND_IN = 'base_param_settings'
 
 
-def honour_optimizers(runner: Any, checkpoint: dict) -> None:
-    """Put the settings of this run's optimisers into the states of a checkpoint, in place."""
-    scheduled = {scheduler.param_name for scheduler in built_schedulers(runner)}
-    for optimizer, state in _optimizers(runner.optim_wrapper, checkpoint['optimizer']):
-        groups = state.get('param_groups')
-        if not isinstance(groups, list):
-            continue
-        old_names = checkpoint.get(RUN_STATE, {}).get('groups')
-        _regroup(old_names, group_names(runner), state, optimizer.param_groups)
-        for group, own in zip(state['param_groups'], optimizer.param_groups):
-            for key, value in own.items():
-                driven = key in scheduled or (key == 'betas' and 'momentum' in scheduled)
-                if key != 'params' and not driven:
-                    group[key] = value
+def as_built(runner: Any) -> dict[str, dict[str, Any]]:
+    """What optimisers and schedules are before the first step, as plain data, for :func:`honour`.
+
+    Returns:
+        Name of an optimiser, or '' where there is one -> its groups without parameters, what else of settings its
+        wrapper keeps (the stand-in group, a loss scaler), and its schedules.
+    """
+    return {
+        name: {
+            'groups': [_settings(group) for group in wrapper.optimizer.param_groups],
+            'others': {key: _settings(part) for key, part in _others(wrapper).items()},
+            'schedules': [
+                {'type': type(one).__name__, 'waits': waits(one), 'state': _plain(one.state_dict())}
+                for one in _of(runner.param_schedulers, name)
+            ],
+        }
+        for name, wrapper in _wrappers(runner)
+    }
 
 
-def _optimizers(wrapper: Any, state: Mapping[str, Any]) -> Iterator[tuple[Any, dict]]:
-    if isinstance(wrapper, OptimWrapperDict):
-        for name, one in wrapper.items():
-            if name in state:
-                yield one.optimizer, state[name]
-    else:
-        yield wrapper.optimizer, state  # type: ignore[misc]
+def _wrappers(runner: Any) -> list[tuple[str, Any]]:
+    wrapper = runner.optim_wrapper
+    return list(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else [('', wrapper)]
+
+
+def _of(parts: Any, name: str) -> Any:
+    """The list of one optimiser, where each has its own."""
+    return (parts.get(name) if isinstance(parts, Mapping) else parts) or []
+
+
+def _others(wrapper: Any) -> dict[str, Mapping]:
+    parts = wrapper.state_dict()
+    return {
+        key: parts[key] for key in parts.keys() - {'state', 'param_groups'} if isinstance(parts[key], Mapping)
+    }
+
+
+def _settings(group: Mapping) -> Any:
+    return _plain({key: value for key, value in group.items() if key != 'params'})
+
+
+def _plain(value: Any) -> Any:
+    """A copy that a checkpoint may hold; the name of what is no data."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return getattr(value, '__qualname__', type(value).__qualname__)
+
+
+def drop_functions(checkpoint: dict) -> None:
+    """Take functions from the states of schedules: OneCycleLR has one, and no file with code in it can be resumed."""
+    schedules = checkpoint.get('param_schedulers') or []
+    for states in schedules.values() if isinstance(schedules, dict) else [schedules]:
+        states[:] = [{key: value for key, value in state.items() if not callable(value)} for state in states]
 
 
 def group_names(runner: Any) -> list[list[str]] | None:
@@ -58,148 +96,109 @@ def group_names(runner: Any) -> list[list[str]] | None:
     return [[names.get(id(parameter), '') for parameter in group['params']] for group in groups]
 
 
+def honour(
+    runner: Any,
+    checkpoint: dict,
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    places: tuple[Place, Place],
+) -> None:
+    """Put what was changed in optimisers and schedules since into the states of a checkpoint, in place.
+
+    Args:
+        runner: Its optimisers and schedules are as they were built.
+        checkpoint: To be resumed.
+        then: :func:`as_built` of the run that it is of; empty where that is not known and all counts as changed.
+        now: :func:`as_built` of this run.
+        places: Where the checkpoint is, as that run counts and as this one does.
+
+    Raises:
+        StoppedError: The checkpoint does not say what cannot be had again.
+    """
+    old_names, names = checkpoint.get(RUN_STATE, {}).get('groups'), group_names(runner)
+    for name, wrapper in _wrappers(runner):
+        state = checkpoint['optimizer'].get(name, {}) if name else checkpoint['optimizer']
+        if not isinstance(state.get('param_groups'), list):
+            continue
+        before = then.get(name)
+        origin = _regroup(old_names, names, state, wrapper.optimizer.param_groups)
+        if before is not None:
+            before = {**before, 'groups': [before['groups'][index] for index in origin]}
+        schedulers = _of(runner.param_schedulers, name)
+        _honour_groups(wrapper, state, before or {}, now[name], schedulers)
+        moved = places[0].iterations != places[1].iterations and any(not one.by_epoch for one in schedulers)
+        if moved or before is None or before['schedules'] != now[name]['schedules']:
+            groups = [*state['param_groups'], *(state[key] for key in (STAND_IN,) if key in state)]
+            saved = _of(checkpoint.get('param_schedulers'), name)
+            states = step_again(wrapper, schedulers, saved, groups, before, places)
+            if name:
+                checkpoint.setdefault('param_schedulers', {})[name] = states
+            else:
+                checkpoint['param_schedulers'] = states
+
+
+def _honour_groups(wrapper: Any, state: dict, then: Mapping, now: Mapping, schedulers: Sequence[Any]) -> None:
+    """Settings of groups; what a schedule drives is that schedule's matter, unless it does so no longer."""
+    driven = _driven(scheduler.param_name for scheduler in schedulers)
+    released = _driven(one['state']['param_name'] for one in then.get('schedules', ())) - driven
+    groups, others = wrapper.optimizer.param_groups, _others(wrapper)
+    unknown: list[dict] = [{}] * len(groups)
+    parts = list(zip(state['param_groups'], groups, then.get('groups', unknown), now['groups']))
+    if STAND_IN not in others:
+        state.pop(STAND_IN, None)  # a wrapper of another kind would take it
+    for key, own in others.items():
+        before = then.get('others', {}).get(key, {})
+        parts.append((state.setdefault(key, dict(own)), dict(own), before, now['others'][key]))
+    for part, own, before, built in parts:
+        for key in own.keys() - {'params'} - driven:
+            if key in released or key not in before or before[key] != built[key]:
+                part[key] = own[key]
+
+
+def _driven(names: Iterable[str]) -> set[str]:
+    found = set(names)
+    return found | ({'betas'} if 'momentum' in found else set())
+
+
 def _regroup(
     old_names: list[list[str]] | None, new_names: list[list[str]] | None, state: dict, own: list
-) -> None:
+) -> list[int]:
     """Sort a state into other groups by the parameters' names.
 
     Weight decay, its exceptions, layer-wise rates and what is frozen decide which parameters share a group.
+
+    Returns:
+        For every group of this run the number of the one in the checkpoint from which it goes on.
 
     Raises:
         StoppedError: There are other numbers of groups, and the checkpoint does not say what is in which.
     """
     old = state['param_groups']
-    if (
-        not old_names
-        or not new_names
-        or not all(isinstance(n, int) for group in old for n in group['params'])
-    ):
+    known = all(isinstance(number, int) for group in old for number in group['params'])
+    if not (known and old_names and new_names):
         if len(old) != len(own):
             raise StoppedError(
                 f'the checkpoint to resume has {len(old)} groups of parameters, this config makes {len(own)} '
                 '(optim_wrapper.optimizer.weight_decay and paramwise_cfg): resume with what they were, or start a new '
                 'run from its weights with --cfg-options load_from=FILE.'
             )
-        return
+        return list(range(len(own)))
     if old_names == new_names:
-        return
-    place: dict[str, Any] = {}
-    group_of: dict[str, dict] = {}
-    for group, names in zip(old, old_names):
-        place |= dict(zip(names, group['params']))
-        group_of |= dict.fromkeys(names, group)
+        return list(range(len(own)))
+    place = {name: n for group, names in zip(old, old_names) for name, n in zip(names, group['params'])}
+    group_of = {name: index for index, names in enumerate(old_names) for name in names}
     groups: list[dict] = []
+    origin: list[int] = []
     moved: dict[int, Any] = {}
-    for names, now in zip(new_names, own):
+    for names in new_names:
         first = groups[-1]['params'][-1] + 1 if groups else 0
         numbers = list(range(first, first + len(names)))
-        for number, name in zip(numbers, names):
-            if place.get(name) in state['state']:
-                moved[number] = state['state'][place[name]]
-        before = next((group_of[name] for name in names if name in group_of), old[0])
-        scale = now.get('lr_scale', 1.0) / before.get('lr_scale', 1.0)
-        settings = {key: value for key, value in now.items() if key not in ('params', 'lr')}
-        groups.append({**before, **settings, 'lr': before['lr'] * scale, 'params': numbers})
+        moved |= {
+            n: state['state'][place[name]]
+            for n, name in zip(numbers, names)
+            if place.get(name) in state['state']
+        }
+        origin.append(next((group_of[name] for name in names if name in group_of), 0))
+        groups.append({**old[origin[-1]], 'params': numbers})
     state['param_groups'], state['state'] = groups, moved
-
-
-def schedulers(runner: Any, checkpoint: dict) -> list[tuple[Any, dict]]:
-    """Schedulers of the run with their states in the checkpoint."""
-    built, states = runner.param_schedulers or [], checkpoint.get('param_schedulers', [])
-    if isinstance(built, dict):
-        return [pair for name in built for pair in zip(built[name], states.get(name, []))]
-    return list(zip(built, states))
-
-
-def honour_schedulers(runner: Any, checkpoint: dict) -> None:
-    """Put the settings of this run's schedules into the states of a checkpoint, in place.
-
-    Ours compute a value from the step alone. Those of mmengine from the value before: where one of them has other
-    settings now (its own, the learning rate, the length of the run), or schedules were added or exchanged, all are
-    stepped from their beginning to where the checkpoint is, and rates are what they were had the run begun with these
-    settings. One that waits for a metric cannot be: it keeps its counts, and its rate changes with the learning rate.
-    """
-    pairs = schedulers(runner, checkpoint)
-    built = built_schedulers(runner)
-    if len(pairs) == len(built) and not any(_differs(scheduler, state) for scheduler, state in pairs):
-        pass
-    elif not any(getattr(scheduler, 'need_val_args', False) for scheduler in built):
-        _step_again(runner, checkpoint)
-    else:
-        for scheduler, state in pairs:
-            for key in _settings(scheduler, state):
-                del state[key]
-        _scale_rates(runner, checkpoint)
-    for scheduler, state in schedulers(runner, checkpoint):
-        if isinstance(scheduler, WarmupCosineLR):
-            drop_settings(scheduler, state)
-
-
-def built_schedulers(runner: Any) -> list[Any]:
-    """All schedulers of the run."""
-    built = runner.param_schedulers or []
-    return list(itertools.chain(*built.values())) if isinstance(built, dict) else list(built)
-
-
-def _settings(scheduler: Any, state: Mapping[str, Any]) -> set[str]:
-    """Keys of a scheduler's state that are arguments of it, not how far it is."""
-    names = {name for kind in type(scheduler).__mro__ for name in inspect.signature(kind).parameters}
-    return ((names | {'base_values'}) - {'last_step', 'self'}) & set(state)
-
-
-def _differs(scheduler: Any, state: Mapping[str, Any]) -> bool:
-    """Whether a state is of another schedule; one of ours needs no more than to be of the same kind."""
-    own = scheduler.state_dict()
-    if isinstance(scheduler, WarmupCosineLR):
-        return 'warmup' not in state
-    return set(own) != set(state) or any(own[key] != state[key] for key in _settings(scheduler, state))
-
-
-def _step_again(runner: Any, checkpoint: dict) -> None:
-    """Step all schedules, which were just built, to where the checkpoint is."""
-    length, meta = len(runner.train_dataloader), checkpoint['meta']
-    iterations, epochs = meta['iter'], meta['epoch']
-    built, done = built_schedulers(runner), 0
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # no optimiser has stepped
-        for iteration in range(1, iterations + 1):
-            ended = iteration % length == 0 and done < epochs
-            done += ended
-            for scheduler in sorted(built, key=lambda scheduler: scheduler.by_epoch):
-                if ended or not scheduler.by_epoch:
-                    scheduler.step()
-    given = runner.param_schedulers
-    checkpoint['param_schedulers'] = (
-        {name: [one.state_dict() for one in given[name]] for name in given}
-        if isinstance(given, dict)
-        else [one.state_dict() for one in built]
-    )
-    names = {scheduler.param_name for scheduler in built}
-    for optimizer, state in _optimizers(runner.optim_wrapper, checkpoint['optimizer']):
-        for group, own in zip(state['param_groups'], optimizer.param_groups):
-            for key in [
-                *names,
-                *(f'initial_{name}' for name in names),
-                *(['betas'] if 'momentum' in names else []),
-            ]:
-                if key in own:
-                    group[key] = own[key]
-
-
-def _scale_rates(runner: Any, checkpoint: dict) -> None:
-    for optimizer, state in _optimizers(runner.optim_wrapper, checkpoint['optimizer']):
-        for group, own in zip(state['param_groups'], optimizer.param_groups):
-            before, now = group.get('initial_lr'), own.get('initial_lr')
-            if before and now:
-                group['lr'] *= now / before
-                group['initial_lr'] = now
-
-
-def drop_settings(scheduler: WarmupCosineLR, state: dict) -> None:
-    """Leave in the state of one of our schedulers how far it is, not what the config says."""
-    settings = set(inspect.signature(type(scheduler).__init__).parameters) - {'last_step'}
-    for key in settings | {'base_values'}:
-        state.pop(key, None)
-    # mmengine ends every schedule with the run: the last step of a finished one is not counted
-    step = min(state['_global_step'], scheduler.end - 1) - scheduler.begin
-    state['last_step'] = max(step, state['last_step'])
+    return origin

@@ -21,6 +21,7 @@ from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.sampler import check_balanced_loader
 from fsfm_mm.datasets.labelled.splits import check_splits
 from fsfm_mm.datasets.seeding import seed_batches
+from fsfm_mm.engine.batch_sizes import check_even_batches
 from fsfm_mm.engine.console import terse_loggers
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
 from fsfm_mm.engine.hooks.momentum import warn_of_a_still_target
@@ -234,6 +235,7 @@ def _open_training_data(runner: Runner) -> None:
         runner.logger.warning(f'train_cfg.type {kind} is not a loop of fsfm_mm: a resume will not be exact')
         return
     check_sampler(loop, loader.sampler)
+    check_even_batches(unwrapped(runner.model), loader, loop)
     runner._train_loop = loop
     seed_batches(loader, runner.seed)
 

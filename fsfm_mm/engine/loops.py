@@ -154,6 +154,11 @@ def exact_loop(settings: dict) -> dict | None:
     return {'type': kind, **settings} if kind in EXACT_LOOPS.values() else None
 
 
+def is_endless(sampler: Any) -> bool:
+    """Whether the indices of a sampler never end, whatever its length."""
+    return getattr(sampler, 'infinite', isinstance(sampler, InfiniteSampler))
+
+
 def check_sampler(loop: dict, sampler: Any) -> None:
     """Refuse a sampler without an end in a loop that waits for the end of an epoch.
 
@@ -164,8 +169,7 @@ def check_sampler(loop: dict, sampler: Any) -> None:
     Raises:
         ValueError: When the first epoch would never end.
     """
-    endless = getattr(sampler, 'infinite', isinstance(sampler, InfiniteSampler))
-    if loop['type'] == 'ExactEpochLoop' and endless:
+    if loop['type'] == 'ExactEpochLoop' and is_endless(sampler):
         raise ValueError(
             f'train_cfg counts epochs, but the data of train_dataloader.sampler {type(sampler).__name__} have no '
             'end: set train_cfg=dict(by_epoch=False, max_iters=...), or take a sampler with epochs such as '

@@ -11,18 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import get_world_size
-from mmengine.hooks import EarlyStoppingHook
+from mmengine.hooks import EarlyStoppingHook, EMAHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
-from fsfm_mm.engine.honoured_settings import (
-    RUN_STATE,
-    built_schedulers,
-    honour_optimizers,
-    honour_schedulers,
-    schedulers,
-)
-from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
+from fsfm_mm.engine.honoured_settings import RUN_STATE, as_built, honour
+from fsfm_mm.engine.stepped_schedules import Place
 from fsfm_mm.files.checkpoint_matching import mismatch
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.models.wrapping import unwrapped
@@ -57,14 +51,21 @@ def put_early_stopping_first(runner: Any) -> None:
 def early_stopping_facts(runner: Any) -> list[dict[str, Any]]:
     """What mmengine's early stopping has counted, in the order of its hooks."""
     return [
-        {'best_score': float(hook.best_score), 'wait_count': hook.wait_count}
+        {
+            'best_score': float(hook.best_score),
+            'wait_count': hook.wait_count,
+            'monitor': hook.monitor,
+            'rule': hook.rule,
+        }
         for hook in _early_stoppers(runner)
     ]
 
 
 def restore_early_stopping(runner: Any, saved: list[dict[str, Any]]) -> None:
-    """Let early stopping go on counting; a run that it had ended does not begin again."""
+    """Let early stopping go on counting, of the same metric; a run that it had ended does not begin again."""
     for hook, facts in zip(_early_stoppers(runner), saved):
+        if any(facts.get(name, getattr(hook, name)) != getattr(hook, name) for name in ('monitor', 'rule')):
+            continue
         hook.best_score, hook.wait_count = facts['best_score'], facts['wait_count']
         if hook.wait_count >= hook.patience:
             runner.train_loop.stop_training = True
@@ -74,13 +75,16 @@ def _early_stoppers(runner: Any) -> list[EarlyStoppingHook]:
     return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
 
-def fit_to_run(runner: Any, checkpoint: dict) -> None:
+def fit_to_run(runner: Any, checkpoint: dict) -> dict[str, Any]:
     """Change a checkpoint, in place, so that mmengine resumes it into this run.
 
     Settings of the config count, those of optimisers and schedules included
     (:mod:`~fsfm_mm.engine.honoured_settings`), so a schedule that was made longer goes on as the longer one; the log
     names what is not as it was. With another number of iterations an epoch (processes, batch, data) an
     epoch goes on at the same share of it.
+
+    Returns:
+        :func:`~fsfm_mm.engine.honoured_settings.as_built` of this run.
 
     Raises:
         StoppedError: When the checkpoint holds weights only, is of another model, or is past the end of this run.
@@ -91,6 +95,7 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
             'start a new run from these weights with --cfg-options load_from=FILE.'
         )
     _refuse_another_model(runner, checkpoint)
+    _leave_average(runner, checkpoint)
     _refuse_an_end_that_is_past(runner, checkpoint['meta'])
     saved, now = checkpoint.get(RUN_STATE, {}).get('facts', {}), run_facts(runner)
     changed = changed_settings(checkpoint['meta'].get('cfg', ''), runner.cfg)
@@ -102,10 +107,17 @@ def fit_to_run(runner: Any, checkpoint: dict) -> None:
     sentence = another_run(changed, facts)
     if sentence:
         runner.logger.warning(sentence)
-    if isinstance(runner.train_loop, EpochBasedTrainLoop):
-        _move_in_epoch(runner, checkpoint, saved.get('iterations_per_epoch', now['iterations_per_epoch']))
-    honour_optimizers(runner, checkpoint)
-    honour_schedulers(runner, checkpoint)
+    meta, length = checkpoint['meta'], now['iterations_per_epoch']
+    then = Place(meta['iter'], meta['epoch'], saved.get('iterations_per_epoch', length))
+    if isinstance(runner.train_loop, EpochBasedTrainLoop) and then.epoch_length != length:
+        share = (then.iterations - then.epochs * then.epoch_length) / then.epoch_length
+        meta['iter'] = then.epochs * length + round(min(max(share, 0.0), 1.0) * length)
+    built = as_built(runner)
+    before = checkpoint.get(RUN_STATE, {}).get('built')
+    if before is None:  # an older file, or one of mmengine's
+        before = {} if sentence else built
+    honour(runner, checkpoint, before, built, (then, Place(meta['iter'], meta['epoch'], length)))
+    return built
 
 
 def _refuse_another_optimizer(changed: Mapping[str, tuple[Any, Any]]) -> None:
@@ -130,6 +142,14 @@ def _refuse_another_model(runner: Any, checkpoint: dict) -> None:
         )
 
 
+def _leave_average(runner: Any, checkpoint: dict) -> None:
+    """Go on with the trained weights, where an EMAHook that is there no more saved their average as the model's."""
+    trained = checkpoint.get('ema_state_dict')
+    if trained is not None and not any(isinstance(hook, EMAHook) for hook in runner.hooks):
+        state = checkpoint['state_dict']
+        state |= {key: trained[f'module.{key}'] for key in state if f'module.{key}' in trained}
+
+
 def _refuse_an_end_that_is_past(runner: Any, meta: dict) -> None:
     by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
     done, end = (meta['epoch'], runner.max_epochs) if by_epoch else (meta['iter'], runner.max_iters)
@@ -139,22 +159,3 @@ def _refuse_an_end_that_is_past(runner: Any, meta: dict) -> None:
             f'the checkpoint to resume has {done} {unit} behind it, but train_cfg.max_{unit} is {end}: give it a '
             'larger value, or resume an earlier checkpoint.'
         )
-
-
-def _move_in_epoch(runner: Any, checkpoint: dict, length_then: int) -> None:
-    """Go on at the same share of the epoch, where epochs had another length."""
-    meta, length = checkpoint['meta'], len(runner.train_dataloader)
-    before = meta['iter']
-    share = (before - meta['epoch'] * length_then) / length_then
-    meta['iter'] = meta['epoch'] * length + round(min(max(share, 0.0), 1.0) * length)
-    for scheduler, state in schedulers(runner, checkpoint):
-        if state['_global_step'] == before and not scheduler.by_epoch:
-            state['_global_step'] = state['last_step'] = meta['iter']
-
-
-def refresh_learning_rates(runner: Any) -> None:
-    """Set the rates of the first iteration to what the config's schedules say there."""
-    for scheduler in built_schedulers(runner):
-        if isinstance(scheduler, WarmupCosineLR):
-            for group, value in zip(scheduler.optimizer.param_groups, scheduler._get_value()):
-                group['lr'] = value

@@ -12,7 +12,8 @@ import numpy as np
 
 from fsfm_mm.evaluation.functional import check_scores
 from fsfm_mm.files import write_atomically
-from fsfm_mm.text import csv_text
+from fsfm_mm.files.broken import broken, reading
+from fsfm_mm.text import brief, csv_text
 
 
 class VideoScores(NamedTuple):
@@ -184,13 +185,12 @@ class ScoreTable:
         Raises:
             ValueError: For another header or a line that cannot be read (the message has its number).
         """
-        with open(path, encoding='utf-8', newline='') as file:
+        with reading(path, ': cannot be read'), open(path, encoding='utf-8', newline='') as file:
             lines = csv.reader(file)
-            header = next(lines, [])
-            if tuple(header) != SampleScore._fields:
-                raise ValueError(f'{path}: expected the columns {SampleScore._fields}, found {header}')
-            rows = [_parse(line, f'{path}, line {lines.line_num}') for line in lines]
-        return cls(tuple(rows))
+            header, rows = next(lines, []), [(lines.line_num, line) for line in lines]
+        if tuple(header) != SampleScore._fields:
+            raise broken(path, f': expected the columns {SampleScore._fields}, found {brief(header)}')
+        return cls(tuple(_parse(line, f'{path}, line {number}') for number, line in rows))
 
 
 def _parse(line: list[str], where: str) -> SampleScore:
@@ -200,4 +200,4 @@ def _parse(line: list[str], where: str) -> SampleScore:
             int(index), img_path, domain, video_id, class_name, int(label), float(score), float(true_class)
         )
     except ValueError as error:
-        raise ValueError(f'{where}: expected {len(SampleScore._fields)} values, found {line}') from error
+        raise broken(where, f': expected {len(SampleScore._fields)} values, found {brief(line)}') from error

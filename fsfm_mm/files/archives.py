@@ -8,7 +8,7 @@ import io
 import os
 import tarfile
 
-from fsfm_mm.files.listing import printable
+from fsfm_mm.text import printable
 
 #: Endings of archives that are read.
 TAR_EXTENSIONS = ('.tar', '.tar.gz', '.tgz')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import io
 import json
@@ -10,20 +11,20 @@ import os
 import pickle
 import pickletools
 import re
-import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
-import safetensors
 import torch
 from safetensors.torch import load_file as load_safetensors
 from safetensors.torch import save_file
 
 from fsfm_mm.files import replacing
+from fsfm_mm.files.broken import broken, reading, reason
 from fsfm_mm.files.listing import stat_of_file
+from fsfm_mm.text import brief, shortened
 
 ZIP_START = b'PK\x03\x04'
 #: Torch's legacy format begins with a pickled magic number; later protocols put a frame before the number.
@@ -31,19 +32,10 @@ LEGACY_NUMBER = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 LEGACY_START = b'\x80\x02' + LEGACY_NUMBER
 #: Pickles at the start of torch's legacy format: magic number, version, system, the object, storage keys.
 MAX_PICKLES = 5
-#: What a reader of any of the formats meets where a file ends too early or has been damaged (a damaged directory
-#: of a zip archive sends it to any place of the file); ``pickle.UnpicklingError`` may also be a refusal.
-BROKEN_ERRORS = (
-    EOFError,
-    IndexError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    UnicodeDecodeError,
-    struct.error,
-    zipfile.BadZipFile,
-)
+#: The end of a sentence about a file that lost something.
+AGAIN = ': copy or download it again, or take the checkpoint before it.'
+#: Tensors may name the same bytes many times over; so many times the size of the file, and so many bytes, are enough.
+UNPACKED_TIMES, UNPACKED_BYTES = 16, 1 << 26
 #: What a safetensors file holds beside tensors, as JSON: the card, and what timm needs to build an export.
 METADATA = ('card', 'timm_config')
 NUMPY_MAKERS = ('_reconstruct', 'scalar')
@@ -109,10 +101,32 @@ def load_checkpoint_file(path: str | os.PathLike, trust: bool = False) -> dict[s
         _check_zip(path)
     loaded = _load_pickled(path, kind, trust)
     if not isinstance(loaded, Mapping):
-        raise ValueError(
-            f'{path}: expected a dictionary (a checkpoint or a state dict), found a {type(loaded).__name__}.'
+        raise broken(
+            path,
+            f': expected a dictionary (a checkpoint or a state dict), found a {type(loaded).__name__}.',
         )
+    with reading(path, ' holds no checkpoint', AGAIN):
+        _check_content(loaded, path.stat().st_size)
     return dict(loaded)
+
+
+def _check_content(loaded: Mapping[str, Any], size: int) -> None:
+    """Whether names are texts, and tensors not far more than the file that they came from."""
+    state = loaded.get('state_dict', {})
+    if not isinstance(state, Mapping):
+        raise ValueError(f'state_dict must hold tensors by name, but is {brief(state)}')
+    parts = {'it': loaded, 'state_dict': state, 'model': loaded.get('model')}
+    total = 0
+    for name, part in parts.items():
+        for key, value in part.items() if isinstance(part, Mapping) else ():
+            if not isinstance(key, str):
+                raise ValueError(f'the names in {name} must be texts, but one is {brief(key)}')
+            if isinstance(value, torch.Tensor):
+                if value.layout != torch.strided or value.is_meta:
+                    raise ValueError(f'{shortened(key, 60)} is a tensor without values or a sparse one')
+                total += value.numel() * value.element_size()
+    if total > UNPACKED_TIMES * size + UNPACKED_BYTES:
+        raise ValueError(f'{size} bytes stand for tensors of {total}')
 
 
 def check_whole(path: str | os.PathLike) -> None:
@@ -134,34 +148,29 @@ def check_whole(path: str | os.PathLike) -> None:
         load_checkpoint_file(path)
         return
     _check_zip(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except BROKEN_ERRORS as error:
-        _cut_short(path, error, error)
-    if damaged is not None:
-        _cut_short(path, f'the checksum of {damaged} is wrong')
+    with _cut_short(path), zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f'the checksum of {damaged} is wrong')
 
 
 def _file_kind(path: Path) -> str:
     """'zip', 'legacy' or 'safetensors', by the first bytes."""
     if path.is_dir():
-        raise ValueError(f'{path} is a folder: expected a checkpoint file.')
-    try:
+        raise broken(path, ' is a folder: expected a checkpoint file.')
+    with reading(path, ': the checkpoint cannot be read'):
         stat_of_file(path)
         with open(path, 'rb') as file:
             head = file.read(64)
-    except OSError as error:
-        raise ValueError(f'{path}: the checkpoint cannot be read ({error.strerror or error}).') from error
     if not head:
-        raise ValueError(f'{path} is empty: expected a checkpoint file; copy or download it again.')
+        raise broken(path, ' is empty: expected a checkpoint file; copy or download it again.')
     if head.startswith(ZIP_START):
         return 'zip'
     if head[:1] == b'\x80' and (LEGACY_NUMBER in head[:32] or LEGACY_START.startswith(head)):
         return 'legacy'
     if head[8:9] == b'{' or (len(head) < 9 and path.suffix == '.safetensors'):
         return 'safetensors'
-    raise ValueError(f'{path} is not a checkpoint: {_what_else(head)}.')
+    raise broken(path, f' is not a checkpoint: {_what_else(head)}.')
 
 
 def _what_else(head: bytes) -> str:
@@ -177,63 +186,60 @@ def _what_else(head: bytes) -> str:
     return f'expected a zip archive or pickle of torch.save or a safetensors file, found {head[:12]!r}'
 
 
-def _cut_short(path: Path, detail: object, cause: BaseException | None = None) -> NoReturn:
-    raise ValueError(
-        f'{path} is cut short or damaged ({detail}): copy or download it again, or take the checkpoint before it.'
-    ) from cause
+def _cut_short(path: Path) -> contextlib.AbstractContextManager[None]:
+    return reading(path, ' is cut short or damaged', AGAIN)
 
 
 def _check_zip(path: Path) -> None:
-    try:
+    size = path.stat().st_size
+    with _cut_short(path):
         if not zipfile.is_zipfile(path):
-            _cut_short(path, 'the directory at the end of the zip archive is missing')
+            raise ValueError('the directory at the end of the zip archive is missing')
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except BROKEN_ERRORS as error:
-        _cut_short(path, error, error)
+        if sum(entry.compress_size for entry in entries) > size:  # the same bytes under many names
+            raise ValueError('its parts together are longer than the file')
     names = {entry.filename.rsplit('/', 1)[-1] for entry in entries}
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
     if 'data.pkl' not in names:
-        raise ValueError(f'{path} is not a checkpoint: it is a zip archive that torch.save did not write.')
+        raise broken(path, ' is not a checkpoint: it is a zip archive that torch.save did not write.')
     if 'constants.pkl' in names:
-        raise ValueError(f'{path} is a TorchScript program, not a checkpoint: expected a state dict.')
+        raise broken(path, ' is a TorchScript program, not a checkpoint: expected a state dict.')
     if packed:  # a few bytes can unpack to more than any memory holds
-        raise ValueError(
-            f'{path} is not a checkpoint: {packed[0]} in it is compressed, which torch.save never does.'
-        )
+        told = f'{shortened(packed[0], 60)} in it is compressed, which torch.save never does'
+        raise broken(path, f' is not a checkpoint: {told}.')
 
 
 def _load_pickled(path: Path, kind: str, trust: bool) -> Any:
-    try:
+    with _cut_short(path):
         # an open file: of a path, torch would believe the ending
         with open(path, 'rb') as file, torch.serialization.safe_globals(list(allowed_globals())):
-            return torch.load(file, map_location='cpu', weights_only=not trust)
-    except pickle.UnpicklingError as error:
-        return _explain(path, kind, trust, error)
-    except BROKEN_ERRORS as error:
-        return _cut_short(path, str(error).split('\n', 1)[0] or type(error).__name__, error)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f'{path}: its pickle needs something that is not installed ({error}).') from error
-
-
-def _explain(path: Path, kind: str, trust: bool, error: pickle.UnpicklingError) -> NoReturn:
-    """Say whether a pickle was refused or is broken."""
-    message = str(error)
-    try:
-        names = pickled_globals(_pickle_bytes(path, kind))
-    except (ValueError, *BROKEN_ERRORS) as broken:
-        _cut_short(path, broken, error)
+            try:
+                return torch.load(file, map_location='cpu', weights_only=not trust)
+            except (pickle.UnpicklingError, ImportError, AttributeError) as raised:
+                if isinstance(raised, pickle.UnpicklingError) == trust:
+                    raise  # damaged; else it may be whole, and ask for too much
+                error = raised
+        names = [] if trust else pickled_globals(_pickle_bytes(path, kind))
     if trust:
-        _cut_short(path, message.split('\n', 1)[0], error)
+        told = f': its pickle needs something that is not installed ({reason(error)}).'
+        raise broken(path, told) from error
+    return _explain(path, error, names)
+
+
+def _explain(path: Path, error: Exception, names: Sequence[str]) -> NoReturn:
+    """Say what a whole pickle asks for and is not given."""
+    message = str(error)
     match = re.search(r'GLOBAL ([\w.]+)', message)
     harmless = {'collections.OrderedDict', '_codecs.encode', *(name for _, name in allowed_globals())}
     others = [name for name in names if name not in harmless and not name.startswith('torch.')]
-    needed = (
-        match.group(1) if match else ', '.join(others) or f'an operation that is not known here ({message})'
-    )
-    raise ValueError(
-        f'{path} was not loaded: its pickle asks for {needed}, which is more than weights and may run a program; '
-        'if you trust where the file comes from, load it with --trust (trust=True).'
+    said = re.search(r'WeightsUnpickler error: (.*)', message)
+    unknown = f'an operation that is not known here ({shortened(said[1] if said else message, 60)})'
+    needed = shortened(match[1], 80) if match else shortened(', '.join(others), 80) or unknown
+    told = f'its pickle asks for {needed}, which is more than weights and may run a program'
+    raise broken(
+        path,
+        f' was not loaded: {told}; if you trust where the file comes from, load it with --trust (trust=True).',
     ) from error
 
 
@@ -294,29 +300,26 @@ def _globals_of_one(stream: BinaryIO) -> Iterator[str]:
 
 def _load_safetensors(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
-    with open(path, 'rb') as file:
+    with _cut_short(path), open(path, 'rb') as file:
         length = int.from_bytes(file.read(8), 'little')
         if size < 8 + length:
-            _cut_short(
-                path, f'a safetensors header of {length} bytes is announced, {max(size - 8, 0)} follow'
-            )
-        try:
-            header = json.loads(file.read(length))
-            ends = [entry['data_offsets'][1] for name, entry in header.items() if name != '__metadata__']
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f'{path} is not a checkpoint: its safetensors header is no such JSON.'
-            ) from error
-    expected = 8 + length + max(ends, default=0)
-    if size < expected:
-        _cut_short(path, f'{expected} bytes are announced, {size} are there')
-    try:
+            follow = f'{max(size - 8, 0)} follow'
+            raise ValueError(f'a safetensors header of {length} bytes is announced, {follow}')
+        text = file.read(length)
+    with reading(path, ' is not a checkpoint: its safetensors header is no such JSON'):
+        header = json.loads(text)
+        ends = [int(entry['data_offsets'][1]) for name, entry in header.items() if name != '__metadata__']
+        metadata = {name: (header.get('__metadata__') or {}).get(name) for name in METADATA}
+    with _cut_short(path):
+        expected = 8 + length + max(ends, default=0)
+        if size < expected:
+            raise ValueError(f'{expected} bytes are announced, {size} are there')
+    with reading(path, ': the safetensors file is damaged'):
         loaded: dict[str, Any] = {'state_dict': load_safetensors(path)}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f'{path}: the safetensors file is damaged ({error}).') from error
-    for name in METADATA:
-        if name in header.get('__metadata__', {}):
-            loaded[name] = json.loads(header['__metadata__'][name])
+    for name, value in metadata.items():
+        if value is not None:
+            with reading(path, f': the {name} in it is no JSON'):
+                loaded[name] = json.loads(value)
     return loaded
 
 

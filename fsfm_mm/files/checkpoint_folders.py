@@ -11,8 +11,10 @@ from fsfm_mm.files.checkpoint_files import check_whole
 
 #: The file in the work directory that names the checkpoint to go on from (mmengine's name).
 POINTER = 'last_checkpoint'
-#: Files of a work directory that hold no optimiser state, or that of a run that went wrong.
-NOT_TO_RESUME = ('best_', 'nonfinite_')
+#: What a run that stopped for losses that are not finite leaves, to be replayed.
+FAILED_STEP = 'failed_step.pth'
+#: Files of a work directory that hold no optimiser state.
+NOT_TO_RESUME = ('best_', FAILED_STEP)
 
 
 def pointed_to(work_dir: str | os.PathLike) -> Path | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from fsfm_mm.text import printable
 
 #: Extensions of image files, lower case; names are compared without regard to case.
 IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
@@ -16,50 +18,101 @@ MAP_EXTENSIONS = ('.npy', '.png')
 
 #: Control characters and line ends, and what other systems take for a separator.
 UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\\\\]')
-#: What no terminal can take, with what stands for bytes that are no UTF-8.
-_UNPRINTABLE = re.compile(f'{UNSAFE.pattern[:-1]}\ud800-\udfff]')
 
 
-def list_files(root: str, extensions: tuple[str, ...]) -> list[str]:
+def list_files(root: str, extensions: tuple[str, ...], left_out: Callable[[str], object]) -> list[str]:
     """List the files below a folder.
 
-    Symbolic links to folders are followed. Names that begin with a dot are left out: copying tools leave
-    files like ``._face.jpg`` behind that are no images.
+    Symbolic links to folders are followed, each folder is listed once: under its own name where it lies below
+    ``root``, else under the first of its links. Names that begin with a dot are left out: copying tools leave
+    files like ``._face.jpg`` behind that are no images. A link to a file that is not there is listed: its reader says
+    what is wrong, as of any broken file.
 
     Args:
         root: The folder.
         extensions: Wanted extensions, lower case with their dot.
+        left_out: Called with a sentence about each link that is passed over: it leads to a folder above, to a folder
+            that is listed already, or in a circle.
 
     Returns:
         Paths relative to ``root`` with '/' between folders, sorted.
 
     Raises:
-        ValueError: A symbolic link leads back to a folder above it.
+        ValueError: A folder cannot be listed.
     """
     files: list[str] = []
-    folders = ['']
-    while folders:
-        folder = folders.pop()
-        with os.scandir(os.path.join(root, folder)) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith('.'):
-                    continue
-                if entry.is_dir():  # known from the listing itself: no call to the system
-                    if entry.is_symlink():
-                        _refuse_loop(entry.path)
-                    folders.append(f'{folder}{name}/')
-                elif name.lower().endswith(extensions):
-                    files.append(folder + name)
+    links: list[tuple[str, tuple[str, ...]]] = []
+    # path below the root with '/' at its end, its true path, and the true paths of the folders with the links to it
+    folders: list[tuple[str, str, tuple[str, ...]]] = [('', os.path.realpath(root), ())]
+    listed: set[str] = set()
+    while folders or links:
+        if (
+            not folders
+        ):  # all that lies there itself comes first, then the links, in an order that is always the same
+            links.sort(reverse=True)
+            path, above = links.pop()
+            target = os.path.realpath(os.path.join(root, path))
+            if why := _why_not(target, above, listed):
+                left_out(f'{printable(os.path.join(root, path))}: is a link {why}, so it is not followed.')
+                continue
+            folders.append((f'{path}/', target, above))
+        folder, true, above = folders.pop()
+        listed.add(true)
+        for entry in _entries(os.path.join(root, folder)):
+            name = entry.name
+            if name.startswith('.'):
+                continue
+            if _is_folder(entry):
+                if entry.is_symlink():
+                    links.append((folder + name, (*above, true)))
+                else:
+                    folders.append((f'{folder}{name}/', f'{true}/{name}', above))
+            elif _looks_like(entry, extensions):
+                files.append(folder + name)
+            elif entry.is_symlink() and (why := broken_link(entry.path)):
+                left_out(why)
     files.sort()
     return files
 
 
-def _refuse_loop(link: str) -> None:
-    target = os.path.realpath(link)
-    parent = os.path.realpath(os.path.dirname(link))
-    if os.path.commonpath([target, parent]) == target:
-        raise ValueError(f'{link} is a symbolic link to a folder above it ({target}): remove it.')
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise ValueError(
+            f'{printable(folder)}: the folder cannot be listed ({error.strerror or error}).'
+        ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()  # known from the listing itself: no call to the system, unless it is a link
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _looks_like(entry: os.DirEntry[str], extensions: tuple[str, ...]) -> bool:
+    """Whether an entry is, by its name, one of the files that are wanted; of a link a name without ending is not."""
+    if not entry.name.lower().endswith(extensions):
+        return False
+    return not entry.is_symlink() or bool(os.path.splitext(entry.name)[1])
+
+
+def broken_link(link: str) -> str:
+    """A sentence about a link that leads nowhere, or in a circle; '' where it leads to something."""
+    try:
+        os.stat(link)
+    except OSError as error:
+        return f'{printable(link)}: is a link that cannot be followed ({error.strerror or error}).'
+    return ''
+
+
+def _why_not(target: str, above: tuple[str, ...], listed: set[str]) -> str:
+    """Why a link to a folder is not followed; '' where it is."""
+    if any(os.path.commonpath([target, folder]) == target for folder in above):
+        return f'to a folder above it ({printable(target)})'
+    return f'to a folder that is listed already ({printable(target)})' if target in listed else ''
 
 
 def by_stem(files: Iterable[str], root: str) -> dict[str, str]:
@@ -85,18 +138,6 @@ def by_stem(files: Iterable[str], root: str) -> dict[str, str]:
                 'only, so which one belongs to the sample is open: remove or rename one.'
             )
     return stems
-
-
-def printable(path: str | os.PathLike) -> str:
-    r"""A path for messages: bytes that are no UTF-8 are written ``\xff``, control characters ``\n``."""
-    return _UNPRINTABLE.sub(_escaped, os.fsdecode(path))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    character = match[0]
-    if '\udc80' <= character <= '\udcff':  # what Python makes of such a byte
-        return f'\\x{ord(character) - 0xDC00:02x}'
-    return character if character == '\\' else character.encode('unicode_escape').decode()
 
 
 def stat_of_file(path: str | os.PathLike, error: type[ValueError] = ValueError) -> os.stat_result:

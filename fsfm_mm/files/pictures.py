@@ -6,24 +6,23 @@ import contextlib
 import io
 import math
 import os
-import tokenize
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from fsfm_mm.files.listing import printable, stat_of_file
+from fsfm_mm.files.broken import broken, reading, reason
+from fsfm_mm.files.listing import stat_of_file
+from fsfm_mm.files.opening import read_bytes
+from fsfm_mm.files.picture_headers import check_pixels, max_bytes, max_pixels, size_in_header, too_many_scans
 from fsfm_mm.regions import NUM_LABELS
+from fsfm_mm.text import printable
 
 #: Pixels exactly as stored: parsing maps belong to the stored pixels, so an EXIF rotation is not applied.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 #: Image modes of PIL that hold one integer a pixel; in 'P' (palette) it is the palette's index.
 _INDEX_MODES = ('P', 'L', 'I', 'I;16')
-#: What PIL meets in a picture that is cut or damaged.
-_BROKEN_PICTURE = (OSError, ValueError, EOFError, SyntaxError, Image.DecompressionBombError)
-#: What numpy meets in a .npy file that is cut or damaged, or in another kind of file.
-_BROKEN_NPY = (OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError)
 
 
 class BrokenSampleError(ValueError):
@@ -31,6 +30,19 @@ class BrokenSampleError(ValueError):
 
     The only error that a dataset with ``on_broken='skip'`` passes over (with a count and a log line).
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))  # it goes into logs, pages and pictures
+
+
+class WrongSizeError(BrokenSampleError):
+    """A picture or map has another size than is expected.
+
+    Attributes:
+        size: Width and height that it has, pixels.
+    """
+
+    size: tuple[int, int] = (0, 0)
 
 
 @contextlib.contextmanager
@@ -53,16 +65,61 @@ def refuse_special(path: str | os.PathLike) -> None:
     try:
         stat_of_file(path, BrokenSampleError)
     except OSError as error:
-        raise BrokenSampleError(f'{printable(path)}: cannot be read ({error.strerror or error}).') from error
+        raise _refused(path, f': cannot be read ({reason(error)}).') from error
 
 
-def _read_bytes(path: str) -> bytes:
-    refuse_special(path)
+def _refused(path: str | os.PathLike, told: str) -> ValueError:
+    return broken(path, told, BrokenSampleError)
+
+
+def read_sample(path: str | os.PathLike, most: int | None = None) -> bytes:
+    """Read the file of a picture or map.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have; None for :func:`~fsfm_mm.files.picture_headers.max_bytes`.
+
+    Raises:
+        BrokenSampleError: It cannot be read, is no file, or larger.
+    """
     try:
-        with open(path, 'rb', buffering=0) as file:
-            return file.read()
+        return read_bytes(path, max_bytes() if most is None else most, BrokenSampleError)
     except OSError as error:
-        raise BrokenSampleError(f'{path}: cannot be read ({error.strerror or error}).') from error
+        raise _refused(path, f': cannot be read ({reason(error)}).') from error
+
+
+def check_header(data: bytes, path: str | os.PathLike, shape: tuple[int, int] | None = None) -> bool:
+    """Look at a picture's size before it is decoded.
+
+    Args:
+        data: The bytes.
+        path: What to call them in a message.
+        shape: Height and width that it must have; None for any that are allowed.
+
+    Returns:
+        Whether its header says a size, see :func:`~fsfm_mm.files.picture_headers.size_in_header`.
+
+    Raises:
+        BrokenSampleError: It has too many pixels, or others than it must have (:class:`WrongSizeError`).
+    """
+    size = size_in_header(data)
+    if size is None:
+        return False
+    if too_many_scans(data):
+        raise _refused(path, ': is a JPEG of too many scans to be a picture.')
+    _check_size(size, path, shape)
+    return True
+
+
+def _check_size(size: tuple[int, int], path: str | os.PathLike, shape: tuple[int, int] | None) -> None:
+    if shape is not None and size != shape[::-1]:
+        error = WrongSizeError(f'{path}: has {size[0]}x{size[1]} pixels, not {shape[1]}x{shape[0]}.')
+        error.size = size
+        raise error
+    try:
+        check_pixels(*size)
+    except ValueError as error:
+        raise _refused(path, f': {error}.') from error
 
 
 def is_cut_jpeg(data: bytes) -> bool:
@@ -87,33 +144,36 @@ def read_image(path: str) -> np.ndarray:
         uint8 (H, W, 3), BGR.
 
     Raises:
-        BrokenSampleError: The file cannot be read, is cut off or is not an image.
+        BrokenSampleError: The file cannot be read, is cut off, has too many pixels, or is not a JPEG, PNG, WebP, BMP
+            or GIF.
     """
-    return decode_image(_read_bytes(path), path)
+    return decode_image(read_sample(path), path)
 
 
-def decode_image(data: bytes, path: str) -> np.ndarray:
+def decode_image(data: bytes, path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
     """Decode an image file's bytes, see :func:`read_image`.
 
     Args:
         data: The bytes.
         path: What to call them in a message.
+        shape: Height and width that it must have, as its header says, before it is decoded.
 
     Returns:
         uint8 (H, W, 3), BGR.
 
     Raises:
-        BrokenSampleError: They are cut off or no image.
+        BrokenSampleError: They are cut off or no image, or have too many pixels or others than ``shape``
+            (:class:`WrongSizeError`).
     """
     try:
-        image = None if is_cut_jpeg(data) else cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
-    except cv2.error as error:  # an empty file, or dimensions beyond OpenCV's limit
-        raise BrokenSampleError(
-            f'{path}: cannot be decoded as an image ({len(data)} bytes; OpenCV: {error.err}).'
-        ) from error
+        whole = check_header(data, path, shape) and not is_cut_jpeg(data)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED) if whole else None
+    except cv2.error as error:  # OpenCV has limits of its own
+        told = f': cannot be decoded as an image ({len(data)} bytes; OpenCV: {error.err}).'
+        raise _refused(path, told) from error
     if image is None:
-        raise BrokenSampleError(
-            f'{path}: cannot be decoded as an image ({len(data)} bytes; truncated or not an image file).'
+        raise _refused(
+            path, f': cannot be decoded as an image ({len(data)} bytes; truncated or not an image file).'
         )
     return np.asarray(image)
 
@@ -121,9 +181,9 @@ def decode_image(data: bytes, path: str) -> np.ndarray:
 def decode_npy(data: bytes, path: str) -> np.ndarray:
     """Decode the bytes of a ``.npy`` file; raises BrokenSampleError where they are none, or hold objects."""
     stream = io.BytesIO(data)
-    try:
+    with reading(path, ': is not a readable .npy array', error=BrokenSampleError):
         # Not np.load: it would also open pickles and archives. The header alone first: it may promise an array
-        # that no memory holds, and numpy makes room before it reads. These are the errors of a damaged header.
+        # that no memory holds, and numpy makes room before it reads.
         version = np.lib.format.read_magic(stream)
         read_header = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -133,8 +193,6 @@ def decode_npy(data: bytes, path: str) -> np.ndarray:
             raise ValueError(f'it holds {len(data)} bytes, too few for {dtype} {shape}')
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
-    except _BROKEN_NPY as error:
-        raise BrokenSampleError(f'{path}: is not a readable .npy array ({_reason(error)}).') from error
 
 
 def map_npy(path: str | os.PathLike, what: str = '') -> np.memmap:
@@ -147,35 +205,36 @@ def map_npy(path: str | os.PathLike, what: str = '') -> np.memmap:
     Raises:
         ValueError: It is not there, or no such file.
     """
-    try:
+    with reading(path, f': {what}cannot be opened as a .npy file'):
         stat_of_file(path)
         return np.lib.format.open_memmap(os.fspath(path), mode='r')
-    except _BROKEN_NPY as error:
-        raise ValueError(
-            f'{printable(path)}: {what}cannot be opened as a .npy file ({_reason(error)}).'
-        ) from error
 
 
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip('.') if lines else type(error).__name__
+def open_picture(data: bytes, formats: tuple[str, ...]) -> Image.Image:
+    """PIL's picture of some bytes, not decoded yet; raises ValueError where it has too many pixels."""
+    if Image.MAX_IMAGE_PIXELS is not None:  # a larger limit of ours was asked for
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels())
+    picture = Image.open(io.BytesIO(data), formats=formats)
+    check_pixels(*picture.size)
+    return picture
 
 
-def _decode_png(path: str, data: bytes) -> np.ndarray:
-    try:
+def _decode_png(path: str, data: bytes, shape: tuple[int, int] | None) -> np.ndarray:
+    whole = check_header(data, path, shape)
+    with reading(path, ': cannot be decoded as a PNG parsing map', error=BrokenSampleError):
+        if not whole:
+            raise ValueError('cut off, or no PNG')
         # PIL, since OpenCV replaces the indices of a palette image by the palette's colours.
-        with Image.open(io.BytesIO(data)) as picture:
+        with open_picture(data, ('PNG',)) as picture:
             mode = picture.mode
             if mode in _INDEX_MODES:
                 return np.array(picture)
-    except _BROKEN_PICTURE as error:
-        raise BrokenSampleError(f'{path}: cannot be decoded as a PNG parsing map ({error}).') from error
-    raise BrokenSampleError(
-        f'{path}: a parsing map must hold one label a pixel (palette or grey PNG), but its mode is {mode}.'
+    raise _refused(
+        path, f': a parsing map must hold one label a pixel (palette or grey PNG), but its mode is {mode}.'
     )
 
 
-def read_parsing_map(path: str) -> np.ndarray:
+def read_parsing_map(path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
     """Read a parsing map.
 
     ``.npy`` files hold integers of shape (H, W) or (1, H, W); PNG files are palette or grey images, and a
@@ -183,47 +242,52 @@ def read_parsing_map(path: str) -> np.ndarray:
 
     Args:
         path: Path of a ``.npy`` or ``.png`` file.
+        shape: Height and width of its picture: a map of another size is refused before it is decoded.
 
     Returns:
         uint8 (H, W), labels 0 to 10.
 
     Raises:
-        BrokenSampleError: The file cannot be read, or is not a map of labels 0 to 10.
+        BrokenSampleError: The file cannot be read, is not a map of labels 0 to 10, or has too many pixels or others
+            than ``shape`` (:class:`WrongSizeError`).
     """
-    return decode_parsing_map(_read_bytes(path), path)
+    most = None
+    if shape is not None and path.lower().endswith('.npy'):  # 64-bit integers and the header
+        most = 8 * math.prod(shape) + (1 << 16)
+    return decode_parsing_map(read_sample(path, most), path, shape)
 
 
-def decode_parsing_map(data: bytes, path: str) -> np.ndarray:
+def decode_parsing_map(data: bytes, path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
     """Decode a parsing map's bytes, see :func:`read_parsing_map`.
 
     Args:
         data: The bytes of a ``.npy`` or PNG file.
         path: What to call them in a message; its ending says which of the two they are.
+        shape: As of :func:`read_parsing_map`.
 
     Returns:
         uint8 (H, W), labels 0 to 10.
 
     Raises:
-        BrokenSampleError: They are not a map of labels 0 to 10.
+        BrokenSampleError: They are not a map of labels 0 to 10; see :func:`read_parsing_map`.
     """
     is_npy = os.path.splitext(path)[1].lower() == '.npy'
-    labels = decode_npy(data, path) if is_npy else _decode_png(path, data)
-    return _checked_labels(path, labels)
+    labels = decode_npy(data, path) if is_npy else _decode_png(path, data, shape)
+    return _checked_labels(path, labels, shape)
 
 
-def _checked_labels(path: str, labels: np.ndarray) -> np.ndarray:
+def _checked_labels(path: str, labels: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     if labels.dtype.kind not in 'iu':
-        raise BrokenSampleError(f'{path}: a parsing map must hold integers, but holds {labels.dtype}.')
+        raise _refused(path, f': a parsing map must hold integers, but holds {labels.dtype}.')
     shape = labels.shape
     if labels.ndim == 3 and shape[0] == 1:
         labels = labels[0]
     if labels.ndim != 2 or labels.size == 0:
-        raise BrokenSampleError(
-            f'{path}: a parsing map must have the shape (H, W) or (1, H, W), but has {shape}.'
-        )
+        raise _refused(path, f': a parsing map must have the shape (H, W) or (1, H, W), but has {shape}.')
+    _check_size(labels.shape[::-1], path, size)
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= NUM_LABELS:
-        raise BrokenSampleError(
-            f'{path}: parsing labels must lie in 0..{NUM_LABELS - 1}, but range from {low} to {high}.'
+        raise _refused(
+            path, f': parsing labels must lie in 0..{NUM_LABELS - 1}, but range from {low} to {high}.'
         )
     return np.ascontiguousarray(labels, dtype=np.uint8)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from fsfm_mm.files.broken import broken, check_kinds, parse_json, reading
+from fsfm_mm.text import brief
+
 #: Written last of all by a preparation: the folder that holds it is a complete result.
 SUMMARY_FILE = 'prepare.json'
+#: What is read of it, where it is there.
+_KINDS = {
+    'approximate_maps': bool,
+    'detector_name': str,
+    'chip_padding': float,
+    'margin': float,
+    'set': str,
+    'options': dict,
+    'expected': list,
+}
+_ROW = {'split': str, 'folder': str, 'listed': int, 'there': int}
 
 
 def read_summary(root: str | os.PathLike) -> dict[str, Any]:
@@ -20,12 +33,14 @@ def read_summary(root: str | os.PathLike) -> dict[str, Any]:
     summary = Path(root, SUMMARY_FILE)
     if not summary.is_file():
         return {}
-    try:
-        about = json.loads(summary.read_bytes())
-    except ValueError as error:
-        raise ValueError(
-            f'{summary}: no JSON ({error}): prepare the set again, or delete the file.'
-        ) from error
-    if not isinstance(about, dict):
-        raise ValueError(f'{summary}: expected a JSON object: prepare the set again, or delete the file.')
+    then = ': prepare the set again, or delete the file.'
+    with reading(summary, ': cannot be read', then):
+        data = summary.read_bytes()
+    about = parse_json(data, summary, then=then)
+    check_kinds(about, _KINDS, summary, then)
+    for row in about.get('expected') or ():
+        if not isinstance(row, dict) or not set(_ROW) <= set(row):
+            told = f'"expected" must have objects with {", ".join(_ROW)}, found {brief(row)}'
+            raise broken(summary, f': {told}{then}')
+        check_kinds(row, _ROW, summary, then)
     return about

@@ -44,6 +44,11 @@ class TimmBatchAugment:
         self.mix = Mixup(mixup, cutmix, None, prob, switch_prob, label_smoothing=0.0)
         self.mixes = mixup > 0 or cutmix > 0
 
+    @property
+    def pairs(self) -> bool:
+        """Whether images are mixed in pairs, which an odd batch does not have: a run that comes to one is refused."""
+        return self.mixes and self.mix.mix_prob > 0
+
     def __call__(self, inputs: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Augment a batch.
 
@@ -61,7 +66,7 @@ class TimmBatchAugment:
         if self.erasing > 0:
             eraser = RandomErasing(self.erasing, mode='pixel', max_count=1, device=inputs.device)
             inputs = eraser(inputs)
-        if not self.mixes:
+        if not self.pairs:
             return inputs, scores
         if len(inputs) % 2:
             raise ValueError(

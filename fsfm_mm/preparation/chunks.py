@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Attempt
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.files.stopping import StoppedError
@@ -29,6 +28,7 @@ from fsfm_mm.preparation.settings import Execution, Settings, build_components, 
 from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.writers.base import FaceWriter, PreparedFace
 from fsfm_mm.statistics import count_values
+from fsfm_mm.text import printable
 
 #: Crops of a chunk that are kept in memory; those of long videos go to a nameless file beyond it.
 _MEMORY = 1 << 28

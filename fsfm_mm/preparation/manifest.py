@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.broken import broken, check_kinds, parse_json, reading
 from fsfm_mm.files.prepared import read_summary
 from fsfm_mm.preparation.sources.finding import WORK_FOLDER
+from fsfm_mm.text import brief
 
 MANIFEST_FILE = 'manifest.jsonl'
 #: What can become of a source, a frame or a face; all but 'ok' leave no file behind.
@@ -81,7 +83,7 @@ class FaceRecord:
         return json.dumps(content, ensure_ascii=False, separators=(', ', ': '))
 
     @classmethod
-    def from_json(cls, line: str, where: str) -> FaceRecord:
+    def from_json(cls, line: str | bytes, where: str) -> FaceRecord:
         """Read a line of a manifest.
 
         Args:
@@ -91,24 +93,31 @@ class FaceRecord:
         Raises:
             ValueError: The line is not such a record.
         """
-        try:
-            values: Any = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{where}: not a line of JSON ({error}).') from error
-        known = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or 'source' not in values or not set(values) <= known:
-            raise ValueError(f'{where}: expected an object with "source" and keys of {sorted(known)}.')
+        values = parse_json(line, where)
+        if 'source' not in values or not set(values) <= set(_KINDS):
+            raise broken(where, f': expected an object with "source" and keys of {", ".join(_KINDS)}.')
+        check_kinds(values, _KINDS, where)
         record = cls(**values)
         if record.status not in STATUSES:
-            raise ValueError(
-                f'{where}: status must be one of {", ".join(STATUSES)}, but is {record.status!r}.'
-            )
+            told = f'status must be one of {", ".join(STATUSES)}, but is {brief(record.status)}'
+            raise broken(where, f': {told}.')
+        if None in (record.source, record.root, record.message):
+            raise broken(where, ': "source", "root" and "message" must not be null.')
         return record
+
+
+#: Fields of a record, and what each holds where it is not None.
+_KINDS: dict[str, type] = {
+    field.name: {'str': str, 'int': int, 'float': float, 'dict': dict, 'list': list}[
+        str(field.type).partition(' |')[0].partition('[')[0]
+    ]
+    for field in fields(FaceRecord)
+}
 
 
 def manifest_records(path: Path) -> Iterator[FaceRecord]:
     """The records of a manifest, one at a time: millions need no memory; raises as :meth:`FaceRecord.from_json`."""
-    with open(path, encoding='utf-8', newline='\n') as file:
+    with open(path, 'rb') as file:
         for number, line in enumerate(file, 1):
             yield FaceRecord.from_json(line, f'{path}:{number}')
 
@@ -146,8 +155,10 @@ def encoded(text: str) -> bytes:
 def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[tuple[str, FaceRecord]]]:
     """Read the head of a part, and each of its lines of the manifest (without its end) with what it says."""
     path = part_path(out, number)
-    head, *lines = path.read_text(encoding='utf-8').split('\n')
-    return json.loads(head), [(line, FaceRecord.from_json(line, str(path))) for line in lines[:-1]]
+    data = path.read_bytes()  # one that is gone is no broken one: another process has joined the parts
+    with reading(path, ' cannot be read'):
+        head, *lines = data.decode('utf-8').split('\n')
+    return parse_json(head, path), [(line, FaceRecord.from_json(line, str(path))) for line in lines[:-1]]
 
 
 def parts_done(out: Path) -> set[int]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files import write_atomically
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.settings import Settings, versions
 from fsfm_mm.preparation.sources.finding import (
@@ -22,6 +21,7 @@ from fsfm_mm.preparation.sources.finding import (
     WORK_FOLDER,
 )
 from fsfm_mm.preparation.sources.items import Item, items_by_key
+from fsfm_mm.text import printable
 
 #: Frames that a video is taken for where their number is not known from the settings.
 UNKNOWN_FRAMES = 32

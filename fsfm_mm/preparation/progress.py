@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Watcher
 from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.preparation.manifest import FAILURES, STATUSES, FaceRecord
 from fsfm_mm.preparation.plan import Chunk
-from fsfm_mm.text import few, text_table
+from fsfm_mm.text import few, printable, text_table
 
 _EXAMPLES = 3
 #: Sources without any face that are named; the manifest has all of them.

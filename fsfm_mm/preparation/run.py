@@ -17,7 +17,6 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing, write_atomically
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.parallel import Begin, Pool
 from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.chunks import Workshop, cannot_write, chunk_worker
@@ -35,6 +34,7 @@ from fsfm_mm.preparation.settings import Execution, Settings
 from fsfm_mm.preparation.sources.items import Item
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.statistics import statistics
+from fsfm_mm.text import printable
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from mmengine.registry import Registry
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.parsers.base import FaceParser
@@ -168,6 +169,15 @@ def _called(kind: Callable, config: Mapping[str, Any], what: str) -> Any:
         return kind(**{key: value for key, value in config.items() if key != 'type'})
     except TypeError as error:
         raise ValueError(f'{what} {config["type"]}: {error}.') from error
+
+
+def presets(registry: Registry) -> dict[str, dict[str, Any]]:
+    """The detectors or parsers that have a name on the command line: name -> config."""
+    return {
+        name: dict(type=kind.__name__, **arguments)
+        for kind in registry.module_dict.values()
+        for name, arguments in vars(kind).get('presets', {}).items()
+    }
 
 
 def build_components(

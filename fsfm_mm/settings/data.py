@@ -69,14 +69,13 @@ def settings_of_text(text: str) -> dict[str, Any]:
         The settings; what is no value that is written out is its text. Empty where the text is no config.
     """
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
+        return {
+            node.targets[0].id: _value(node.value)
+            for node in ast.parse(text).body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the latter: nested too deeply
         return {}
-    return {
-        node.targets[0].id: _value(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
 
 
 def _value(node: ast.expr) -> Any:

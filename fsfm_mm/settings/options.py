@@ -84,7 +84,7 @@ def _loader(cfg: Any, part: str) -> str:
 
 def _set_data(cfg: Any, folder: str, part: str) -> dict[str, Any]:
     sets = {name: cfg[name].dataset for name in _loaders(cfg)}
-    sets |= {name: cfg[name] for name in ('test_sets', 'published_sets') if cfg.get(name)}
+    sets |= {name: cfg[name] for name in ('test_sets', 'named_sets', 'published_sets') if cfg.get(name)}
     settings: dict[str, Any] = {}
     for name, dataset in sets.items():
         settings |= flat(dataset, f'{name}.dataset' if name in _loaders(cfg) else name)

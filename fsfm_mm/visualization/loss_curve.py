@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.broken import parse_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,13 +71,14 @@ def _by_step(work_dir: str | Path, wanted: Callable[[dict], bool]) -> list[dict]
 
 
 def _entries(path: Path) -> Iterator[dict]:
-    for line in path.read_text(encoding='utf-8').splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
+            entry = parse_json(line, path)
+        except ValueError:
             print_log(f'{path}: a line is cut off and left out (a run was killed while it wrote)', 'current')
             continue
-        if 'step' in entry:
+        entry = {name: value for name, value in entry.items() if type(value) in (int, float)}
+        if type(entry.get('step')) is int:
             yield entry
 
 

@@ -281,7 +281,7 @@ def test_a_folder_of_timm(tmp_path):
         convert_file(tmp_path / 'hub', tmp_path / 'no.pth', 'timm')
     (tmp_path / 'hub' / 'config.json').write_text('[')
     torch.save(theirs.state_dict(), tmp_path / 'hub' / 'model.pth')
-    with pytest.raises(ValueError, match=r'config\.json cannot be read as JSON'):
+    with pytest.raises(ValueError, match=r'config\.json: cannot be read as JSON'):
         convert_file(tmp_path / 'hub', tmp_path / 'no.pth', 'timm')
 
 

@@ -64,6 +64,18 @@ def test_what_is_done_is_not_done_again_but_only_with_the_same_settings(runs):
     assert len(called) == before
 
 
+def test_published_runs_and_a_view_that_tests_take(runs, tmp_path):
+    _, called, arguments = runs
+    (tmp_path / 'a.py').write_text('published_seeds = [0, 3]')
+    leave_one_out.main([*arguments, '--view', 'centre'])
+    seeds = [word for name, *words in called if name == 'train' for word in words if 'seed=' in word]
+    assert seeds == ['randomness.seed=0', 'randomness.seed=3', 'randomness.seed=0']
+    for name, *words in called:
+        assert ('--view' in words) == (name == 'test')
+    with pytest.raises(SystemExit, match=r'a/seed0 holds a run with other settings \(view centre -> whole\)'):
+        leave_one_out.main([*arguments, '--view', 'whole'])
+
+
 def test_a_protocol_that_is_left_out_is_said_to_be(runs, capsys):
     run_command, called, arguments = runs
     run_command.protocols = ('published',)

@@ -184,7 +184,7 @@ def test_pointer_and_candidates(tmp_path):
     assert pointed_to(tmp_path) is None
     for number in (1, 2):
         torch.save({'n': number}, tmp_path / f'epoch_{number}.pth')
-    for name in ('best_AUC_epoch_3.pth', 'nonfinite_iter_9.pth'):
+    for name in ('best_AUC_epoch_3.pth', 'failed_step.pth'):
         torch.save({}, tmp_path / name)
     assert last_whole_checkpoint(tmp_path) == tmp_path / 'epoch_2.pth'
     point_to(tmp_path, tmp_path / 'epoch_1.pth')

@@ -10,7 +10,7 @@ CHECKPOINTS = [
     'iter_40.pth',
     'best_frame_AUC_epoch_1.pth',
     'stopped.pth',
-    'nonfinite_iter_3.pth',
+    'failed_step.pth',
 ]
 
 

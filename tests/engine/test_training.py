@@ -143,10 +143,10 @@ def test_non_finite_losses_in_a_row_stop_the_run(tmp_path):
         custom_hooks=[dict(type='PoisonHook', iterations=[2, 3, 4, 5, 6, 7]), dict(type='Recorder')],
     )
     with pytest.raises(
-        StoppedError, match=r'iteration 5: 3 updates in a row.*nonfinite_iter_5\.pth.*--amp float32'
+        StoppedError, match=r'iteration 5: 3 updates in a row.*failed_step\.pth.*--amp float32'
     ):
         runner.train()
-    state = torch.load(tmp_path / 'nonfinite_iter_5.pth', weights_only=False)['state_dict']
+    state = torch.load(tmp_path / 'failed_step.pth', weights_only=False)['state_dict']
     assert all(torch.isfinite(value).all() for value in state.values())
     record = next(hook for hook in runner.hooks if isinstance(hook, Recorder))
     assert torch.equal(state['backbone.norm.bias'], record.online[1])

@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from fsfm_mm.files.listing import printable
 from fsfm_mm.preparation.plan import make_plan
 from fsfm_mm.preparation.settings import Settings
 from fsfm_mm.preparation.sources.finding import find_items
 from fsfm_mm.preparation.sources.items import FrameChoice
+from fsfm_mm.text import printable
 
 FRAMES = FrameChoice('count', 4)
 

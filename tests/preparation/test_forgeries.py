@@ -133,7 +133,7 @@ def test_dfd_and_dfdc(tmp_path):
         tmp_path / 'dfd', 'original_sequences/actors/c23/videos/a.mp4',
         'manipulated_sequences/DeepFakeDetection/c23/videos/a_b.mp4',
     )  # fmt: skip
-    assert keys(forgery_listing('dfd', dfd)) == ['test/real/a', 'test/fake/a_b']
+    assert keys(forgery_listing('dfd_c23', dfd)) == ['test/real/a', 'test/fake/a_b']
     dfdc = touch(tmp_path / 'dfdc', 'x/aa.mp4', 'y/bb.mp4')
     (tmp_path / 'dfdc/labels.csv').write_text('filename,label\naa.mp4,1\nbb.mp4,0\ncc.mp4,0\n')
     listing = forgery_listing('dfdc', dfdc)
@@ -236,8 +236,8 @@ def test_wrong_requests(tmp_path):
         forgery_listing('ff', root)
     with pytest.raises(ValueError, match=r"the split of dfdc must be one of 'train', 'test', but is 'val'"):
         forgery_listing('dfdc', root, ['val'])
-    with pytest.raises(ValueError, match="'dfd' has no option 'manipulations'"):
-        forgery_listing('dfd', root, options={'manipulations': 'FaceSwap'})
+    with pytest.raises(ValueError, match="'dfd_raw' has no option 'manipulations'"):
+        forgery_listing('dfd_raw', root, options={'manipulations': 'FaceSwap'})
     gone = touch(tmp_path / 'gone', 'a.mp4')
     (tmp_path / 'gone/labels.csv').write_text('filename,label\nnope.mp4,1\n')
     with pytest.raises(

@@ -206,11 +206,16 @@ def test_refused_files(tmp_path):
             read(tmp_path / 'pipe.jpg')
 
 
-def test_too_many_pixels_are_refused_before_decoding(tmp_path):
+def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
     path = save(tmp_path / 'p.png', RGB)
-    assert read_picture(path, max_pixels=48 * 64).shape == (48, 64, 3)
+    monkeypatch.setenv('FSFM_MM_MAX_PIXELS', str(48 * 64))
+    assert read_picture(path).shape == (48, 64, 3)
+    monkeypatch.setenv('FSFM_MM_MAX_PIXELS', str(48 * 64 - 1))
     with pytest.raises(BrokenSampleError, match='has 64x48 pixels, more than the 3071 allowed'):
-        read_picture(path, max_pixels=48 * 64 - 1)
+        read_picture(path)
+    with pytest.raises(BrokenSampleError, match='has 64x48 pixels, more than the 3071 allowed'):
+        read_picture(save(tmp_path / 'p.tif', RGB))
+    monkeypatch.delenv('FSFM_MM_MAX_PIXELS')
     # a header of 60000 x 60000 and nothing behind it
     content = bytearray(path.read_bytes())
     content[16:24] = (60000).to_bytes(4, 'big') * 2

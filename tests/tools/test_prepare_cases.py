@@ -116,7 +116,7 @@ def folders(root):
 @pytest.mark.parametrize(
     'name, make',
     [
-        ('dfd', dfd),
+        ('dfd_c23', dfd),
         ('celebdf_v2', celebdf),
         ('wilddeepfake', wilddeepfake),
         ('diff', diff),

@@ -127,6 +127,47 @@ def test_sets_of_config_folder_and_published_layout(detector, tmp_path):
     assert steps[:2] == ['LoadFace', 'ResizeFace']
 
 
+def test_sets_by_name(detector, tmp_path, monkeypatch):
+    """Each variant under its own name; faces that were prepared of another one are refused."""
+    monkeypatch.chdir(tmp_path)
+    config = Config.fromfile(ROOT / 'configs/deepfake/fsfm_vit-b_ffpp-c23_10e.py')
+
+    def sets(*arguments):
+        return test.test_sets(config, test.parse_args(['c.py', 'x.pth', *arguments]))
+
+    assert list(sets()) == ['celebdf_v2']
+    named = sets('--sets', 'dfd_raw', 'dfd_c23', 'celebdf_pp', 'celebdf_pp_noyt', 'celebdf_v2')
+    assert {name: (part['data_root'], part.get('ignore')) for name, part in named.items()} == {
+        'dfd_raw': ('data/dfd_raw', None),
+        'dfd_c23': ('data/dfd_c23', None),
+        'celebdf_pp': ('data/celebdf_pp', None),
+        'celebdf_pp_noyt': ('data/celebdf_pp', ['real_youtube']),
+        'celebdf_v2': ('data/celeb_df_v2', ['real_youtube']),
+    }
+    assert {picture_view(part) for part in named.values()} == {'centre'}  # FSFM's
+    assert all(part['domain'] == name for name, part in named.items())
+    assert list(sets('--sets', 'published')) == ['celebdf_v2', 'dfdc', 'dfdc_preview', 'wilddeepfake']
+    with pytest.raises(ValueError, match='--sets dfd: the config has no such set; it has dfd_raw, dfd_c23'):
+        sets('--sets', 'dfd')
+    prepared = tmp_path / 'data/dfd_raw'
+    prepared.mkdir(parents=True)
+    (prepared / 'prepare.json').write_text('{"set": "dfd_c23"}')
+    message = 'data/dfd_raw was prepared of dfd_c23, not of dfd_raw: prepare it anew, or name dfd_c23'
+    with pytest.raises(ValueError, match=f"test set 'dfd_raw': {message}"):
+        sets('--sets', 'dfd_raw')
+    with pytest.raises(ValueError, match=f'--set x: {message}'):
+        sets('--set', 'x=dfd_raw:data/dfd_raw')
+    assert sets('--set', 'x=dfd_c23:data/dfd_raw')['x']['type'] == 'LabelledFaces'
+    # the part without YouTube-real is in the folder of the whole, but not the other way round
+    pp = tmp_path / 'data/celebdf_pp'
+    pp.mkdir()
+    (pp / 'prepare.json').write_text('{"set": "celebdf_pp"}')
+    assert sets('--set', f'x=celebdf_pp_noyt:{pp}')['x']['ignore'] == ['real_youtube']
+    (pp / 'prepare.json').write_text('{"set": "celebdf_pp_noyt"}')
+    with pytest.raises(ValueError, match='was prepared of celebdf_pp_noyt, not of celebdf_pp'):
+        sets('--sets', 'celebdf_pp')
+
+
 def test_validating_on_what_is_trained_on_is_refused(tmp_path):
     path = small(tmp_path / 'config.py', FORGERIES, **EPOCHS)
     config = Config.fromfile(path)

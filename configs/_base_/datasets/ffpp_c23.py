@@ -1,4 +1,4 @@
-"""FaceForensics++ c23 face crops; tested on Celeb-DF v2 as published, without YouTube-real.
+"""FaceForensics++ c23 face crops; tested on Celeb-DF v2 as published, without YouTube-real, and by name on others.
 
 python tools/data/prepare_deepfake.py ffpp FaceForensics++ data/ffpp_c23
 python tools/data/prepare_deepfake.py celebdf_v2 Celeb-DF-v2 data/celeb_df_v2 --splits test
@@ -61,6 +61,7 @@ test_dataloader = dict(
         type='LabelledFaces',
         data_root=test_root,
         ignore=['real_youtube'],
+        domain='celebdf_v2',
         split='test',
         classes=('fake', 'real'),
         pipeline=test_pipeline,
@@ -68,3 +69,18 @@ test_dataloader = dict(
 )
 val_evaluator = dict(type='ForgeryMetric', level=('frame', 'video'))
 test_evaluator = val_evaluator
+
+# `tools/test.py CONFIG FILE --sets dfd_raw dfdc` tests on these (in the view of test_dataloader), each prepared by
+# `prepare_deepfake.py NAME SOURCE data/NAME --splits test`; `--sets published`: on those of the published numbers
+crops = dict(type='LabelledFaces', split='test', classes=('fake', 'real'))
+named_sets = dict(
+    dfd_raw=dict(**crops, data_root='data/dfd_raw'),
+    dfd_c23=dict(**crops, data_root='data/dfd_c23'),
+    # with YouTube-real, as its own protocol counts, and without, as FS-VFM's numbers do: one folder
+    celebdf_pp=dict(**crops, data_root='data/celebdf_pp'),
+    celebdf_pp_noyt=dict(**crops, data_root='data/celebdf_pp', ignore=['real_youtube']),
+    celebdf_v1=dict(**crops, data_root='data/celebdf_v1'),
+    dfdc=dict(**crops, data_root='data/dfdc'),
+    dfdc_preview=dict(**crops, data_root='data/dfdc_preview'),
+    wilddeepfake=dict(**crops, data_root='data/wilddeepfake'),
+)

@@ -18,7 +18,9 @@ from fsfm_mm.datasets.labelled.names import (
     read_lines,
     video_of_frame,
 )
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
+from fsfm_mm.datasets.listing import list_samples
+from fsfm_mm.files.broken import broken
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS
 from fsfm_mm.registry import DATASETS
 
 
@@ -110,7 +112,7 @@ class AntiSpoofDataset(LabelledDataset):
         for place, line in lines:
             path = inside(base, line, place)
             if path in paths:
-                raise ValueError(f"{place}: '{path}' is listed a second time; the first is at {paths[path]}.")
+                raise broken(place, f": '{path}' is listed a second time; the first is at {paths[path]}.")
             paths[path] = place
         entries = {
             e['img_path']: e
@@ -141,9 +143,7 @@ class AntiSpoofDataset(LabelledDataset):
         """A list of one class must not name files in a folder of another: classes would swap silently."""
         of_folders = {class_of_folder(part, self.classes) for part in path.split('/')[:-1]} - {None}
         if of_folders and name not in of_folders:
-            raise ValueError(
-                f"{place}: '{path}' lies in a folder of another class, but the list is of '{name}'."
-            )
+            raise broken(place, f": '{path}' lies in a folder of another class, but the list is of '{name}'.")
 
     @staticmethod
     def _entry(img_path: str, domain: str, name: str, video: str) -> dict:
@@ -164,7 +164,7 @@ class AntiSpoofDataset(LabelledDataset):
                 f'{folder}: no such folder; expected frame/<domain>/<split>/<class> (domains: {there}).'
             )
         entries = []
-        for path in list_files(folder, IMAGE_EXTENSIONS):
+        for path in list_samples(folder, IMAGE_EXTENSIONS):
             parent, _, file = path.rpartition('/')
             stem = os.path.splitext(file)[0]
             video = video_of_frame(stem, self.protocols[domain], os.path.join(folder, path))

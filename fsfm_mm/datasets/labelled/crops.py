@@ -1,10 +1,12 @@
-"""How the face crops of a data set were made, as far as its preparation has said so."""
+"""Of which set the face crops of a folder were made, and how, as far as its preparation has said so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fsfm_mm.datasets.base import roots_of
+from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.files.prepared import read_summary
 
 #: Facts of a card that the preparation knows.
@@ -55,3 +57,39 @@ def crop_facts(dataset: Any) -> dict[str, Any]:
         return shared_facts(crop_facts(part) for part in inner)
     folders: list[str] = getattr(dataset, 'crop_folders', getattr(dataset, 'data_roots', []))
     return shared_facts(crop_facts_of_root(folder) for folder in folders)
+
+
+def check_prepared_of(name: str, roots: str | Sequence[str], where: str) -> bool:
+    """Compare a published set with what folders of faces were prepared of.
+
+    Args:
+        name: Name of the set; nothing is compared where it is no published one.
+        roots: The folders.
+        where: What the message begins with.
+
+    Returns:
+        Whether the folders say what they were prepared of.
+
+    Raises:
+        ValueError: They were prepared of another set: its numbers would stand under this one's name.
+    """
+    named = PUBLISHED_SETS.get(name)
+    said = {root: read_summary(root).get('set') for root in roots_of(roots)}
+    for root, found in said.items():
+        # 'folders' are sorted by hand and may be any
+        if named and found in PUBLISHED_SETS and found not in (name, named.part_of):
+            raise ValueError(
+                f'{where}: {root} was prepared of {found}, not of {name}: prepare it anew, or name {found}'
+            )
+    return all(found is not None for found in said.values())
+
+
+def prepared_part(name: str, root: str, where: str) -> dict[str, Any]:
+    """Settings of a data set for faces that were prepared of a published set; empty for a folder that was not.
+
+    Raises:
+        ValueError: It was prepared of another set.
+    """
+    if not check_prepared_of(name, root, where):
+        return {}
+    return {'type': 'LabelledFaces', 'ignore': list(PUBLISHED_SETS[name].leaves_out)}

@@ -10,7 +10,8 @@ from typing import Any
 from fsfm_mm.datasets.base import roots_of
 from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.names import class_of_folder, one_of, quoted, video_of
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, by_stem, list_files
+from fsfm_mm.datasets.listing import list_folders, list_samples
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, by_stem
 from fsfm_mm.registry import DATASETS
 
 
@@ -90,17 +91,17 @@ class LabelledFaces(LabelledDataset):
 
     @staticmethod
     def _images(folder: str) -> list[str]:
-        return list(by_stem(list_files(folder, IMAGE_EXTENSIONS), folder).values())
+        return list(by_stem(list_samples(folder, IMAGE_EXTENSIONS), folder).values())
 
     def _class_folders(self, root: str) -> dict[str, str]:
         """Folder in the split -> its class."""
         base = os.path.join(root, self.split)
         if not os.path.isdir(base):
-            there = quoted(_subfolders(root)) or 'nothing' if os.path.isdir(root) else 'no such data_root'
+            there = quoted(list_folders(root)) or 'nothing' if os.path.isdir(root) else 'no such data_root'
             raise ValueError(f"{base}: no such folder; expected the split '{self.split}' ({there} found).")
         names = [name for name in sorted(os.listdir(base)) if not self._ignored(name)]
         stray = [name for name in names if name.lower().endswith(IMAGE_EXTENSIONS)]
-        folders = [name for name in names if os.path.isdir(os.path.join(base, name))]
+        folders = [name for name in list_folders(base) if not self._ignored(name)]
         found = {name: class_of_folder(name, self.classes) for name in folders}
         unknown = [name for name, class_name in found.items() if class_name is None]
         if unknown:
@@ -118,10 +119,6 @@ class LabelledFaces(LabelledDataset):
 
     def _ignored(self, name: str) -> bool:
         return name.startswith('.') or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignore)
-
-
-def _subfolders(folder: str) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name)))
 
 
 def _domains(roots: Sequence[str], domain: str | Sequence[str] | None) -> list[str]:

@@ -27,8 +27,8 @@ class NamedForgerySet(LabelledDataset):
         name: One of :data:`~fsfm_mm.datasets.labelled.published_sets.PUBLISHED_SETS`, such as 'celebdf_v2'.
         data_root: Folder of the set.
         split: 'train', 'val' or 'test', as far as the set has it.
-        options: Options of the set's rule: ``compression`` and ``manipulations`` (ffpp), ``compression``
-            (dfd), ``youtube_real`` (celebdf_*), ``subsets`` (diff).
+        options: Options of the set's rule: ``compression`` and ``manipulations`` (ffpp), ``youtube_real``
+            (celebdf_v1, _v2), ``subsets`` (diff).
         domain: Name of the domain; by default ``name``.
         missing: 'warn', or 'error' where a split file names videos without frames (face extraction finds no
             face in a few videos of most sets, so the default counts them and goes on).
@@ -65,7 +65,7 @@ class NamedForgerySet(LabelledDataset):
         """List the frames of the split's videos."""
         if not os.path.isdir(self.root):
             raise ValueError(f'{self.root}: no such data_root.')
-        videos = PUBLISHED_SETS[self.name].rule(self.root, self.split, **self.options)
+        videos = PUBLISHED_SETS[self.name].list_videos(self.root, self.split, self.options)
         self._check_frames(videos)
         self._check_counts(videos)
         return [

@@ -21,7 +21,9 @@ from fsfm_mm.datasets.labelled.names import (
     read_lines,
     video_of,
 )
+from fsfm_mm.files.broken import broken
 from fsfm_mm.registry import DATASETS
+from fsfm_mm.text import brief
 
 
 @DATASETS.register_module()
@@ -95,7 +97,7 @@ class FaceListDataset(LabelledDataset):
         relative = inside(self.root, path, place)
         other = places.setdefault(relative, place)
         if other is not place:
-            raise ValueError(f"{place}: '{relative}' is listed a second time; the first is at {other}.")
+            raise broken(place, f": '{relative}' is listed a second time; the first is at {other}.")
         name = class_of_label(label, self.classes, self.label_names, place)
         video = video_of(relative, self.video_by)
         if class_of_folder(video.partition('/')[0], self.classes) != name:
@@ -112,7 +114,8 @@ def split_line(line: str, place: str) -> tuple[str, str]:
     match = re.match(pattern, line)
     path, label = (part.strip().strip('"\'') for part in match.groups()) if match else ('', '')
     if not path or not label:
-        raise ValueError(f"{place}: expected 'path label' (space, tab or comma between), but found {line!r}.")
+        told = f"expected 'path label' (space, tab or comma between), but found {brief(line)}"
+        raise broken(place, f': {told}.')
     return path, label
 
 
@@ -133,9 +136,11 @@ def without_missing(entries: list[dict], missing: str, source: str) -> list[dict
     gone = [entry['img_path'] for entry in entries if not os.path.isfile(entry['img_path'])]
     if not gone:
         return entries
-    what = f'{source}: {len(gone)} of {len(entries)} listed files are missing: {quoted(gone)}'
+    above = os.path.commonpath([os.path.dirname(entry['img_path']) for entry in entries])
+    names = quoted([os.path.relpath(path, above) for path in gone])
+    what = f'{len(gone)} of {len(entries)} listed files are missing: {names}'
     if missing == 'error' or len(gone) == len(entries):
-        raise ValueError(f"{what}. missing='skip' leaves them out, unless all are missing.")
-    print_log(f'Left out: {what}.', logger='current', level=logging.WARNING)
+        raise broken(source, f": {what}. missing='skip' leaves them out, unless all are missing.")
+    print_log(f'Left out: {broken(source, f": {what}.")}', logger='current', level=logging.WARNING)
     left_out = set(gone)
     return [entry for entry in entries if entry['img_path'] not in left_out]

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fsfm_mm.files.broken import broken, reading
 from fsfm_mm.files.listing import stat_of_file
-from fsfm_mm.text import few
+from fsfm_mm.text import brief, few, shortened
 
 #: Of forgery and spoofing sets; the position is the label.
 CLASSES = ('fake', 'real')
@@ -60,7 +61,8 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
 
 def quoted(names: Sequence[str]) -> str:
     """Join names for a message, each in quotes: the first five, then a count."""
-    return few([f"'{name}'" for name in names], SHOWN, f', ... ({len(names)} in all)')
+    shown = [f"'{shortened(name, 120)}'" for name in names[:SHOWN]]
+    return few(shown, SHOWN, f', ... ({len(names)} in all)', count=len(names))
 
 
 def split_of_folder(folder: str) -> str | None:
@@ -118,10 +120,9 @@ def video_of_frame(stem: str, protocol: str, place: str) -> str:
     names = PROTOCOLS[protocol]
     match = re.fullmatch(names.pattern, stem)
     if match is None or match['frame'] not in names.frames:
-        raise ValueError(
-            f"{place}: the name '{stem}' does not end as frames of {protocol} do ({quoted(names.frames)} after "
-            f'{names.pattern}).'
-        )
+        frames = f'{quoted(names.frames)} after {names.pattern}'
+        told = f'the name {brief(stem)} does not end as frames of {protocol} do ({frames})'
+        raise broken(place, f': {told}.')
     return match['video']
 
 
@@ -139,17 +140,13 @@ def read_lines(file: str, skip: int = 0) -> list[tuple[int, str]]:
     Raises:
         ValueError: The file cannot be read, is no UTF-8 text, or has no such line.
     """
-    try:
+    with reading(file, ': the list cannot be read'):
         stat_of_file(file)
         with open(file, encoding='utf-8-sig') as stream:
             lines = [(number, line.strip()) for number, line in enumerate(stream, 1)]
-    except OSError as error:
-        raise ValueError(f'{file}: the list cannot be read ({error.strerror or error}).') from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{file}: the list is no UTF-8 text ({error.reason}).') from error
     kept = [(number, line) for number, line in lines[skip:] if line and not line.startswith('#')]
     if not kept:
-        raise ValueError(f'{file}: the list names no files.')
+        raise broken(file, ': the list names no files.')
     return kept
 
 
@@ -169,13 +166,12 @@ def class_of_label(label: str, classes: Sequence[str], label_names: Mapping[int,
     if label.lower() in by_name:
         return by_name[label.lower()]
     if not re.fullmatch(r'[+-]?[0-9]+', label):
-        raise ValueError(f"{place}: the label '{label}' is none of the classes {quoted(classes)}.")
-    if int(label) not in label_names:
+        raise broken(place, f': the label {brief(label)} is none of the classes {quoted(classes)}.')
+    if len(label) > 9 or int(label) not in label_names:
         known = f'has only {dict(label_names)}' if label_names else 'is not given'
-        raise ValueError(
-            f'{place}: which class is the label {label}? label_names {known}; it must say so, '
-            f"as in label_names={{0: '{classes[0]}', 1: '{classes[1]}'}} or the other way round."
-        )
+        told = f'which class is the label {shortened(label, 30)}? label_names {known}; it must say so'
+        example = f"label_names={{0: '{classes[0]}', 1: '{classes[1]}'}}"
+        raise broken(place, f': {told}, as in {example} or the other way round.')
     return label_names[int(label)]
 
 
@@ -184,5 +180,5 @@ def inside(root: str, path: str, place: str) -> str:
     path = path.replace('\\', '/')
     relative = os.path.relpath(os.path.join(os.path.abspath(root), path), os.path.abspath(root))
     if relative.split(os.sep)[0] in ('..', '.'):
-        raise ValueError(f"{place}: '{path}' leads out of the data_root {root}.")
+        raise broken(place, f": '{path}' leads out of the data_root {root}.")
     return relative.replace(os.sep, '/')

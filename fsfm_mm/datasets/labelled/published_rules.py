@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import csv
 import glob
-import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from fsfm_mm.datasets.labelled.names import CLASSES, class_of_label, one_of, quoted, read_lines, video_of
+from fsfm_mm.datasets.listing import list_samples
 from fsfm_mm.files.archives import TAR_EXTENSIONS, members
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.broken import broken, parse_json, reading
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from fsfm_mm.text import brief
 
 #: The manipulations of FaceForensics++ that the published protocols use.
 MANIPULATIONS = ('Deepfakes', 'Face2Face', 'FaceSwap', 'NeuralTextures')
@@ -69,7 +72,7 @@ def _paths(root: str, folder: str, extensions: tuple[str, ...], expected: str) -
     base = os.path.join(root, folder)
     if not os.path.isdir(base):
         raise ValueError(f'{base}: no such folder; expected {expected}.')
-    return [f'{folder}/{file}' if folder else file for file in list_files(base, extensions)]
+    return [f'{folder}/{file}' if folder else file for file in list_samples(base, extensions)]
 
 
 def find_originals(root: str, folder: str) -> dict[str, tuple[str, ...]]:
@@ -122,11 +125,9 @@ def _read_json(root: str, names: Iterable[str]) -> tuple[str, Any]:
     paths = [os.path.join(root, name) for name in names]
     for path in paths:
         if os.path.isfile(path):
-            try:
-                with open(path, encoding='utf-8') as stream:
-                    return path, json.load(stream)
-            except ValueError as error:
-                raise ValueError(f'{path}: is no JSON file ({error}).') from error
+            with reading(path, ': the list cannot be read'), open(path, 'rb') as stream:
+                data = stream.read()
+            return path, parse_json(data, path, None)
     raise ValueError(f'No split file found; expected one of {", ".join(paths)}.')
 
 
@@ -144,12 +145,14 @@ def ffpp(
     for name in chosen:
         one_of('manipulations', name, ALL_MANIPULATIONS)
     path, pairs = _read_json(root, [f'dataset/splits/{split}.json', f'splits/{split}.json', f'{split}.json'])
-    ids = {i for pair in pairs for i in pair} if isinstance(pairs, list) else set()
-    if not ids or not all(isinstance(i, str) and len(i) == 3 and i.isdigit() for i in ids):
-        raise ValueError(f"{path}: expected pairs of three-digit video names, such as [['000', '003'], ...].")
-    pairs = [pair for pair in pairs if len(pair) == 2]
-    names = {'real': list(dict.fromkeys(i for pair in pairs for i in pair))}
-    names['fake'] = [f'{a}_{b}' for pair in pairs for a, b in (pair, pair[::-1])]
+    listed = pairs if isinstance(pairs, list) else []
+    singles = [name for pair in listed for name in (pair if isinstance(pair, list) else [pair])]
+    if not singles or not all(isinstance(name, str) and re.fullmatch('[0-9]{3}', name) for name in singles):
+        raise broken(path, ": expected pairs of three-digit video names, such as [['000', '003'], ...].")
+    ids = set(singles)
+    of_two = [pair for pair in listed if isinstance(pair, list) and len(pair) == 2]
+    names = {'real': list(dict.fromkeys(singles))}
+    names['fake'] = [f'{a}_{b}' for pair in of_two for a, b in (pair, pair[::-1])]
     folders = {f'original_sequences/youtube/{compression}': 'real'}
     folders |= {f'manipulated_sequences/{name}/{compression}': 'fake' for name in chosen}
     videos = []
@@ -158,8 +161,8 @@ def ffpp(
         videos += [
             Video(v, class_name, frames) for v, frames in found.items() if v.rpartition('/')[2][:3] in ids
         ]
-        listed = (f'{folder}/{name}' for name in names[class_name])
-        videos += [Video(video, class_name, ()) for video in listed if video not in found]
+        wanted = (f'{folder}/{name}' for name in names[class_name])
+        videos += [Video(video, class_name, ()) for video in wanted if video not in found]
     return videos
 
 
@@ -205,13 +208,11 @@ def _celebdf_list(file: str, classes: dict[str, str]) -> list[str]:
     for number, line in read_lines(file):
         label, path = (line.split(maxsplit=1) + [''])[:2]
         if label not in ('0', '1') or _top(path) not in classes:
-            raise ValueError(
-                f"{file}:{number}: expected '1 Celeb-real/NAME.mp4' or '0 Celeb-synthesis/NAME.mp4', found {line!r}."
-            )
+            told = f"expected '1 Celeb-real/NAME.mp4' or '0 Celeb-synthesis/NAME.mp4', found {brief(line)}"
+            raise broken(f'{file}:{number}', f': {told}.')
         if (label == '1') != (classes[_top(path)] == 'real'):
-            raise ValueError(
-                f'{file}:{number}: 1 is real and 0 fake, which contradicts the folder in {line!r}.'
-            )
+            told = f'1 is real and 0 fake, which contradicts the folder in {brief(line)}'
+            raise broken(f'{file}:{number}', f': {told}.')
         videos.append(os.path.splitext(path)[0])
     return videos
 
@@ -224,13 +225,16 @@ def dfdc(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
     file = os.path.join(root, 'labels.csv')
     if not os.path.isfile(file):
         raise SplitNotThereError(f'{file}: no such list (filename,label) of the test videos.')
-    rows = [(number, next(csv.reader([line]))) for number, line in read_lines(file)]
+    lines = read_lines(file)
+    with reading(file, ': is no CSV'):
+        rows = [(number, next(csv.reader([line]))) for number, line in lines]
     if rows[0][1][:2] != ['filename', 'label']:
-        raise ValueError(f"{file}:{rows[0][0]}: expected the header 'filename,label', found {rows[0][1]}.")
+        told = f"expected the header 'filename,label', found {brief(rows[0][1])}"
+        raise broken(f'{file}:{rows[0][0]}', f': {told}.')
     wanted = []
     for number, row in rows[1:]:
         if len(row) < 2 or not row[0]:
-            raise ValueError(f'{file}:{number}: expected filename,label, found {",".join(row)!r}.')
+            raise broken(f'{file}:{number}', f': expected filename,label, found {brief(",".join(row))}.')
         name = class_of_label(row[1].strip(), CLASSES, {0: 'real', 1: 'fake'}, f'{file}:{number}')
         wanted.append((os.path.splitext(row[0].strip())[0], name))
     found: dict[str, tuple[str, ...]] = {}
@@ -254,9 +258,8 @@ def _dfdc_parts(root: str, find: Finder) -> list[Video]:
         for name, about in table.items() if isinstance(table, dict) else ():
             label = about.get('label') if isinstance(about, dict) else None
             if label not in ('REAL', 'FAKE'):
-                raise ValueError(
-                    f"{path}: expected {{'label': 'REAL' or 'FAKE', ...}} for '{name}', found {about}."
-                )
+                told = f"expected {{'label': 'REAL' or 'FAKE', ...}} for {brief(name)}, found {brief(about)}"
+                raise broken(path, f': {told}.')
             if about.get('split', 'train') == 'train':
                 stem = os.path.splitext(name)[0]
                 wanted.append((os.path.join(os.path.dirname(file), stem), label.lower()))
@@ -272,12 +275,14 @@ def dfdc_preview(root: str, split: str, *, find: Finder = find_videos) -> list[V
     file, table = _read_json(root, ['dataset.json'])
     wanted = []
     for path, about in table.items() if isinstance(table, dict) else ():
-        if not isinstance(about, dict) or about.get('label') not in CLASSES or 'set' not in about:
-            raise ValueError(
-                f"{file}: expected {{'label': 'real' or 'fake', 'set': ...}} for '{path}', found {about}."
+        label = about.get('label') if isinstance(about, dict) else None
+        if not isinstance(label, str) or label not in CLASSES or 'set' not in about:
+            told = (
+                f"expected {{'label': 'real' or 'fake', 'set': ...}} for {brief(path)}, found {brief(about)}"
             )
+            raise broken(file, f': {told}.')
         if about['set'] == split:
-            wanted.append((os.path.splitext(path)[0], about['label']))
+            wanted.append((os.path.splitext(path)[0], label))
     if not wanted:
         raise ValueError(f"{file}: no video has the set '{split}'.")
     return _listed(find(root, ''), wanted)

@@ -22,7 +22,7 @@ class PublishedSet:
     """A published set.
 
     Attributes:
-        rule: Function (root, split, **options) -> videos.
+        rule: Function (root, split, **options) -> videos; called by :meth:`list_videos`.
         splits: The splits that the set has.
         counts: Split -> published number of videos, for each folder of ``count_by``.
         count_by: How many leading folders of a video's name make a group that is counted; 0 counts all.
@@ -38,6 +38,9 @@ class PublishedSet:
         real_factor: Function of the options -> frames of a real video for each of a fake one.
         variants: What data are compared with is named NAME-VARIANT, each with the options of the rule; empty for
             NAME alone.
+        fixed: Options of the rule that the set's name says; they cannot be given.
+        part_of: The set of which this one leaves something out: faces that were prepared of it hold this one, too.
+        leaves_out: Class folders of prepared faces that do not belong to it.
     """
 
     rule: Callable[..., list[Video]]
@@ -54,6 +57,13 @@ class PublishedSet:
     below: int | None = None
     real_factor: Callable[[Mapping[str, Any]], int] = lambda options: 1
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    part_of: str | None = None
+    leaves_out: tuple[str, ...] = ()
+
+    def list_videos(self, root: str, split: str, options: Mapping[str, Any], **find: Any) -> list[Video]:
+        """The videos of a split; ``options`` and ``find`` are the rule's."""
+        return self.rule(root, split, **{**options, **self.fixed}, **find)
 
 
 def _ffpp_folder(path: str, name: str) -> str:
@@ -91,7 +101,15 @@ _CELEBDF = PublishedSet(
     identity=r'id(\d+)(?:_id(\d+))?_\d+',
 )
 #: The published numbers on v2 leave YouTube-real out; options=dict(youtube_real=True) takes it in.
-_CELEBDF_2 = replace(_CELEBDF, rule=functools.partial(rules.celebdf, youtube_real=False))
+_CELEBDF_2 = replace(
+    _CELEBDF, rule=functools.partial(rules.celebdf, youtube_real=False), leaves_out=('real_youtube',)
+)
+_DFD = PublishedSet(
+    rules.dfd,
+    ('test',),
+    # 01__scene and, forged, 01_02__scene__NAME
+    identity=r'(\d{2})(?:_(\d{2}))?__.+',
+)
 
 #: Name -> set.
 PUBLISHED_SETS: dict[str, PublishedSet] = {
@@ -111,15 +129,13 @@ PUBLISHED_SETS: dict[str, PublishedSet] = {
         real_factor=_ffpp_real_factor,
         variants={compression: {'compression': compression} for compression in ('raw', 'c23', 'c40')},
     ),
-    'dfd': PublishedSet(
-        rules.dfd,
-        ('test',),
-        # 01__scene and, forged, 01_02__scene__NAME
-        identity=r'(\d{2})(?:_(\d{2}))?__.+',
-    ),
+    # the published .97 is on raw videos: which ones is in the name, so that nobody takes the others unawares
+    **{f'dfd_{c}': replace(_DFD, fixed={'compression': c}) for c in ('raw', 'c23')},
     'celebdf_v1': _CELEBDF,
     'celebdf_v2': _CELEBDF_2,
-    'celebdf_pp': _CELEBDF_2,
+    # its own protocol counts YouTube-real (178 real test videos); FS-VFM's numbers leave it out
+    'celebdf_pp': replace(_CELEBDF, fixed={'youtube_real': True}),
+    'celebdf_pp_noyt': replace(_CELEBDF_2, fixed={'youtube_real': False}, part_of='celebdf_pp'),
     'dfdc': PublishedSet(rules.dfdc, ('train', 'test'), {'test': 5000}, listed=('train', 'test')),
     'dfdc_preview': PublishedSet(
         rules.dfdc_preview, ('train', 'test'), listed=('train', 'test'), folder=_preview_folder
@@ -148,7 +164,8 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         ValueError: The set or an option is unknown.
     """
     one_of('name', name, tuple(PUBLISHED_SETS))
-    known = [o for o in list(inspect.signature(PUBLISHED_SETS[name].rule).parameters)[2:] if o != 'find']
+    row = PUBLISHED_SETS[name]
+    known = [o for o in list(inspect.signature(row.rule).parameters)[2:] if o not in ('find', *row.fixed)]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"'{name}' has no option {quoted(unknown)}; it has {quoted(known) or 'none'}.")

@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 import json
 import tarfile
+import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ from typing import Any
 import numpy as np
 
 from fsfm_mm.datasets.pretraining.archive_store import RemoteStore, ShardStore, check_sum
+from fsfm_mm.files.broken import broken, parse_json, reading
 from fsfm_mm.files.pictures import BrokenSampleError
+from fsfm_mm.text import brief, shortened
 
 FOLDER, HEADER, INDEX, LABELS, KEYS = 'archive', 'archive.json', 'index.npy', 'labels.npy', 'keys.txt'
 FORMAT, VERSION = 'fsfm_mm face archive', 1
@@ -113,38 +116,31 @@ def parse_header(data: bytes, where: str) -> ArchiveHeader:
     Raises:
         ValueError: It is no JSON, of another format or version, or makes no sense.
     """
-    try:
-        values = json.loads(data)
-    except ValueError as error:
-        raise ValueError(f'{where}: cannot be read as JSON ({error}).') from error
-    found = (values.get('format'), values.get('version')) if isinstance(values, dict) else ('something else',)
+    values = parse_json(data, where)
+    found = values.get('format'), values.get('version')
     if found != (FORMAT, VERSION):
-        raise ValueError(
-            f'{where}: expected {FORMAT!r} version {VERSION}, found {" version ".join(map(str, found))}.'
-        )
+        said = ' version '.join(value if isinstance(value, str) else brief(value) for value in found)
+        raise broken(where, f': expected {FORMAT!r} version {VERSION}, found {shortened(said, 100)}.')
     expected = {field.name for field in fields(ArchiveHeader)}
     if set(values) != expected:
-        raise ValueError(
-            f'{where}: expected the keys {", ".join(sorted(expected))}, found {", ".join(values)}.'
-        )
+        raise broken(where, f': expected the keys {", ".join(sorted(expected))}, found {", ".join(values)}.')
     size, patch, shards, sums = (values[key] for key in ('size', 'patch_size', 'shards', 'crc32'))
-    if values['encoding'] not in ENCODINGS:
-        raise ValueError(
-            f'{where}: encoding must be one of {", ".join(ENCODINGS)}, but is {values["encoding"]!r}.'
-        )
+    if not isinstance(values['encoding'], str) or values['encoding'] not in ENCODINGS:
+        told = f'encoding must be one of {", ".join(ENCODINGS)}, but is {brief(values["encoding"])}'
+        raise broken(where, f': {told}.')
     if not isinstance(shards, list) or not all(_are_numbers(shard, 2) for shard in shards):
-        raise ValueError(f'{where}: shards must be pairs of numbers, the faces and the bytes of each.')
-    if not isinstance(sums, dict) or not {INDEX, KEYS} <= set(sums) or not _are_numbers(list(sums.values())):
-        raise ValueError(f'{where}: crc32 must hold the checksums of {INDEX} and {KEYS}.')
+        raise broken(where, ': shards must be pairs of numbers, the faces and the bytes of each.')
+    names = {INDEX, KEYS} if patch is None else {INDEX, KEYS, LABELS}
+    if not isinstance(sums, dict) or set(sums) != names or not _are_numbers(list(sums.values())):
+        raise broken(where, f': crc32 must hold the checksums of {" and ".join(sorted(names))}.')
     known = size is None or (_are_numbers(size, 2) and min(size) > 0)
-    known &= patch is None or (_are_numbers([patch]) and patch > 0 and size is not None and LABELS in sums)
+    known &= patch is None or (_are_numbers([patch]) and patch > 0 and size is not None)
     known &= isinstance(values['maps'], bool) and (patch is None or values['maps'])
     if not known or (patch is not None and (size[0] % patch or size[1] % patch)):
-        raise ValueError(
-            f'{where}: size {size}, patch_size {patch} and maps {values["maps"]} do not fit together.'
-        )
+        told = f'size {brief(size)}, patch_size {brief(patch)} and maps {brief(values["maps"])}'
+        raise broken(where, f': {told} do not fit together.')
     if not _are_numbers([values['faces']]) or values['faces'] != sum(faces for faces, _ in shards):
-        raise ValueError(f'{where}: faces {values["faces"]} are not those of the shards together.')
+        raise broken(where, f': faces {brief(values["faces"])} are not those of the shards together.')
     return ArchiveHeader(**values)
 
 
@@ -179,10 +175,13 @@ class Archive:
         self._check_index()
         self._names = [chunk_name(number) for number in range(len(self.header.shards))]
         self._keys = self.store.read_file(KEYS)
-        check_sum(self._keys, sums[KEYS], f'{root}/{KEYS}')
+        check_sum(zlib.crc32(self._keys), sums[KEYS], f'{root}/{KEYS}')
+        with reading(f'{root}/{KEYS}', ': is no UTF-8 text'):
+            self._keys.decode()
         self._ends = np.flatnonzero(np.frombuffer(self._keys, np.uint8) == ord('\n'))
-        if len(self._ends) != count:
-            raise ValueError(f'{root}/{KEYS}: has {len(self._ends)} names for {count} faces.')
+        names = self._keys.count(b'\n') + (self._keys[-1:] not in (b'', b'\n'))
+        if names != count or len(self._ends) != count:
+            raise broken(f'{root}/{KEYS}', f': has {names} names for {count} faces.')
 
     def __len__(self) -> int:
         return self.header.faces
@@ -214,7 +213,10 @@ class Archive:
         if with_map and label_bytes:
             pieces.append((labels, label_bytes, MAP_ENDING))
         begin, end = image - tarfile.BLOCKSIZE, pieces[-1][0] + pieces[-1][1]
-        data = bytearray(end - begin)
+        try:
+            data = bytearray(end - begin)
+        except MemoryError as error:  # by the size that the archive states; what is there is seen in reading
+            raise self._refused(row, f': {end - begin} bytes are more than the memory takes.') from error
         self._fill(row, shard, begin, [data], end - begin)
         files = []
         for offset, size, ending in pieces:
@@ -234,7 +236,7 @@ class Archive:
     def check_tables(self) -> None:
         """Compare the checksums of the files beside the shards, the large ones too; raises ValueError."""
         for name, crc32 in self.header.crc32.items():
-            check_sum(self.store.read_file(name), crc32, f'{self.root}/{name}')
+            check_sum(self.store.crc32(name), crc32, f'{self.root}/{name}')
 
     def check_files(self) -> None:
         """Compare the size of every local shard with what the archive says; raises ValueError."""
@@ -246,11 +248,9 @@ class Archive:
         try:
             found = self.store.read_into(self._names[shard], self.header.shards[shard][1], offset, buffers)
         except OSError as error:
-            raise BrokenSampleError(f'{self.path(row)}: cannot be read ({error}).') from error
+            raise self._refused(row, f': cannot be read ({error}).') from error
         if found != wanted:
-            raise BrokenSampleError(
-                f'{self.path(row)}: the shard is cut off, {found} of {wanted} bytes are left.'
-            )
+            raise self._refused(row, f': the shard is cut off, {found} of {wanted} bytes are left.')
 
     def _check_member(self, row: int, header: bytearray, size: int, ending: str) -> None:
         """Look at a file's tar header: is this the shard that was indexed?
@@ -263,14 +263,13 @@ class Archive:
         found = header[:100], header[124:136], header[156:157]
         if found == (field, b'%011o\0' % size, tarfile.REGTYPE):
             return
-        try:
+        with reading(self.path(row), ': damaged tar header', error=BrokenSampleError):
             info = tarfile.TarInfo.frombuf(bytes(header), 'utf-8', 'surrogateescape')
-        except tarfile.HeaderError as error:
-            raise BrokenSampleError(f'{self.path(row)}: damaged tar header ({error}).') from error
-        raise BrokenSampleError(
-            f'{self.path(row)}: the shard has {info.name!r} of {info.size} bytes where the index has {name!r} of '
-            f'{size}.'
-        )
+        theirs, ours = f'{brief(info.name)} of {brief(info.size)} bytes', f'{brief(name)} of {size}'
+        raise self._refused(row, f': the shard has {theirs} where the index has {ours}.')
+
+    def _refused(self, row: int, told: str) -> ValueError:
+        return broken(self.path(row), told, BrokenSampleError)
 
     def _check_index(self) -> None:
         rows, header = self.index, self.header
@@ -293,7 +292,7 @@ class Archive:
         if not valid.all():
             row = int(np.argmin(valid))
             values = dict(zip(ROW.names or (), rows[row].tolist()))
-            raise ValueError(f'{self.root}/{INDEX}: row {row} is {values}, which does not fit {HEADER}.')
+            raise broken(f'{self.root}/{INDEX}', f': row {row} is {values}, which does not fit {HEADER}.')
 
     def __reduce__(self) -> tuple:
         # copies and spawned workers open the files again: pickling a memory map would read all of it

@@ -16,13 +16,16 @@ import numpy as np
 from filelock import FileLock
 
 from fsfm_mm.files import replacing
+from fsfm_mm.files.broken import broken, reading, reason
 from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.files.pictures import decode_npy, map_npy
+from fsfm_mm.text import brief, shortened
 
 #: Files kept open by one reader: below the usual limit of 1024 a process, with several readers.
 MAX_OPEN = 128
-#: Checksums of files up to so many bytes are compared when an archive is opened; of larger ones by the checks.
-SMALL = 1 << 26
+#: Checksums of files up to so many bytes are compared when an archive is opened (about a second a GiB); of larger
+#: ones by the checks.
+SMALL = 1 << 31
 _GIB = 1 << 30
 
 
@@ -44,12 +47,10 @@ def crc32_of(path: str | Path) -> int:
     return crc32
 
 
-def check_sum(data: bytes, crc32: int, where: str) -> None:
-    """Raise a ValueError that names the file unless its bytes have this checksum."""
-    if zlib.crc32(data) != crc32:
-        raise ValueError(
-            f'{where}: its content has changed (another CRC-32): copy or write the archive again.'
-        )
+def check_sum(found: int, crc32: int, where: str) -> None:
+    """Raise a ValueError that names the file unless the checksum of its bytes is this one."""
+    if found != crc32:
+        raise broken(where, ': its content has changed (another CRC-32): copy or write the archive again.')
 
 
 class ShardStore:
@@ -88,11 +89,9 @@ class ShardStore:
         try:
             found = stat_of_file(path).st_size
         except OSError as error:
-            raise ValueError(f'{path}: cannot be opened ({error.strerror}).') from error
+            raise broken(path, f': cannot be opened ({reason(error)}).') from error
         if found != size:
-            raise ValueError(
-                f'{path}: expected {size} bytes, found {found}: copy or write the archive again.'
-            )
+            raise broken(path, f': expected {size} bytes, found {found}: copy or write the archive again.')
 
     def read_file(self, name: str) -> bytes:
         """A whole file beside the shards.
@@ -105,9 +104,13 @@ class ShardStore:
             stat_of_file(path)
             return path.read_bytes()
         except OSError as error:
-            raise ValueError(
-                f'{path}: cannot be read ({error.strerror}); an archive has it once its run is complete.'
-            ) from error
+            told = f': cannot be read ({reason(error)}); an archive has it once its run is complete.'
+            raise broken(path, told) from error
+
+    def crc32(self, name: str) -> int:
+        """Checksum of a file beside the shards; raises ValueError as :meth:`read_file`."""
+        with reading(path := f'{self.root}/{name}', ': cannot be read'):
+            return crc32_of(path)
 
     def open_array(self, name: str, dtype: np.dtype, shape: tuple[int, ...], crc32: int) -> np.ndarray:
         """An array beside the shards, mapped into memory.
@@ -125,13 +128,14 @@ class ShardStore:
         # rows of a memmap are slower to take
         array = _checked_array(map_npy(path).view(np.ndarray), str(path), dtype, shape)
         if path.stat().st_size <= SMALL:
-            check_sum(self.read_file(name), crc32, str(path))
+            check_sum(crc32_of(path), crc32, str(path))
         return array
 
 
 def _checked_array(array: np.ndarray, where: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     if array.dtype != dtype or array.shape != shape:
-        raise ValueError(f'{where}: expected {dtype} {shape}, found {array.dtype} {array.shape}.')
+        found = f'{shortened(str(array.dtype), 80)} {brief(array.shape)}'
+        raise broken(where, f': expected {shortened(str(dtype), 60)} {shape}, found {found}.')
     return array
 
 
@@ -175,17 +179,18 @@ class RemoteStore(ShardStore):
         """File system and path of a file; fsspec keeps one for each process, whose connections are its own."""
         import fsspec
 
-        try:
+        with reading(self.root, ': cannot be opened by fsspec'):
             return fsspec.core.url_to_fs(f'{self.root}/{name}', **self.storage_options)
-        except (ImportError, ValueError) as error:
-            raise ValueError(f'{self.root}: cannot be opened by fsspec ({error}).') from error
 
     def read_into(self, name: str, size: int, offset: int, buffers: Sequence[Any]) -> int:
         """Fill buffers from a shard: with one request, or from the cache."""
         if self._cached is None:
             fs, path = self._at(name)
             wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
-            data = io.BytesIO(fs.cat_file(path, start=offset, end=offset + wanted))
+            try:
+                data = io.BytesIO(fs.cat_file(path, start=offset, end=offset + wanted))
+            except Exception as error:  # each kind of store has errors of its own
+                raise OSError(reason(error)) from error
             return sum(map(data.readinto, buffers))
         cached = Path(self._cached.root, name)
         for _ in range(3):
@@ -202,15 +207,17 @@ class RemoteStore(ShardStore):
     def read_file(self, name: str) -> bytes:
         """A whole file beside the shards; raises ValueError where it cannot be had."""
         fs, path = self._at(name)
-        try:
+        with reading(f'{self.root}/{name}', ': cannot be fetched'):
             return fs.cat_file(path)
-        except OSError as error:
-            raise ValueError(f'{self.root}/{name}: cannot be fetched ({error}).') from error
+
+    def crc32(self, name: str) -> int:
+        """Checksum of a file beside the shards, which is fetched; raises ValueError where it cannot be had."""
+        return zlib.crc32(self.read_file(name))
 
     def open_array(self, name: str, dtype: np.dtype, shape: tuple[int, ...], crc32: int) -> np.ndarray:
         """An array beside the shards, fetched into memory."""
         where, data = f'{self.root}/{name}', self.read_file(name)
-        check_sum(data, crc32, where)
+        check_sum(zlib.crc32(data), crc32, where)
         return _checked_array(decode_npy(data, where), where, dtype, shape)
 
     def _fetch(self, path: Path, size: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from fsfm_mm.datasets.base import MAX_BROKEN_RUN, FaceDataset, roots_of
 from fsfm_mm.datasets.pretraining.archive_format import ENCODINGS, MAP_ENDING, Archive, local_folder
 from fsfm_mm.datasets.pretraining.columns import run_columns, take_columns
-from fsfm_mm.files.pictures import BrokenSampleError, decode_image, decode_parsing_map
+from fsfm_mm.files.pictures import BrokenSampleError, WrongSizeError, decode_image, decode_parsing_map
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
 from fsfm_mm.registry import DATASETS
 
@@ -157,12 +157,14 @@ class ArchivedFaces(FaceDataset):
         if map_file is None:
             labels: np.ndarray = np.zeros(image.shape[:2], np.uint8)
         else:
-            labels = decode_parsing_map(map_file, about['img_path'] + MAP_ENDING)
-        if labels.shape != image.shape[:2]:
-            raise BrokenSampleError(
-                f'{about["img_path"]}: its parsing map is {labels.shape[1]}x{labels.shape[0]} pixels, '
-                f'its image {image.shape[1]}x{image.shape[0]}.'
-            )
+            height, width = image.shape[:2]
+            try:
+                labels = decode_parsing_map(map_file, about['img_path'] + MAP_ENDING, (height, width))
+            except WrongSizeError as error:
+                raise BrokenSampleError(
+                    f'{about["img_path"]}: its parsing map is {error.size[0]}x{error.size[1]} pixels, '
+                    f'its image {width}x{height}.'
+                ) from error
         return {'img': image, 'parsing_map': labels, **about}
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[dict]:
@@ -210,11 +212,10 @@ def _decoded(archive: Archive, row: int, data: bytes) -> np.ndarray:
         planes = np.frombuffer(data, np.uint8).reshape(3, height, width)
         return cv2.merge([planes[2], planes[1], planes[0]])
     try:
-        image = decode_image(data, '')
+        return decode_image(data, '', (height, width))
+    except WrongSizeError as error:
+        raise BrokenSampleError(
+            f'{archive.path(row)}: is {error.size[0]}x{error.size[1]} pixels, but the index says {width}x{height}.'
+        ) from error
     except BrokenSampleError as error:  # the name costs a look into the keys, so it is found only when needed
         raise BrokenSampleError(f'{archive.path(row)}{ENCODINGS[archive.header.encoding]}{error}') from error
-    if image.shape[:2] != (height, width):
-        raise BrokenSampleError(
-            f'{archive.path(row)}: is {image.shape[1]}x{image.shape[0]} pixels, but the index says {width}x{height}.'
-        )
-    return image

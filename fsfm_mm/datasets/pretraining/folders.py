@@ -12,7 +12,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from fsfm_mm.datasets.base import FaceDataset, roots_of
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, by_stem, list_files
+from fsfm_mm.datasets.listing import list_samples
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, by_stem
 from fsfm_mm.files.pictures import BrokenSampleError, map_npy
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
 from fsfm_mm.registry import DATASETS
@@ -175,7 +176,7 @@ class FaceParsingDataset(FaceDataset):
 def _list_or_raise(folder: str, extensions: tuple[str, ...], what: str) -> list[str]:
     if not os.path.isdir(folder):
         raise ValueError(f'{folder}: no such folder; expected {what} ({", ".join(extensions)}) there.')
-    files = list_files(folder, extensions)
+    files = list_samples(folder, extensions)
     if not files:
         raise ValueError(f'{folder}: no {what} found; expected files {", ".join(extensions)} below it.')
     return files

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from fsfm_mm.datasets.transforms.base import FaceTransform
-from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
+from fsfm_mm.files.pictures import BrokenSampleError, WrongSizeError, read_image, read_parsing_map
 from fsfm_mm.registry import TRANSFORMS
 
 
@@ -37,17 +37,15 @@ class LoadFace(FaceTransform):
         if map_path is None:
             results['parsing_map'] = np.zeros(image.shape[:2], np.uint8)
             return results
-        labels = results['parsing_map'] = read_parsing_map(map_path)
-        if labels.shape != image.shape[:2]:
+        height, width = image.shape[:2]
+        try:
+            results['parsing_map'] = read_parsing_map(map_path, (height, width))
+        except WrongSizeError as error:
             raise BrokenSampleError(
-                f'{map_path}: the parsing map is {_size(labels)} pixels, '
-                f'but its image {results["img_path"]} is {_size(image)}.'
-            )
+                f'{map_path}: the parsing map is {error.size[0]}x{error.size[1]} pixels, '
+                f'but its image {results["img_path"]} is {width}x{height}.'
+            ) from error
         return results
-
-
-def _size(array: np.ndarray) -> str:
-    return f'{array.shape[1]}x{array.shape[0]}'
 
 
 @TRANSFORMS.register_module()

@@ -7,14 +7,13 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from mmengine.hooks import Hook
 
 from fsfm_mm.datasets.seeding import MODEL, SeededBatchSampler, seed_process
-from fsfm_mm.engine.honoured_settings import RUN_STATE, group_names
+from fsfm_mm.engine.honoured_settings import RUN_STATE, as_built, drop_functions, group_names
 from fsfm_mm.engine.loops import VALIDATED
 from fsfm_mm.engine.resume import (
     early_stopping_facts,
     fit_to_run,
     optimizer_facts,
     put_early_stopping_first,
-    refresh_learning_rates,
     restore_early_stopping,
     run_facts,
 )
@@ -36,18 +35,20 @@ class ExactResumeHook(Hook):
 
     def __init__(self) -> None:
         self._restored: dict | None = None
+        self._built: dict | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Fit a checkpoint that is resumed to this run; one that only gives weights must have some of this model's."""
         if not runner._resume:
             _refuse_other_weights(runner, checkpoint)
         else:
-            fit_to_run(runner, checkpoint)
+            self._built = fit_to_run(runner, checkpoint)
             self._restored = checkpoint.get(RUN_STATE, {})
 
     def before_train(self, runner) -> None:
         """Restore; find the seed, which a resumed run has from its checkpoint."""
         self._seed, self._rank = runner.seed, get_rank()
+        self._built = self._built or as_built(runner)
         put_early_stopping_first(runner)
         batches = runner.train_dataloader.batch_sampler
         if isinstance(batches, SeededBatchSampler) and batches.seed != self._seed:
@@ -60,7 +61,6 @@ class ExactResumeHook(Hook):
         device = next(runner.model.parameters()).device
         for name, value in self._restored.get('optimizer', {}).items():
             setattr(runner.optim_wrapper, name, value.to(device))
-        refresh_learning_rates(runner)
         restore_early_stopping(runner, self._restored.get('early_stopping', []))
         self._check_agreement(runner, device)
 
@@ -86,8 +86,10 @@ class ExactResumeHook(Hook):
         state = checkpoint.setdefault(RUN_STATE, {})
         state['facts'] = run_facts(runner)
         state['groups'] = group_names(runner)
+        state['built'] = self._built
         state['optimizer'] = optimizer_facts(runner.optim_wrapper)
         state['early_stopping'] = early_stopping_facts(runner)
+        drop_functions(checkpoint)
 
 
 def _refuse_other_weights(runner, checkpoint: dict) -> None:

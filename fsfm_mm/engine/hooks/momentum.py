@@ -52,6 +52,16 @@ class MomentumUpdateHook(Hook):
         self.every = runner.optim_wrapper._accumulative_counts if self.per == 'update' else 1
         self.total = math.ceil(runner.max_iters / self.every)
 
+    def share_left(self, first: int, last: int) -> float:
+        """What is left, after iteration ``last``, of the target before ``first``: a share, 1 where it stood still."""
+        share = 1.0
+        for iteration in range(first, last + 1):
+            momentum = None
+            if self.target is not None and (iteration + 1) % self.every == 0:
+                momentum = self.target.momentum(iteration // self.every, self.total)
+            share *= 1.0 if momentum is None else momentum
+        return share
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Update, when this iteration made an optimiser step, or at every one."""
         if self.target is None or (self.per == 'update' and not runner.optim_wrapper.should_update()):

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
+import torch
 from mmengine.dist import barrier
 from mmengine.hooks import Hook
 
-from fsfm_mm.engine.saving import explaining_failed_saves
+from fsfm_mm.engine.failed_step import KeptStep, keep, overwritten, write
+from fsfm_mm.engine.optim.wrapper import AutocastOptimWrapper
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
 class NonFiniteGuardHook(Hook):
-    """Stops with a message and a saved state after ``patience`` non-finite updates in a row.
+    """Stops after ``patience`` non-finite updates in a row, and leaves the first of them to be replayed.
 
-    :class:`AutocastOptimWrapper` has skipped each of these updates, so weights and optimiser state are those of
-    the last finite one (a momentum target has gone on towards them); single skips are harmless and training
-    goes on after them.
+    :class:`AutocastOptimWrapper` has skipped each of these updates, so weights are those of the last finite one;
+    single skips are harmless and training goes on after them. What is left is ``failed_step.pth``
+    (:mod:`fsfm_mm.engine.failed_step`), for ``fsfm-mm replay``. Where every iteration is looked at, the model is kept
+    exactly as it was before the first; elsewhere a momentum target is computed back, up to rounding.
 
     Args:
         patience: Skipped updates in a row that stop the run.
@@ -29,31 +35,52 @@ class NonFiniteGuardHook(Hook):
     def __init__(self, patience: int = 5, interval: int = 50):
         self.patience = patience
         self.interval = interval
+        self._kept: KeptStep | None = None
+        self._losses: dict[int, dict[str, Any]] = {}
+        self._looks = False
+
+    def before_train(self, runner) -> None:
+        """Where looking costs nothing, or is wanted at every iteration, keep the first bad step while it is made."""
+        self._kept, self._losses, wrapper = None, {}, runner.optim_wrapper
+        if isinstance(wrapper, AutocastOptimWrapper):
+            self._looks = self.interval == 1 or wrapper.precision(runner.model)[0].type == 'cpu'
+            if self._looks:
+                wrapper.on_skip = functools.partial(self._keep, runner, overwritten(runner.model))
+
+    def _keep(self, runner, before: dict[str, torch.Tensor]) -> None:
+        if self._kept is None:
+            self._kept = keep(runner, before=before)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Look at the wrapper's count of skipped updates, and stop the run when it is too high."""
         skipped = getattr(runner.optim_wrapper, 'skipped_in_a_row', None)
         if skipped is None:
             return
+        self._losses[runner.iter] = {name: value.detach() for name, value in (outputs or {}).items()}
         if skipped.device.type != 'cpu' and not self.every_n_train_iters(runner, self.interval):
             return
         count = int(skipped)
         if count == 0:
+            self._kept = None
+            if runner.optim_wrapper.should_update():
+                self._losses = {}
             return
-        losses = ', '.join(f'{key} {float(value.detach()):.4g}' for key, value in (outputs or {}).items())
-        if count < self.patience:
-            runner.logger.warning(
-                f'iteration {runner.iter + 1}: the gradient is not finite, update skipped '
-                f'({count} in a row, {losses})'
-            )
-            return
-        name = f'nonfinite_iter_{runner.iter + 1}.pth'
-        with explaining_failed_saves(runner):
-            runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        losses = ', '.join(f'{key} {float(value):.4g}' for key, value in self._losses[runner.iter].items())
+        if count >= self.patience:
+            self._stop(runner, count, losses)
+        runner.logger.warning(
+            f'iteration {runner.iter + 1}: the gradient is not finite, update skipped ({count} in a row, {losses})'
+        )
+
+    def _stop(self, runner, count: int, losses: str) -> None:
+        kept = self._kept if self._looks and self._kept is not None else keep(runner, count)
+        try:
+            left = f'fsfm-mm replay {write(runner, kept, self._losses)} says where the first went wrong'
+        except OSError as error:  # which is not why the run stops
+            left = f'the first could not be kept for fsfm-mm replay ({error.strerror or error})'
         barrier()  # a process that ends now would make torchrun end the one that still writes
         raise StoppedError(
-            f'stopped at iteration {runner.iter + 1}: {count} updates in a row had a non-finite gradient ({losses}). '
-            f'None of them changed a trained weight; the state is saved as {runner.work_dir}/{name}. Usual causes: a '
-            'learning rate too high for the batch (see --auto-scale-lr), a broken input, or bfloat16 overflow '
-            '(try --amp float32).'
+            f'stopped at iteration {runner.iter + 1}: {count} updates in a row had a non-finite gradient ({losses}) '
+            f'and changed no weight; {left}. Usual causes: too high a learning rate, a broken input, bfloat16 '
+            'overflow (try --amp float32).'
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -56,12 +56,18 @@ class AutocastOptimWrapper(OptimWrapper):
         self.grad_norm: torch.Tensor | None = None
         #: Steps in a row that were skipped for a non-finite gradient, on the device.
         self.skipped_in_a_row: torch.Tensor | None = None
+        #: Called in a step that is skipped, before anything else happens; makes the host wait in every step.
+        self.on_skip: Callable[[], None] | None = None
+
+    def precision(self, model: nn.Module) -> tuple[torch.device, torch.dtype]:
+        """Where a model computes, and in what: bfloat16 (by autocast) or float32."""
+        device = next(model.parameters()).device
+        return device, resolve_dtype(self.dtype, device)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast the forward pass, and skip the gradient exchange while accumulating."""
-        device = next(model.parameters()).device
-        dtype = resolve_dtype(self.dtype, device)
+        device, dtype = self.precision(model)
         with (
             super().optim_context(model),
             torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16),
@@ -77,6 +83,8 @@ class AutocastOptimWrapper(OptimWrapper):
         if self.skipped_in_a_row is None:
             self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=not_finite.device)
         self.skipped_in_a_row = torch.where(not_finite, self.skipped_in_a_row + 1, 0)
+        if self.on_skip is not None and bool(not_finite):
+            self.on_skip()
         if self.optimizer.defaults.get('fused'):
             self.optimizer.found_inf = not_finite.float()
         elif bool(not_finite):

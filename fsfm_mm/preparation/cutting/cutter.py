@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fsfm_mm.files.archives import read_member
-from fsfm_mm.files.listing import printable
 from fsfm_mm.files.pictures import BrokenSampleError, decode_image, read_image
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.ops.resizing import resize_image
 from fsfm_mm.preparation.cutting.chips import cut_chip, without_black_borders
 from fsfm_mm.preparation.cutting.clock import Clock
+from fsfm_mm.preparation.cutting.hdf5_frames import is_hdf5
 from fsfm_mm.preparation.cutting.reading import (
     FrameSearch,
+    decode_picture,
     read_frames,
     read_more_frames,
     read_picture,
@@ -34,6 +35,7 @@ from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.settings import Settings
 from fsfm_mm.preparation.sources.items import Item, Origin, parts_of
+from fsfm_mm.text import printable
 
 #: What is read of a video before its frames are searched for faces, at most.
 _BATCH_BYTES = 1 << 26
@@ -97,6 +99,10 @@ class Cutter:
             return [nothing(item, 'unreadable', str(error))]
         if self.detector.as_stored:
             return [self._take_whole(item, picture)]
+        return self.cut_picture(item, picture)
+
+    def cut_picture(self, item: Item, picture: np.ndarray) -> list[Cut]:
+        """Cut the wanted faces out of a picture that is read, uint8 (H, W, 3) BGR; as :meth:`cut`."""
         (faces,) = self._detect([picture])
         quarters = self._quarters(picture, faces, bool(faces) and not self.settings.upright)
         if quarters and not self.settings.upright:
@@ -122,7 +128,7 @@ class Cutter:
             data = read_member(item.path, item.member)
         except OSError as error:
             raise BrokenSampleError(f'{printable(item.source)}: cannot be read ({error}).') from error
-        return decode_image(data, item.source) if as_stored else read_picture(item.source, data=data)
+        return decode_image(data, item.source) if as_stored else decode_picture(data, item.source)
 
     def _quarters(self, picture: np.ndarray, faces: list[Face], later: bool = False) -> int:
         """How a picture is to be turned; 0 where its faces are looked at one by one ``later``."""
@@ -255,7 +261,10 @@ class Cutter:
         people = self._people(seen, wanted)
         parts = (
             parts_of(wanted, stated_frames(item.path))
-            if wanted and self.settings.follow and item.frames.mode in ('count', 'middle')
+            if wanted
+            and self.settings.follow
+            and item.frames.mode in ('count', 'middle')
+            and not is_hdf5(item.path)
             else {}
         )
         more = [n for frame, part in parts.items() if not _ends_search(people[frame]) for n in part]

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
-from typing import IO
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from fsfm_mm.files.listing import printable
-from fsfm_mm.files.pictures import BrokenSampleError, is_cut_jpeg, only_errors, refuse_special
+from fsfm_mm.files.broken import broken, reason
+from fsfm_mm.files.pictures import (
+    BrokenSampleError,
+    check_header,
+    is_cut_jpeg,
+    only_errors,
+    open_picture,
+    read_sample,
+    refuse_special,
+)
+from fsfm_mm.preparation.cutting.hdf5_frames import is_hdf5, read_hdf5_frames
 from fsfm_mm.preparation.sources.items import FrameChoice
+from fsfm_mm.text import printable
 
-#: More pixels than this are taken for an attack on the memory; 179 million, PIL's own limit.
-MAX_PIXELS = 178_956_970
 #: Contents that are read, whatever the file is called. Not all that PIL knows: EPS would start another program.
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
+#: Rows of a picture that are converted at a time.
+_STRIP = 256
 #: Frames of a video are held back until their number is known, up to so many bytes.
 _HELD_BYTES = 1 << 28
 #: A video that ends before this share of its stated length is broken; a few frames less are common and harmless.
@@ -31,9 +39,7 @@ _WHOLE = 0.9
 _ALIVE_EVERY = 100
 
 
-def read_picture(
-    path: str | os.PathLike, max_pixels: int = MAX_PIXELS, data: bytes | None = None
-) -> np.ndarray:
+def read_picture(path: str | os.PathLike) -> np.ndarray:
     """Read a photo as it is meant to be seen.
 
     An EXIF orientation is applied. Grey, palette and CMYK pictures become RGB, 16 bits their upper 8, transparent
@@ -41,42 +47,35 @@ def read_picture(
 
     Args:
         path: The file; any characters that the file system allows.
-        max_pixels: Larger pictures are refused before they are decoded.
-        data: The bytes of the file, where they come from elsewhere; ``path`` is what they are called then.
 
     Returns:
         uint8 (H, W, 3), BGR.
 
     Raises:
-        BrokenSampleError: The file cannot be read, is cut off, too large, or no picture.
+        BrokenSampleError: The file cannot be read, is cut off, has more pixels than
+            :func:`~fsfm_mm.files.picture_headers.max_pixels`, or is no picture.
     """
-    if data is None:
-        refuse_special(path)
+    return decode_picture(read_sample(path), path)
+
+
+def decode_picture(data: bytes, path: str | os.PathLike) -> np.ndarray:
+    """Decode the bytes of a photo, see :func:`read_picture`; ``path`` is what they are called in a message."""
+    check_header(data, path)
     try:
-        opened: IO[bytes] = open(path, 'rb') if data is None else io.BytesIO(data)  # noqa: SIM115 - closed below
-        with opened as file, Image.open(file, formats=_FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise BrokenSampleError(
-                    f'{printable(path)}: has {image.width}x{image.height} pixels, '
-                    f'more than the {max_pixels} allowed.'
-                )
+        with open_picture(data, _FORMATS) as image:
             if image.format == 'JPEG' and image.mode in ('L', 'RGB'):
-                file.seek(0)
-                picture = _decode_plain_jpeg(file.read())
+                picture = _decode_plain_jpeg(data)
                 if picture is not None:
                     return picture
-                file.seek(0)
             return _decode(image)
-    except BrokenSampleError:
-        raise
     except Image.UnidentifiedImageError as error:
         raise BrokenSampleError(
             f'{printable(path)}: is not a picture, or its beginning is damaged '
-            f'({os.path.getsize(path) if data is None else len(data)} bytes; read are {", ".join(_FORMATS)}).'
+            f'({len(data)} bytes; read are {", ".join(_FORMATS)}).'
         ) from error
     except Exception as error:  # damaged files make decoders raise nearly anything
-        reason = str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__
-        raise BrokenSampleError(f'{printable(path)}: cannot be decoded as a picture ({reason}).') from error
+        told = f': cannot be decoded as a picture ({reason(error)}).'
+        raise broken(path, told, BrokenSampleError) from error
 
 
 def _decode_plain_jpeg(data: bytes) -> np.ndarray | None:
@@ -92,22 +91,28 @@ def _decode_plain_jpeg(data: bytes) -> np.ndarray | None:
 
 def _decode(image: Image.Image) -> np.ndarray:
     """Any picture of PIL's as uint8 (H, W, 3) BGR."""
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith('I;16'):
         gray = (np.asarray(image) >> 8).astype(np.uint8)  # PIL's own conversion clips at 255
         return cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
     if image.mode in ('I', 'F'):
         raise ValueError('its pixels have 32 bits, whose range nobody states: save it with 8 or 16')
-    if image.has_transparency_data:
-        picture = image.convert('RGBA')
-        image = Image.alpha_composite(Image.new('RGBA', picture.size, 'white'), picture)
-    return cv2.cvtColor(np.asarray(image.convert('RGB')), cv2.COLOR_RGB2BGR)
+    picture = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(
+        0, image.height, _STRIP
+    ):  # a copy of the whole for each step would cost five times as much
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        if strip.has_transparency_data:
+            strip = strip.convert('RGBA')
+            strip = Image.alpha_composite(Image.new('RGBA', strip.size, 'white'), strip)
+        picture[top : top + _STRIP] = np.asarray(strip.convert('RGB'))[..., ::-1]
+    return picture
 
 
 def read_frames(
     path: str | os.PathLike, choice: FrameChoice, alive: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Read the chosen frames of a video, upright.
+    """Read the chosen frames of a video, upright; or of an HDF5 file of frames.
 
     Every frame is decoded in turn, since seeking is not exact in most formats. The number of frames that a file
     states may be wrong: where decoding finds another one, the choice is made anew from that.
@@ -124,6 +129,9 @@ def read_frames(
         BrokenSampleError: The file is no video or holds no frame; or, *after* all chosen frames of the readable
             beginning have been yielded, it breaks off long before its stated end.
     """
+    if is_hdf5(path):
+        yield from read_hdf5_frames(path, choice)
+        return
     if choice.mode in ('stride', 'all'):
         first = _Pass(path, range(0, sys.maxsize, choice.value if choice.mode == 'stride' else 1), alive)
         yield from first
@@ -249,6 +257,13 @@ class _Pass:
 def stated_frames(path: str | os.PathLike) -> int:
     """How many frames a video says that it has, at least 0; the file may be wrong."""
     return _stated(path)[0]
+
+
+def frame_rate(path: str | os.PathLike) -> float:
+    """Frames a second that a video states; 25 where it states none."""
+    with _opened(path) as video:
+        rate = video.get(cv2.CAP_PROP_FPS)
+    return rate if 0 < rate <= 1000 else 25.0
 
 
 def _stated(path: str | os.PathLike) -> tuple[int, int]:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsfm_mm.files.listing import UNSAFE, VIDEO_EXTENSIONS, list_files, printable
+from fsfm_mm.files.listing import UNSAFE, VIDEO_EXTENSIONS, list_files
 from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
-from fsfm_mm.text import few
+from fsfm_mm.text import few, printable
 
 #: Extensions of pictures, lower case; names are compared without regard to case.
 PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
@@ -116,11 +116,7 @@ def _files(root: str, exclude: str | Path | None) -> list[tuple[str, str]]:
         return [(folder, file)]
     if not os.path.isdir(root):
         raise ValueError(f'the source {printable(root)} does not exist.')
-    try:
-        files = list_files(root, ('',))  # all, to tell what is passed over
-    except OSError as error:
-        where = printable(error.filename or root)
-        raise ValueError(f'the source {where} cannot be listed ({error.strerror or error}).') from error
+    files = list_files(root, ('',), _tell_link)  # all, to tell what is passed over
     if exclude is not None:
         inside = os.path.relpath(os.path.realpath(exclude), os.path.realpath(root)) + '/'
         files = [file for file in files if not file.startswith(inside)]
@@ -131,6 +127,10 @@ def _files(root: str, exclude: str | Path | None) -> list[tuple[str, str]]:
             f'and no videos ({" ".join(VIDEO_EXTENSIONS)}).'
         )
     return [(root, file) for file in files]
+
+
+def _tell_link(sentence: str) -> None:
+    print(f'passed over: {sentence}', file=sys.stderr)
 
 
 def _without_results(root: str, files: list[str]) -> list[str]:
@@ -200,10 +200,10 @@ def _numbered(name: str, used: set[str]) -> str:
 
 def _keys(names: Sequence[str]) -> list[str]:
     """A key for each file name with its folders; unique, also against the names of frames and further faces."""
-    stems = [_safe(os.path.splitext(name)[0]) for name in names]
+    stems = [safe_key(os.path.splitext(name)[0]) for name in names]
 
     def with_extension(name: str) -> str:
-        return _safe('_'.join(os.path.splitext(name)).replace('_.', '_'))
+        return safe_key('_'.join(os.path.splitext(name)).replace('_.', '_'))
 
     often = {stem for stem, count in Counter(stems).items() if count > 1}
     keys = [with_extension(name) if stem in often else stem for name, stem in zip(names, stems)]
@@ -220,7 +220,7 @@ def _is_part_of(key: str, known: set[str]) -> bool:
     return (still != key and still in known) or (person != still and person in known)
 
 
-def _safe(name: str) -> str:
+def safe_key(name: str) -> str:
     """A name that is UTF-8 and that every file system and JSON take; the same for the same name."""
     text = name
     if not name.isascii():

@@ -20,8 +20,9 @@ from fsfm_mm.datasets.labelled.names import (
 )
 from fsfm_mm.datasets.labelled.published_rules import SplitNotThereError, Video
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS, PublishedSet, check_options
+from fsfm_mm.datasets.listing import list_folders, list_samples
 from fsfm_mm.files.archives import members, split_member
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 
 ALL_OVER = FrameChoice('count', 32)
@@ -120,7 +121,7 @@ def _videos_of(
     for split in splits or source.splits:
         one_of(f'the split of {name}', split, source.splits)
         try:
-            videos[split] = source.rule(root, split, **find, **options)
+            videos[split] = source.list_videos(root, split, options, **find)
         except SplitNotThereError as error:
             absent.append(f'{split}: {error}')
     if absent and (splits or not videos):
@@ -226,7 +227,7 @@ def folder_listing(
     listing = Listing()
     places = [(s, os.path.join(root, f)) for s, f in splits.items() if not wanted or s in wanted]
     for name, base in places or [((*wanted, 'test')[0], root)]:
-        folders = [f for f in sorted(os.listdir(base)) if os.path.isdir(os.path.join(base, f))]
+        folders = list_folders(base)
         known = [f for f in folders if class_of_folder(f, CLASSES)]
         if len(known) < len(folders) or len({class_of_folder(f, CLASSES) for f in known}) < len(CLASSES):
             raise ValueError(
@@ -235,7 +236,7 @@ def folder_listing(
             )
         for folder in known:
             of_video = real if class_of_folder(folder, CLASSES) == 'real' else frames
-            for path in list_files(os.path.join(base, folder), IMAGE_EXTENSIONS + VIDEO_EXTENSIONS):
+            for path in list_samples(os.path.join(base, folder), IMAGE_EXTENSIONS + VIDEO_EXTENSIONS):
                 is_video = path.lower().endswith(VIDEO_EXTENSIONS)
                 source = os.path.relpath(os.path.join(base, folder, path), root).replace(os.sep, '/')
                 key = f'{name}/{folder}/{os.path.splitext(path)[0]}'
@@ -258,7 +259,7 @@ def _split_folders(root: str) -> dict[str, str]:
     Raises:
         ValueError: A folder beside them is no split, or two are the same one.
     """
-    folders = sorted(f for f in os.listdir(root) if os.path.isdir(os.path.join(root, f)) and f[0] != '.')
+    folders = [folder for folder in list_folders(root) if folder[0] != '.']
     splits = {folder: split_of_folder(folder) for folder in folders}
     if not any(splits.values()):
         return {}

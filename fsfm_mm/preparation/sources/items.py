@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsfm_mm.files.listing import printable
+from fsfm_mm.text import printable
 
 #: Frames of a part of a video that are tried in the place of the chosen one.
 _TRIES = 8

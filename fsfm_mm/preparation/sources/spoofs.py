@@ -18,11 +18,13 @@ from fsfm_mm.datasets.labelled.names import (
     split_of_folder,
     video_of_frame,
 )
+from fsfm_mm.datasets.listing import list_samples
 from fsfm_mm.files import write_atomically
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, list_files, printable
+from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from fsfm_mm.preparation.sources.face_videos import face_videos, faces_by_name, frame_items
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
-from fsfm_mm.text import few
+from fsfm_mm.text import few, printable
 
 #: How a set is prepared: 'published' as the protocols' authors did; 'ours': frames from the middle of equal parts of
 #: the video, squares about the face, and development parts in training.
@@ -57,10 +59,7 @@ def _msu(root: str, path: str) -> tuple[str, str] | None:
         return None
     for split in SPLITS:
         file = os.path.join(root, f'{split}_sub_list.txt')
-        if any(
-            line.split()[0].isdigit() and int(line.split()[0]) == int(match[2])
-            for _, line in read_lines(file)
-        ):
+        if any(line.split()[0].lstrip('0') == match[2].lstrip('0') for _, line in read_lines(file)):
             return split, 'real' if match[1] == 'real' else 'fake'
     return None
 
@@ -106,7 +105,7 @@ def _celeb(root: str, path: str) -> tuple[str, str] | None:
 
 
 def _folders(root: str, path: str) -> tuple[str, str] | None:
-    """Any set sorted by hand: {train,test}/{real,fake}/..."""
+    """Any set sorted by hand: {train,test}/{real,fake}/...; in WCS VIDEO/profile/*.jpg (CeFA), VIDEO.hdf5 (WMCA)"""
     folder, name = [*path.split('/'), ''][:2]
     split = split_of_folder(folder)
     return (split, name) if split in SPLITS and name in CLASSES else None
@@ -168,7 +167,19 @@ def spoof_listing(
     videos: dict[tuple[str, str], set[str]] = defaultdict(set)
     others: Counter[str] = Counter()
     videos_too = VIDEO_EXTENSIONS if rule not in _SINGLE else ()
-    for path in list_files(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
+    faces = face_videos(root) if rule == 'folders' and protocol == 'WCS' else {}
+    for video, files in faces.items():
+        place = place_of(root, video)
+        if place is None:
+            listing.left_out += len(files)
+            continue
+        key = _key(video, place, _SORTING)
+        for item in frame_items(root, files, f'{key}_', _frames(naming, form)):
+            listing.add(item, place, key)
+        videos[place].add(key)
+    for path in list_samples(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
+        if os.path.dirname(os.path.dirname(path)) in faces:
+            continue  # CeFA's profile pictures, and what lies beside: depth, infrared
         place = place_of(root, path)
         if place is None:
             listing.left_out += 1
@@ -196,25 +207,35 @@ def spoof_listing(
 
 
 def _item(root: str, path: str, naming: str, place: tuple[str, str], form: str) -> Item:
-    split, name = place
     stem, ending = os.path.splitext(path)
-    sorting = _SORTING if naming in FRAME_NAMES else _SORTING_PICTURES
-    *folders, last = stem.split('/')
-    video = '_'.join(
-        [*(f for f in folders if split not in (f, split_of_folder(f)) and not sorting.fullmatch(f)), last]
-    )
-    key = f'{split}/{name}/{video}'
+    key = _key(stem, place, _SORTING if naming in FRAME_NAMES else _SORTING_PICTURES)
     full = os.path.join(root, path)
     if ending.lower() not in VIDEO_EXTENSIONS:
         video_of_frame(key, naming, full)
         return Item(full, path, 0, key)
+    return Item(full, path, 0, key, _frames(naming, form), FRAME_NAMES[naming])
+
+
+def _key(stem: str, place: tuple[str, str], sorting: re.Pattern[str]) -> str:
+    """Name of a video's results: split, class, and its folders but for those that sort, joined."""
+    split, name = place
+    *folders, last = stem.split('/')
+    video = '_'.join(
+        [*(f for f in folders if split not in (f, split_of_folder(f)) and not sorting.fullmatch(f)), last]
+    )
+    return f'{split}/{name}/{video}'
+
+
+def _frames(naming: str, form: str) -> FrameChoice:
     ours = FrameChoice('middle', len(PROTOCOLS[naming].frames))
-    frames = ours if form == 'ours' else PUBLISHED_FRAMES[naming]
-    return Item(full, path, 0, key, frames, FRAME_NAMES[naming])
+    return ours if form == 'ours' else PUBLISHED_FRAMES[naming]
 
 
 def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO') -> Listing:
     """List the pictures that a protocol's own lists name, and the frames that these imply.
+
+    In WCS a video whose pictures are not there may be one of CeFA's ``VIDEO/profile`` or of WMCA's ``VIDEO.hdf5``
+    anywhere below ``root``: it is found by its name, and its frames are i * (n // 10).
 
     Args:
         root: Folder of the frames, cut out or not, to which the lists' paths are relative.
@@ -232,6 +253,7 @@ def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO')
     names = PROTOCOLS[protocol]
     listing = Listing()
     seen: set[str] = set()
+    faces = faces_by_name(root) if protocol == 'WCS' else {}
     for split in _LISTED:
         for name in CLASSES:
             file = os.path.join(lists, f'{domain}_{name}_{split}.txt')
@@ -239,14 +261,23 @@ def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO')
                 path = inside(root, line.lstrip('/'), f'{file}:{number}')
                 stem, ending = os.path.splitext(path)
                 video = video_of_frame(stem, protocol, f'{file}:{number}')
+                place = split, name
+                listing.listed[place] = (listing.listed.get(place) or 0) + 1
+                files = faces.get(os.path.basename(video).rstrip('_'))
+                if files and not os.path.isfile(os.path.join(root, path)):
+                    key = _listed_key(video, domain)
+                    frames_of = frame_items(root, files, key, PUBLISHED_FRAMES[protocol])
+                    for item in frames_of if video not in seen else []:
+                        listing.add(item, place, video)
+                    seen.add(video)
+                    listing.videos[place] += 1
+                    continue
                 # of a shot only the picture itself is used
                 frames = [stem.removeprefix(video)] if split == 'shot' else names.frames
-                place = split, name
                 stems = [f'{video}{frame}' for frame in frames]
                 there = [
                     _add_listed(listing, root, domain, one, ending, seen, (*place, video)) for one in stems
                 ]
-                listing.listed[place] = (listing.listed.get(place) or 0) + 1
                 listing.videos[place] += any(there)
     if not listing.listed:
         raise ValueError(
@@ -275,11 +306,15 @@ def _add_listed(
         return there
     seen.add(stem)
     if there:
-        key = stem.removeprefix('frame/').removeprefix(f'{domain}/')
+        key = _listed_key(stem, domain)
         listing.add(Item(os.path.join(root, path), path, 0, key), place[:2], place[2].removesuffix('_frame'))
     else:
         listing.missing.append(path)
     return there
+
+
+def _listed_key(stem: str, domain: str) -> str:
+    return stem.removeprefix('frame/').removeprefix(f'{domain}/')
 
 
 def prepared_videos(

@@ -67,7 +67,7 @@ def test_ffpp_options(tmp_path):
     with pytest.raises(ValueError, match=r'test.json: expected pairs of three-digit'):
         NamedForgerySet('ffpp', tmp_path, 'test')
     (tmp_path / 'dataset/splits/test.json').write_text('[[')
-    with pytest.raises(ValueError, match=r'test.json: is no JSON file'):
+    with pytest.raises(ValueError, match=r'test.json: cannot be read as JSON'):
         NamedForgerySet('ffpp', tmp_path, 'test')
     (tmp_path / 'dataset/splits/test.json').unlink()
     with pytest.raises(ValueError, match=r'No split file found; expected one of .*splits/test.json'):
@@ -83,13 +83,19 @@ def test_ffpp_counts_are_compared_with_the_published_ones(tmp_path, warnings_of)
     assert '138 videos in original_sequences/youtube, but the published split has 140' in warnings_of()[0]
 
 
-def test_dfd(tmp_path):
-    frames(tmp_path, 'original_sequences/actors/c23/faces/01__walking', 2)
-    frames(tmp_path, 'manipulated_sequences/DeepFakeDetection/c23/faces/01_02__walking__X', 2)
-    data = NamedForgerySet('dfd', tmp_path, 'test')
-    assert [e[:2] for e in summary(data)] == [(1, 'real')] * 2 + [(0, 'fake')] * 2
+def test_dfd_is_named_by_its_compression(tmp_path):
+    for compression, number in (('raw', 3), ('c23', 2)):
+        frames(tmp_path, f'original_sequences/actors/{compression}/faces/01__walking', number)
+        frames(tmp_path, f'manipulated_sequences/DeepFakeDetection/{compression}/faces/01_02__x__X', number)
+    for compression, number in (('raw', 3), ('c23', 2)):
+        data = NamedForgerySet(f'dfd_{compression}', tmp_path, 'test')
+        assert [e[:2] for e in summary(data)] == [(1, 'real')] * number + [(0, 'fake')] * number
     with pytest.raises(ValueError, match="split must be one of 'test'"):
-        NamedForgerySet('dfd', tmp_path, 'train')
+        NamedForgerySet('dfd_raw', tmp_path, 'train')
+    with pytest.raises(ValueError, match="'dfd_raw' has no option 'compression'; it has none"):
+        NamedForgerySet('dfd_raw', tmp_path, options={'compression': 'c23'})
+    with pytest.raises(ValueError, match="'dfd_c23'"):  # a bare 'dfd' would not say which
+        NamedForgerySet('dfd', tmp_path)
 
 
 def celebdf(root, extra=''):
@@ -120,6 +126,15 @@ def test_celebdf_plus_plus_has_nested_manipulations(tmp_path):
     assert ('fake', 'fake/Celeb-synthesis/FaceSwap/BlendFace/id3_0001') in videos(
         NamedForgerySet('celebdf_pp', tmp_path)
     )
+
+
+def test_celebdf_plus_plus_with_and_without_youtube_real(tmp_path):
+    celebdf(tmp_path)
+    youtube = ('real', 'real/YouTube-real/00001')
+    own, fsvfm = (videos(NamedForgerySet(name, tmp_path)) for name in ('celebdf_pp', 'celebdf_pp_noyt'))
+    assert youtube in own and [video for video in own if video != youtube] == fsvfm
+    with pytest.raises(ValueError, match="'celebdf_pp' has no option 'youtube_real'"):
+        NamedForgerySet('celebdf_pp', tmp_path, options={'youtube_real': False})
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,6 @@ def test_lazy_init_lists_on_first_use(tmp_path):
         ),
         (lambda r: (r / 'images/f000.jpg').touch(), r'images/f000\.jpg and .*images/f000\.png differ in'),
         (lambda r: (r / 'parsing_maps/f001.png').touch(), r'maps/f001\.npy and .*maps/f001\.png differ in'),
-        (
-            lambda r: os.symlink(r / 'images', r / 'images/again'),
-            'again is a symbolic link to a folder above',
-        ),
     ],
 )
 def test_wrong_folders_are_named(tmp_path, spoil, message):
@@ -91,6 +87,16 @@ def test_linked_folders_are_followed(tmp_path):
         os.symlink(tmp_path / 'store' / part, tmp_path / 'set' / part / 'linked')
     dataset = FaceParsingDataset(str(tmp_path / 'set'), pipeline=[LoadFace()])
     np.testing.assert_array_equal(dataset[1]['parsing_map'], label_map(1))
+
+
+def test_links_that_lead_back_are_named_and_passed_over(tmp_path, warnings_of):
+    write_faces(tmp_path, 2)
+    os.symlink(tmp_path / 'images', tmp_path / 'images/again')
+    os.symlink(tmp_path / 'nowhere', tmp_path / 'parsing_maps/gone')
+    assert len(FaceParsingDataset(str(tmp_path), pipeline=[])) == 2
+    assert [message.split(': ')[:3] for message in warnings_of()] == [
+        ['Left out', '1 link', f'{tmp_path}/{name}'] for name in ('images/again', 'parsing_maps/gone')
+    ]
 
 
 def test_missing_maps(tmp_path, warnings_of):
