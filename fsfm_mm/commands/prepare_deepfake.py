@@ -121,6 +121,8 @@ def plan_of(args: argparse.Namespace) -> Listing:
 def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
     """Print how many videos there are, what lacks of those listed, and what differs from the published numbers."""
     named = PUBLISHED_SETS.get(args.set)
+    if named and not named.tried:
+        print(f'{args.set}: layout from its documentation, not tried on the set: look at the numbers')
     for place, listed in sorted(plan.listed.items()):
         count = plan.videos[place]
         published = named.counts.get(place[0]) if named and named.count_by else None

@@ -110,12 +110,12 @@ def find_videos(root: str, folder: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(frames) for name, frames in videos.items()}
 
 
-def _or_all(folder: str, class_name: str, videos: list[Video]) -> list[Video]:
+def list_or_all(folder: str, class_name: str, videos: list[Video]) -> list[Video]:
     """The videos of a folder, or one that stands for all of them where there are none."""
     return videos or [Video(f'{folder}/*', class_name, ())]
 
 
-def _listed(found: dict[str, tuple[str, ...]], wanted: Iterable[tuple[str, str]]) -> list[Video]:
+def listed_videos(found: dict[str, tuple[str, ...]], wanted: Iterable[tuple[str, str]]) -> list[Video]:
     """Videos that a split file names; without frames where none were found."""
     return [Video(name, class_name, found.get(_plain(name), ())) for name, class_name in wanted]
 
@@ -175,7 +175,9 @@ def dfd(root: str, split: str, compression: str = 'c23', *, find: Finder = find_
     }
     videos = []
     for folder, name in folders.items():
-        videos += _or_all(folder, name, [Video(v, name, frames) for v, frames in find(root, folder).items()])
+        videos += list_or_all(
+            folder, name, [Video(v, name, frames) for v, frames in find(root, folder).items()]
+        )
     return videos
 
 
@@ -188,13 +190,13 @@ def celebdf(root: str, split: str, youtube_real: bool = True, *, find: Finder = 
     found = {folder: find(root, folder) for folder in folders}
     if split == 'test':
         everything = {video: frames for videos in found.values() for video, frames in videos.items()}
-        return _listed(everything, [(v, classes[_top(v)]) for v in listed if _top(v) in folders])
+        return listed_videos(everything, [(v, classes[_top(v)]) for v in listed if _top(v) in folders])
     tested = {_plain(video) for video in listed}
     videos = []
     for folder, of_folder in found.items():
         name = classes[folder]
         rest = [Video(v, name, frames) for v, frames in of_folder.items() if v not in tested]
-        videos += _or_all(folder, name, rest)
+        videos += list_or_all(folder, name, rest)
     return videos
 
 
@@ -243,7 +245,7 @@ def dfdc(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
         if stem in found:
             raise ValueError(f"{root}: two videos are named '{stem}' ({frames[0]}, {found[stem][0]}).")
         found[stem] = frames
-    return _listed(found, wanted)
+    return listed_videos(found, wanted)
 
 
 def _dfdc_parts(root: str, find: Finder) -> list[Video]:
@@ -263,7 +265,7 @@ def _dfdc_parts(root: str, find: Finder) -> list[Video]:
             if about.get('split', 'train') == 'train':
                 stem = os.path.splitext(name)[0]
                 wanted.append((os.path.join(os.path.dirname(file), stem), label.lower()))
-        videos += _listed(find(root, os.path.dirname(file)), wanted)
+        videos += listed_videos(find(root, os.path.dirname(file)), wanted)
     if not videos:
         raise SplitNotThereError(f'{root}: no training part; expected dfdc_train_part_N/metadata.json.')
     return videos
@@ -285,7 +287,7 @@ def dfdc_preview(root: str, split: str, *, find: Finder = find_videos) -> list[V
             wanted.append((os.path.splitext(path)[0], label))
     if not wanted:
         raise ValueError(f"{file}: no video has the set '{split}'.")
-    return _listed(find(root, ''), wanted)
+    return listed_videos(find(root, ''), wanted)
 
 
 def find_pictures(root: str, folder: str) -> dict[str, tuple[str, ...]]:
@@ -331,7 +333,7 @@ def wilddeepfake(root: str, split: str, *, find: Finder = find_pictures) -> list
     for name in CLASSES:
         folder = f'{name}_{split}'
         found = [Video(video, name, frames) for video, frames in find(root, folder).items()]
-        videos += _or_all(folder, name, found)
+        videos += list_or_all(folder, name, found)
     return videos
 
 
@@ -348,5 +350,5 @@ def diff(root: str, split: str, subsets: str | Iterable[str] = DIFF_SUBSETS) -> 
     for folder, class_name in folders.items():
         pictures = _paths(root, folder, IMAGE_EXTENSIONS, 'images of DiFF there')
         found = [Video(os.path.splitext(path)[0], class_name, (path,)) for path in pictures]
-        videos += _or_all(folder, class_name, found)
+        videos += list_or_all(folder, class_name, found)
     return videos

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fsfm_mm.datasets.labelled import published_rules as rules
+from fsfm_mm.datasets.labelled import published_rules_further as further
 from fsfm_mm.datasets.labelled.names import SPLITS, one_of, quoted
 from fsfm_mm.datasets.labelled.published_rules import MANIPULATIONS, Video
 
@@ -41,6 +42,7 @@ class PublishedSet:
         fixed: Options of the rule that the set's name says; they cannot be given.
         part_of: The set of which this one leaves something out: faces that were prepared of it hold this one, too.
         leaves_out: Class folders of prepared faces that do not belong to it.
+        tried: False where its layout is that of its documentation and was not tried on the set.
     """
 
     rule: Callable[..., list[Video]]
@@ -60,6 +62,7 @@ class PublishedSet:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     part_of: str | None = None
     leaves_out: tuple[str, ...] = ()
+    tried: bool = True
 
     def list_videos(self, root: str, split: str, options: Mapping[str, Any], **find: Any) -> list[Video]:
         """The videos of a split; ``options`` and ``find`` are the rule's."""
@@ -85,6 +88,11 @@ def _preview_folder(path: str, name: str) -> str:
 
 def _diff_folder(path: str, name: str) -> str:
     return 'real' if name == 'real' else f'fake_{path.split("/")[1]}'
+
+
+def _fakeavceleb_folder(path: str, name: str) -> str:
+    # real pictures with a forged voice apart from real ones
+    return f'{name}_{path.split("/")[0].lower().replace("-", "_")}'
 
 
 def _ffpp_real_factor(options: Mapping[str, Any]) -> int:
@@ -150,6 +158,17 @@ PUBLISHED_SETS: dict[str, PublishedSet] = {
         below=1,
     ),
     'diff': PublishedSet(rules.diff, ('val', 'test'), folder=_diff_folder, videos=False, find=None, below=2),
+    # layouts from their documentation, not tried on the sets
+    'ffiw': PublishedSet(
+        further.ffiw, SPLITS, {'train': 8000, 'val': 250, 'test': 1738}, count_by=1, tried=False
+    ),
+    'uadfv': PublishedSet(further.uadfv, ('test',), {'test': 49}, count_by=1, tried=False),
+    'fakeavceleb': PublishedSet(
+        further.fakeavceleb, ('test',), folder=_fakeavceleb_folder, below=1, tried=False
+    ),
+    'deepfake_eval_2024': PublishedSet(
+        further.deepfake_eval_2024, ('train', 'test'), listed=('train', 'test'), tried=False
+    ),
 }
 
 
