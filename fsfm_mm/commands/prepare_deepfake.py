@@ -78,6 +78,11 @@ def parse_args(
         action='store_true',
         help='celebdf_v2: also YouTube-real (not in published numbers)',
     )
+    what.add_argument(
+        '--masks',
+        action='store_true',
+        help="ffpp, dfd_*: in forged videos take the face that the set's own masks show",
+    )
     add_frames_option(what)
     what.add_argument(
         '--real-frames',
@@ -111,11 +116,13 @@ def plan_of(args: argparse.Namespace) -> Listing:
     """
     options = options_of(args)
     if args.set == 'folders':
-        if options:
-            named = ', '.join(f'--{name.replace("_", "-")}' for name in options)
+        if options or args.masks:
+            named = ', '.join(f'--{name.replace("_", "-")}' for name in [*options, *['masks'] * args.masks])
             raise ValueError(f'folders: {named} belongs to a published set.')
         return folder_listing(args.source, args.splits or (), args.frames, args.real_frames)
-    return forgery_listing(args.set, args.source, args.splits, args.frames, args.real_frames, options)
+    return forgery_listing(
+        args.set, args.source, args.splits, args.frames, args.real_frames, options, args.masks
+    )
 
 
 def tell_plan(args: argparse.Namespace, plan: Listing) -> None:

@@ -121,7 +121,8 @@ def listing_digest(items: Sequence[Item], sizes: Sequence[int]) -> str:
     """SHA-256 over the names, sizes and wanted frames of all sources; not over where their roots lie."""
     digest = hashlib.sha256()
     for item, size in zip(items, sizes):
-        line = json.dumps([item.root, item.source, item.key, size, str(item.frames), item.frame_name])
+        masks = [] if item.mask_video is None else [_size(item.mask_video)]
+        line = json.dumps([item.root, item.source, item.key, size, str(item.frames), item.frame_name, *masks])
         digest.update(line.encode() + b'\n')
     return digest.hexdigest()
 

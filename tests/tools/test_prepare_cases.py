@@ -166,6 +166,7 @@ def test_extracted_frames(command, tmp_path):  # noqa: F811
     for name in ('000_001', '001_000'):  # no zeros before the numbers
         for i in (0, 9, 10, 100):
             touch(root, f'manipulated_sequences/Deepfakes/c23/frames/{name}/frame_{i}.png', level=i)
+    touch(root, 'manipulated_sequences/Deepfakes/c23/masks/000_001/0.png')  # not a video called masks/000_001
     options = ('--splits', 'train', '--manipulations', 'Deepfakes', '--frames', 3, *PLAIN)
     text, code = command('prepare_deepfake', 'ffpp', root, out, '--strict', *options)
     assert code == 0, text
@@ -295,3 +296,40 @@ def test_other_files_of_a_protocol_are_told_by_their_folders(command, tmp_path):
     text, code = command('prepare_antispoof', 'own', root, tmp_path / 'MCIO', '--form', 'ours', *PLAIN)
     assert code == 0 and 'left out: 4 files that are in no split of the protocol (validation 4)' in text, text
     assert (tmp_path / 'MCIO/frame/own/train/real/v_frame0.png').is_file()
+
+
+def test_masks_say_whose_face_is_forged(command, tmp_path, monkeypatch):  # noqa: F811
+    """Two people in view, the smaller one is forged; in one frame the mask is elsewhere."""
+    faces = [Face(np.array(box, float), 0.95, POINTS) for box in ([5, 5, 75, 75], [60, 60, 90, 90])]
+    monkeypatch.setattr(YuNet, 'prepare', lambda self: None)
+    monkeypatch.setattr(YuNet, 'detect', lambda self, pictures: [faces] * len(pictures))
+    root = ffpp(tmp_path / 'src')
+    masks = [np.zeros((96, 96, 3), np.uint8) for _ in range(32)]
+    for number, mask in enumerate(masks):
+        mask[slice(0, 5) if number == 31 else slice(65, 85), 65:85] = 255
+    args = (
+        'prepare_deepfake',
+        'ffpp',
+        root,
+        tmp_path / 'out',
+        '--splits',
+        'test',
+        '--manipulations',
+        'FaceSwap',
+    )
+    text, code = command(*args, '--masks', '--crops', 'ours')
+    assert (
+        code == 1
+        and '2 forged videos have no mask, such as manipulated_sequences/FaceSwap/masks/videos/' in text
+    )
+    for name in ('020_021', '021_020'):
+        video(root / f'manipulated_sequences/FaceSwap/masks/videos/{name}.mp4', masks)
+    text, code = command(*args, '--masks', '--crops', 'published', '--detector', 'yunet', '--frames', 3)
+    assert code == 0, text
+    found = [
+        (r.frame, r.status, r.box and r.box[0]) for r in records(tmp_path / 'out') if '020_021' in r.source
+    ]
+    assert found == [(0, 'ok', 60), (15, 'ok', 60), (31, 'other_person', None)]
+    assert {r.box[0] for r in records(tmp_path / 'out') if 'youtube' in r.source} == {5}
+    text, code = command('prepare_deepfake', 'dfdc', root, tmp_path / 'no', '--masks')
+    assert code == 1

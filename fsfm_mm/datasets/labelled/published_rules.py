@@ -34,6 +34,8 @@ MANIPULATIONS = ('Deepfakes', 'Face2Face', 'FaceSwap', 'NeuralTextures')
 ALL_MANIPULATIONS = (*MANIPULATIONS, 'FaceShifter')
 #: Subsets of DiFF: text to image, image to image, face swapping, face editing.
 DIFF_SUBSETS = ('T2I', 'I2I', 'FS', 'FE')
+#: Folders beside extracted frames whose pictures are no frames.
+_NO_FRAMES = ('masks', 'landmarks')
 #: Names of the folder that stands for the source's 'videos'.
 _FRAME_FOLDERS = ('videos', 'frames', 'faces', 'images', 'crops')
 
@@ -105,8 +107,9 @@ def find_videos(root: str, folder: str) -> dict[str, tuple[str, ...]]:
     videos: dict[str, list[str]] = {}
     expected = 'the frames extracted from the videos of that folder'
     for path in _paths(root, folder, IMAGE_EXTENSIONS, expected):
-        by = 'name' if '_frame_' in os.path.basename(path) else 'folder'
-        videos.setdefault(_plain(video_of(path, by)), []).append(path)
+        if not set(_NO_FRAMES) & set(path.split('/')[:-1]):
+            by = 'name' if '_frame_' in os.path.basename(path) else 'folder'
+            videos.setdefault(_plain(video_of(path, by)), []).append(path)
     return {name: tuple(frames) for name, frames in videos.items()}
 
 

@@ -42,6 +42,7 @@ class PublishedSet:
         fixed: Options of the rule that the set's name says; they cannot be given.
         part_of: The set of which this one leaves something out: faces that were prepared of it hold this one, too.
         leaves_out: Class folders of prepared faces that do not belong to it.
+        mask: Function of a forged video's path -> path of the video that shows in white what was forged in it.
         tried: False where its layout is that of its documentation and was not tried on the set.
     """
 
@@ -62,6 +63,7 @@ class PublishedSet:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     part_of: str | None = None
     leaves_out: tuple[str, ...] = ()
+    mask: Callable[[str], str] | None = None
     tried: bool = True
 
     def list_videos(self, root: str, split: str, options: Mapping[str, Any], **find: Any) -> list[Video]:
@@ -71,6 +73,11 @@ class PublishedSet:
 
 def _ffpp_folder(path: str, name: str) -> str:
     return 'real_youtube' if name == 'real' else f'fake_{path.split("/")[1]}'
+
+
+def _ffpp_mask(path: str) -> str:
+    # manipulated_sequences/NAME/masks/videos/000_003.mp4 is of all compressions
+    return '/'.join([*path.split('/')[:2], 'masks/videos', path.rpartition('/')[2]])
 
 
 def _celeb_folder(path: str, name: str) -> str:
@@ -117,6 +124,7 @@ _DFD = PublishedSet(
     ('test',),
     # 01__scene and, forged, 01_02__scene__NAME
     identity=r'(\d{2})(?:_(\d{2}))?__.+',
+    mask=_ffpp_mask,
 )
 
 #: Name -> set.
@@ -132,6 +140,7 @@ PUBLISHED_SETS: dict[str, PublishedSet] = {
         # 012 shows person 012; 012_345 is the video of 012 with the face of 345
         identity=r'(\d{3})(?:_(\d{3}))?',
         folder=_ffpp_folder,
+        mask=_ffpp_mask,
         # as many frames of a real video as of its manipulations together keep the classes even: 128 for four times
         # 32 in the published recipe
         real_factor=_ffpp_real_factor,

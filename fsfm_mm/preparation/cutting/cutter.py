@@ -23,7 +23,7 @@ from fsfm_mm.preparation.cutting.reading import (
     stated_frames,
 )
 from fsfm_mm.preparation.cutting.squares import crop_square, cut_out, in_view, landmarks_in
-from fsfm_mm.preparation.cutting.tracks import choose_faces, choose_track
+from fsfm_mm.preparation.cutting.tracks import choose_faces, choose_track, under_mask
 from fsfm_mm.preparation.cutting.turning import (
     most_common,
     quarters_of,
@@ -292,7 +292,7 @@ class Cutter:
         return cuts + broken
 
     def _nobody(self, item: Item, seen: _Seen, frame: int) -> Cut:
-        if seen.faces[frame]:
+        if seen.faces[frame] or frame in seen.others:
             return nothing(item, 'other_person', frame=frame)
         if seen.faceless and not self.settings.upright:
             return nothing(item, 'turned', turned_by(seen.faceless), frame)
@@ -322,6 +322,11 @@ class Cutter:
             if seen.quarters:
                 batch = [(index, turn_picture(picture, seen.quarters)) for index, picture in batch]
                 found = self._detect([picture for _, picture in batch])
+            if item.mask_video is not None:
+                masks = dict(read_more_frames(item.mask_video, [index for index, _ in batch], self.alive))
+                masks = {index: turn_picture(mask, seen.quarters) for index, mask in masks.items()}
+                seen.others |= {index for (index, _), faces in zip(batch, found) if faces}
+                found = [under_mask(faces, masks.get(index)) for (index, _), faces in zip(batch, found)]
             for (index, picture), here in zip(batch, found):
                 seen.faces[index] = here
                 # a video without a face so far may lie on its side
@@ -341,12 +346,14 @@ class _Seen:
         cuts: What came of each face, by its id.
         quarters: How its frames are turned upright; None before the first ones are seen.
         faceless: How frames without a face would be turned to show one; 0 for none.
+        others: Frames with faces, of a video whose mask says which one is wanted.
     """
 
     faces: dict[int, list[Face]] = field(default_factory=dict)
     cuts: dict[int, Cut] = field(default_factory=dict)
     quarters: int | None = None
     faceless: int = 0
+    others: set[int] = field(default_factory=set)
 
 
 def _ends_search(people: Sequence[tuple[int, Cut]]) -> bool:

@@ -14,6 +14,8 @@ from fsfm_mm.preparation.settings import CHOICES
 #: The largest dissimilarity at which two faces may be one person, see :func:`dissimilarity`. Chosen frames lie
 #: seconds apart, so people move: two widths of a face, or from half to double the size and one width.
 MAX_DISSIMILARITY = 2.0
+#: Grey level from which on a pixel of a mask counts: compression leaves neither black nor white.
+_BRIGHT = 64
 
 
 def choose_faces(faces: Sequence[Face], choice: str = 'largest') -> list[Face]:
@@ -38,6 +40,28 @@ def choose_faces(faces: Sequence[Face], choice: str = 'largest') -> list[Face]:
 
     chosen = sorted(faces, key=rank)
     return chosen if choice == 'all' else chosen[:1]
+
+
+def under_mask(faces: Sequence[Face], mask: np.ndarray | None) -> list[Face]:
+    """The face of a picture that a mask shows.
+
+    Args:
+        faces: What a detector found.
+        mask: uint8 (H, W, 3) of the picture's size, bright where it is; None where there is none.
+
+    Returns:
+        The face whose box holds most of the bright pixels, where that is half of them at least; else none.
+    """
+    if mask is None:
+        return []
+    rows, columns = np.nonzero(mask.max(axis=2) >= _BRIGHT)
+
+    def held(face: Face) -> float:
+        left, top, right, bottom = face.box
+        return float(((columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)).mean())
+
+    best = max(faces, key=held, default=None) if len(rows) else None
+    return [best] if best is not None and held(best) >= 0.5 else []
 
 
 def dissimilarity(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:

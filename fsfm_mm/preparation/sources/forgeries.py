@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fsfm_mm.datasets.labelled.names import (
@@ -24,6 +24,7 @@ from fsfm_mm.datasets.listing import list_folders, list_samples
 from fsfm_mm.files.archives import members, split_member
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
+from fsfm_mm.text import few
 
 ALL_OVER = FrameChoice('count', 32)
 
@@ -65,6 +66,7 @@ def forgery_listing(
     frames: FrameChoice = ALL_OVER,
     real_frames: int | None = None,
     options: Mapping[str, Any] | None = None,
+    masks: bool = False,
 ) -> Listing:
     """List the work on a published set, by its official split files.
 
@@ -77,10 +79,11 @@ def forgery_listing(
         frames: Frames of a video.
         real_frames: Frames of a real one; None for as many as keep the classes even, as published.
         options: Options of the set's rule, see :mod:`fsfm_mm.datasets.labelled.published_rules`.
+        masks: Whether the set's own masks say whose face is taken in forged videos.
 
     Raises:
-        ValueError: The set, a split or an option is unknown, frames are asked of a set of pictures, or the source
-            is not as the set's rule says.
+        ValueError: The set, a split or an option is unknown, frames are asked of a set of pictures, the source is not
+            as the set's rule says, or there are no masks.
     """
     one_of('the set', name, tuple(PUBLISHED_SETS))
     source = PUBLISHED_SETS[name]
@@ -107,7 +110,29 @@ def forgery_listing(
             wanted = real if video.class_name == 'real' else frames
             _add_video(listing, source, root, split, video, wanted if source.videos else None)
     items_by_key(listing.items)
+    if masks:
+        listing.items = _with_masks(listing, name, root)
     return listing
+
+
+def _with_masks(listing: Listing, name: str, root: str) -> list[Item]:
+    """The items, those of forged videos with the videos of their masks."""
+    mask_of = PUBLISHED_SETS[name].mask
+    if mask_of is None:
+        raise ValueError(f'{name} has no masks that are known: leave out --masks.')
+    items, gone = [], []
+    for item in listing.items:
+        if listing.places[item.source][1].startswith('fake'):
+            item = replace(item, mask_video=os.path.join(root, mask_of(item.source)))
+            if item.frames is None or not os.path.isfile(str(item.mask_video)):
+                gone.append(mask_of(item.source))
+        items.append(item)
+    if gone:
+        raise ValueError(
+            f'{root}: {len(gone)} forged videos have no mask, such as {gone[0]}: get the masks (of videos, not of '
+            'extracted frames), or leave out --masks.'
+        )
+    return items
 
 
 def _videos_of(
@@ -133,7 +158,8 @@ def _videos_of(
 def _nothing(root: str, split: str, videos: Sequence[Video]) -> str:
     """Why there is no work in a split: what was looked for, and where."""
     names = [video.name for video in videos]
-    places = quoted(list(dict.fromkeys(os.path.dirname(name) or '.' for name in names)))
+    folders = dict.fromkeys(os.path.dirname(name) or '.' for name in names)
+    places = few([f"'{folder}'" for folder in folders], 2)
     return (
         f'{root}: none of the {len(videos)} videos of the split {split} is there, for instance '
         f'{quoted(names[:1])}: looked in {places} for videos and for pictures of extracted frames.'

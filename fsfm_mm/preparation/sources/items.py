@@ -104,6 +104,7 @@ class Item:
         frame_name: What follows ``key`` in the name of a frame: a format of ``index``, its number in the video, and
             ``number``, its place among the chosen ones, both from 0.
         map_path: The parsing map of a picture that is a face already; None without one.
+        mask_video: A video of the same frames that shows in white whose face is wanted; None where nothing says it.
         member: Place of a picture in the archive ``path``, see :func:`fsfm_mm.files.archives.members`; None for a file.
     """
 
@@ -114,6 +115,7 @@ class Item:
     frames: FrameChoice | None = None
     frame_name: str = '_frame_{index}'
     map_path: str | None = None
+    mask_video: str | None = None
     member: tuple[int, int] | None = None
 
 
