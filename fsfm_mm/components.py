@@ -22,6 +22,7 @@ from fsfm_mm.checkpoints.plain_loading import check_initialised, check_loaded  #
 from fsfm_mm.datasets import transforms  # noqa: E402
 from fsfm_mm.engine import fsdp, hooks, loops, optim  # noqa: E402
 from fsfm_mm.engine.third_party import look_at_cards  # noqa: E402
+from fsfm_mm.engine.weighed_loading import weigh_loaded_weights  # noqa: E402
 from fsfm_mm.settings.config_files import CONFIGS  # noqa: E402
 
 __all__ = [
@@ -49,6 +50,7 @@ for _room in (checkpoints, datasets, transforms, drawn, evaluation, models):
     _load(_room)
 
 look_at_cards(check_initialised, check_loaded)
+weigh_loaded_weights()
 
 # for names with mmpretrain's prefix, type='mmpretrain.CRFRPMask', in other projects
 for _ours, _theirs in (

@@ -11,6 +11,7 @@ names with its prefix. The other registries are mmpretrain's, which is imported 
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,10 +63,10 @@ def refuse_unregistered(settings: Any, whose: str) -> None:
         ValueError: A ``type`` is not registered, in this process.
     """
     for name in _types(settings):
-        if not _is_registered(name):
+        if not _is_known(name):
             raise ValueError(
                 f'{whose} asks for {name!r:.80}, which is no registered class: import the module that registers it '
-                'first (custom_imports, or import it); a name with dots is not followed.'
+                'first (custom_imports, or import it); a file does not choose what is imported.'
             )
 
 
@@ -77,7 +78,17 @@ def _types(settings: Any) -> Iterator[Any]:
         yield from _types(value)
 
 
-def _is_registered(name: Any) -> bool:
+def model_class(name: Any) -> Any:
+    """The class that the ``type`` of a part of a model names; None where this process has none of that name."""
+    return (
+        importlib.import_module(__name__).MODELS.get(name)
+        if isinstance(name, str) and _is_known(name)
+        else None
+    )
+
+
+def _is_known(name: Any) -> bool:
+    """Whether a name is registered, or leads to a module class of a module that is imported already."""
     if not isinstance(name, str):
         return isinstance(name, type)  # an object of this process: no file holds one
     scope, _, last = name.rpartition('.')
@@ -90,7 +101,8 @@ def _is_registered(name: Any) -> bool:
                 registry.import_from_location()
             if (not scope or registry.scope == scope) and last in registry.module_dict:
                 return True
-    return False
+    found = getattr(sys.modules.get(scope), last, None)
+    return isinstance(found, type) and issubclass(found, importlib.import_module('torch').nn.Module)
 
 
 def _with_children(registries: list[Registry]) -> Iterator[Registry]:

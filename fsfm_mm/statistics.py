@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from fsfm_mm.files.broken import broken, reading
-from fsfm_mm.files.listing import stat_of_file
+from fsfm_mm.files.opening import read_text
 from fsfm_mm.files.parallel import Attempt, Pool
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.files.progress import ProgressBar
@@ -160,9 +160,7 @@ def load_mean_std(path: str | os.PathLike) -> dict[str, list[float]]:
         ValueError: The file is missing or does not hold such values.
     """
     with reading(path, ': the pixel statistics cannot be read'):
-        stat_of_file(path)
-        with open(path, encoding='utf-8') as file:
-            text = file.read()
+        text = read_text(path)
     with reading(path, ': expected a JSON object with "mean" and "std" at the start'):
         content, _ = json.JSONDecoder().raw_decode(text.lstrip())
     if not isinstance(content, dict):

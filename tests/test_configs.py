@@ -75,6 +75,41 @@ def test_published_arithmetic(path):
     assert effective == config.auto_scale_lr.base_batch_size == 4096
 
 
+#: Pretraining as published: network, epochs, batch of each of four GPUs, accumulation, pixel statistics.
+PUBLISHED = {
+    'fsfm_vit-b_vggface2_400e': ('base', 400, 256, 4, 'vggface2'),
+    'fsfm_vit-b_as-released_400e': ('base', 400, 256, 4, 'vggface2'),
+    'fsfm_vit-b_ffpp-o_400e': ('base', 400, 256, 4, 'ffpp_o'),
+    'fsvfm_vit-s_vggface2_600e': ('small', 600, 512, 2, 'vggface2'),
+    'fsvfm_vit-b_vggface2_600e': ('base', 600, 256, 4, 'vggface2'),
+    'fsvfm_vit-l_vggface2_600e': ('large', 600, 256, 4, 'vggface2'),
+}
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_published_pretraining(name):
+    config = Config.fromfile(ROOT / f'configs/fsfm/{name}.py')
+    wrapper, model = config.optim_wrapper, config.model
+    found = (
+        model.backbone.arch,
+        config.train_cfg.max_epochs,
+        config.train_dataloader.batch_size,
+        wrapper.accumulative_counts,
+        model.data_preprocessor.stats,
+    )
+    assert found == PUBLISHED[name]
+    optimizer = wrapper.optimizer
+    assert (optimizer.type, tuple(optimizer.betas), optimizer.weight_decay) == ('AdamW', (0.9, 0.95), 0.05)
+    assert wrapper.clip_grad.max_norm == 1.0 and config.param_scheduler.get('final_lr', 0.0) == 0.0
+    assert [model[f'loss_{part}'].loss_weight for part in ('rec', 'region', 'sim')] == [1.0, 0.007, 0.1]
+    steps = config.train_dataloader.dataset.pipeline
+    assert [step.type for step in steps] == ['LoadFace', 'ResizeFace', 'BuildPatchLabels', 'PackFaces']
+    assert (steps[1].size, steps[1].interpolation, steps[1].get('view', 'whole')) == (224, 'bicubic', 'whole')
+    if name == 'fsfm_vit-b_ffpp-o_400e':  # training and validation videos, 128 frames of each
+        assert 'ffpp FaceForensics++ data/ffpp_c23 --splits train val ' in config.text
+        assert 'data/ffpp_c23/train/real_youtube data/ffpp_c23/val/real_youtube ' in config.text
+
+
 MASKS = {
     'random': 'RandomMask',
     'fasking': 'FaskingMask',

@@ -17,7 +17,8 @@ import torch
 from mmengine.model import PretrainedInit
 from mmengine.runner import CheckpointLoader
 
-from fsfm_mm.checkpoints import load_checkpoint_file
+from fsfm_mm.apis.loading import load
+from fsfm_mm.checkpoints import load_checkpoint_file, save_checkpoint_file
 from fsfm_mm.datasets import AntiSpoofDataset, FaceListDataset, FaceParsingDataset
 from fsfm_mm.datasets.transforms import LoadFace
 from fsfm_mm.engine.third_party import load_safely, refuse_remote_checkpoints
@@ -136,6 +137,22 @@ def test_malicious_checkpoints(tmp_path, read_badly, legacy):
         {'state_dict': Program(tmp_path / 'was_here')}, path, _use_new_zipfile_serialization=not legacy
     )
     read_badly(lambda: load_checkpoint_file(path), 'x.pth', 'was not loaded', 'exec')
+
+
+@pytest.mark.parametrize('part', ['model', 'model.backbone', 'model.data_preprocessor'])
+def test_a_card_does_not_choose_what_is_imported(tmp_path, read_badly, monkeypatch, part):
+    """mmengine imports and calls what a type with dots leads to."""
+    (tmp_path / 'evil.py').write_text(
+        f'open({str(tmp_path / "was_here")!r}, "w").close()\n\ndef Evil(**_): pass\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    backbone = dict(type='FusedAttentionViT', arch='tiny', img_size=32, patch_size=8)
+    model = dict(
+        type='ImageClassifier', backbone=backbone, data_preprocessor=dict(type='ClsDataPreprocessor')
+    )
+    (model if part == 'model' else model[part.partition('.')[2]])['type'] = 'evil.Evil'
+    save_checkpoint_file({'state_dict': {}, 'card': dict(model=model)}, tmp_path / 'x.pth')
+    read_badly(lambda: load(tmp_path / 'x.pth'), 'x.pth', 'evil.Evil', 'no registered class')
 
 
 @pytest.fixture

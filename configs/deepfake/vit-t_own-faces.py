@@ -1,7 +1,8 @@
 """A small detector on one's own pictures in ``train|test/{real,fake}/...``, from one's own pretraining.
 
 python tools/train.py configs/deepfake/vit-t_own-faces.py --data data/mine --init work_dirs/my_faces
-A work directory stands for its last whole checkpoint. Architecture, sizes and statistics are the encoder's, whatever it
+A fifth of the training videos and pictures is held out for validation and for a threshold (fsfm-mm test --calibrate),
+unless there is a folder val. A work directory stands for its last whole checkpoint. Architecture, sizes and statistics are the encoder's, whatever it
 is; --init none starts a ViT-T from scratch.
 Hardware: two CPU cores for a few hundred pictures. Time: minutes. Result: depends on the data; see docs/downstream.md.
 """
@@ -16,7 +17,9 @@ model = dict(
     backbone=dict(arch='tiny', init_cfg=dict(checkpoint='work_dirs/my_faces')),
     head=dict(in_channels=192),
 )
-train_dataloader = dict(batch_size=32, dataset=dict(data_root=data_root))
+train_dataloader = dict(batch_size=32, dataset=dict(data_root=data_root, held_out=0.2))
+# seen as the test sees faces: a threshold that is found here holds there
+val_dataloader = dict(dataset=dict(data_root=data_root, held_out=0.2, pipeline={{_base_.test_pipeline}}))
 test_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -26,10 +29,6 @@ test_dataloader = dict(
         pipeline={{_base_.test_pipeline}},
     )
 )
-# no held-out part of the training domain here: the last checkpoint counts, and no threshold can be calibrated
-val_dataloader = None
-val_evaluator = None
-val_cfg = None
 optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay=0.75), optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0)
 )

@@ -19,11 +19,13 @@ from fsfm_mm.checkpoints.card import ModelCard, read_card
 from fsfm_mm.checkpoints.convert import convert
 from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.facts import model_facts
+from fsfm_mm.checkpoints.grids import grid_of_card, regridded
 from fsfm_mm.checkpoints.pretrained import fits, locate
 from fsfm_mm.checkpoints.zoo import zoo_entry, zoo_names
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
-from fsfm_mm.registry import MODELS
+from fsfm_mm.files.checkpoint_weights import bare_names
+from fsfm_mm.registry import MODELS, refuse_unregistered
 from fsfm_mm.settings.reading import read_config
 
 
@@ -94,9 +96,13 @@ def load_checked(
         ValueError: As :func:`load`; or a typed setting contradicts the card.
     """
     path, state, card, config = _read(source, config, trust)
+    refuse_unregistered(card.model, f'the card of {path}')
     agreement = agree(card, config, typed, override, str(path))
     model = _build(agreement.model, path)
-    found = fits(model, state, resize=override)
+    state, _ = bare_names(state, model.state_dict().__contains__)
+    if override:
+        state = regridded(state, model, grid_of_card(card), path)
+    found = fits(model, state)
     if found:
         whose = "this config's" if card.model is None else "its own card's"
         raise ValueError(f'{path} does not hold {whose} model: {found}.')

@@ -35,12 +35,14 @@ class ProtocolResult:
         checkpoints: Test set to the checkpoint that was chosen for it.
         tables: Test set to its scores under that checkpoint.
         threshold: Frozen threshold of the honest protocol.
+        meaning: What it does, in words with numbers.
     """
 
     report: ScoreReport
     checkpoints: Mapping[str, str]
     tables: Mapping[str, ScoreTable]
     threshold: float | None = None
+    meaning: str | None = None
 
 
 @dataclass
@@ -50,7 +52,9 @@ class Evaluation:
     Args:
         checkpoints: Candidate checkpoints (paths).
         sets: Names of the test sets.
-        source: Name of the held-out source set, or None without one.
+        source: Name of the held-out source set, or None without one; in the view in which tests see faces, where a
+            threshold is to hold.
+        published_source: Name of the same as the published runs saw it when they chose; None where that is no other.
         score: Function of (checkpoint, set name) that returns metrics and scores.
         metric: Config of the metric, for metrics at a frozen threshold.
         target_criterion: Metric by whose least value on the *test set* the published runs chose their
@@ -60,6 +64,7 @@ class Evaluation:
         num_resamples: Bootstrap resamples over videos; 0 for no intervals.
         target_ties: Which of the checkpoints with equal values of that criterion the published runs kept: 'first'
             or 'last'.
+        rate: Share of the reals that may be flagged at the honest threshold; None takes the EER threshold.
         overridden: What the user let win over the checkpoints' cards; ``score`` may add to it. Every table says it.
     """
 
@@ -73,6 +78,8 @@ class Evaluation:
     num_resamples: int = 1000
     target_ties: str = 'first'
     overridden: Sequence[str] = ()
+    published_source: str | None = None
+    rate: float | None = None
     _scores: dict[tuple[str, str], Scored] = field(default_factory=dict)
 
     def scored(self, checkpoint: str, name: str) -> Scored:
@@ -100,8 +107,8 @@ class Evaluation:
         equals = [path for path, value in zip(self.checkpoints, values) if value == min(values)]
         return equals[-1 if ties == 'last' else 0]
 
-    def best_on_source(self) -> str:
-        """Checkpoint with the least cross entropy on the held-out source set.
+    def best_on_source(self, source: str | None = None) -> str:
+        """Checkpoint with the least cross entropy on the held-out source set, or on another of its views.
 
         Raises:
             ValueError: With several checkpoints and no source set.
@@ -112,7 +119,7 @@ class Evaluation:
                     'several checkpoints need a source set (val_dataloader) to choose among them'
                 )
             return self.checkpoints[0]
-        return self.best(self.source, 'loss')
+        return self.best(source or self.source, 'loss')
 
     def run(self, protocol: str) -> ProtocolResult:
         """Apply one protocol.
@@ -134,7 +141,7 @@ class Evaluation:
         checkpoint = self.best_on_source()
         metric = METRICS.build(self.metric)
         level = metric.main_level
-        threshold = source_threshold(self.scored(checkpoint, self.source)[1], level)
+        threshold, meaning = source_threshold(self.scored(checkpoint, self.source)[1], level, self.rate)
         metric.source_threshold = threshold
         tables = {name: self.scored(checkpoint, name)[1] for name in self.sets}
         refuse_shared_pictures(self.source, self.scored(checkpoint, self.source)[1], tables)
@@ -142,15 +149,24 @@ class Evaluation:
         rows = {name: {k: v for k, v in row.items() if '@target' not in k} for name, row in rows.items()}
         notes = [
             f'checkpoint {checkpoint}: {self._choice()}',
-            f'threshold {threshold:.4f}: the EER threshold of {self.source} ({level} level)',
+            f'threshold {threshold:.4f}: {meaning}, on {self.source} ({level} level)',
         ]
         chosen = dict.fromkeys(self.sets, checkpoint)
-        return self._result('honest', metric, rows, tables, chosen, notes, threshold=threshold)
+        return self._result(
+            'honest',
+            metric,
+            rows,
+            tables,
+            chosen,
+            notes,
+            threshold=threshold,
+            meaning=f'{meaning}, on {self.source} ({level} level)',
+        )
 
     def _published(self) -> ProtocolResult:
         criterion = self.target_criterion
         if criterion is None:
-            chosen = dict.fromkeys(self.sets, self.best_on_source())
+            chosen = dict.fromkeys(self.sets, self.best_on_source(self.published_source))
         else:
             chosen = {
                 name: self.best(self.chosen_on.get(name, name), criterion, self.target_ties)
@@ -187,6 +203,7 @@ class Evaluation:
         notes: Sequence[str],
         selected: Sequence[str] = (),
         threshold: float | None = None,
+        meaning: str | None = None,
     ) -> ProtocolResult:
         found = {
             n: intervals(rows[n], table, metric.levels, self.num_resamples) for n, table in tables.items()
@@ -209,7 +226,7 @@ class Evaluation:
             checkpoints=chosen,
             caveat=caveat,
         )
-        return ProtocolResult(report, chosen, tables, threshold)
+        return ProtocolResult(report, chosen, tables, threshold, meaning)
 
 
 def refuse_shared_pictures(source: str, held_out: ScoreTable, tables: Mapping[str, ScoreTable]) -> None:

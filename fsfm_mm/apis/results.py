@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fsfm_mm.files.opening import read_text
 
 if TYPE_CHECKING:
     from fsfm_mm.apis.protocols import ProtocolResult
@@ -61,13 +63,26 @@ def set_earlier_aside(folder: Path, protocol: str, result: ProtocolResult) -> st
 def _same_test(path: Path, result: ProtocolResult) -> bool:
     """Whether an earlier report is about the same sets under the same checkpoints."""
     try:
-        before = json.loads(path.read_text(encoding='utf-8'))['checkpoints']
+        before = json.loads(read_text(path))['checkpoints']
         now = result.report.checkpoints
         return before.keys() == now.keys() and all(
             Path(before[name]).absolute() == Path(now[name]).absolute() for name in now
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def file_names(sets: Iterable[str]) -> list[str]:
+    """What the files of each test set are called: letters, numbers and '-', short, and each another."""
+    names: list[str] = []
+    for name in sets:
+        plain = ''.join(c if c.isascii() and c.isalnum() else '-' for c in name)[:80]
+        candidate, number = plain, 1
+        while candidate in names:
+            number += 1
+            candidate = f'{plain}-{number}'
+        names.append(candidate)
+    return names
 
 
 def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
@@ -82,8 +97,8 @@ def write_result(result: ProtocolResult, protocol: str, folder: Path) -> None:
     also = f', {caveat}' if caveat else ''
     curves = {}
     threshold = 0.5 if result.threshold is None else result.threshold
-    for name, table in result.tables.items():
-        stem = f'{prefix}_{"".join(c if c.isalnum() else "-" for c in name)}'
+    for (name, table), of_set in zip(result.tables.items(), file_names(result.tables)):
+        stem = f'{prefix}_{of_set}'
         table.write_samples(folder / f'{stem}_samples.csv')
         scores: Any = table
         if all(row.video_id for row in table.samples):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,14 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from scipy.stats import binomtest
 
 from fsfm_mm.apis.loading import Loaded, load_checked
 from fsfm_mm.checkpoints.agreement import refuse_or_note, typed_for
 from fsfm_mm.checkpoints.card import ModelCard
 from fsfm_mm.checkpoints.card_hook import FROM_METAINFO
 from fsfm_mm.checkpoints.picture_settings import picture_view, set_picture_size
-from fsfm_mm.datasets.labelled.crops import crop_facts
+from fsfm_mm.datasets.labelled.crops import CROP_FACTS, are_nearest, crop_facts
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT
 from fsfm_mm.evaluation import ScoreTable, bootstrap_interval, select_threshold
 from fsfm_mm.evaluation.metrics import ScoreMetric
@@ -89,6 +92,8 @@ def check_card(
 ) -> tuple[str, ...]:
     """Compare a checkpoint's card with what a test set says of itself.
 
+    Crops that come as near to the card's as can be without dlib, or MTCNN, are warned of and taken.
+
     Returns:
         Notes on what was overridden: the crop's margin and the detector.
 
@@ -102,6 +107,15 @@ def check_card(
     order = {key: facts.pop(key) for key in ('classes', 'positive_class')}
     card.check_against(**order, reaction='error', where=where)
     facts['aggregation'] = facts['aggregation'] or AGGREGATION
+    if are_nearest(facts, card.to_dict()):
+        told = {key: facts.pop(key) for key in CROP_FACTS}
+        for sentence in card.check_against(**told, reaction='return', where=where):
+            print_log(
+                f'{sentence} These crops come nearest to each other, but are not the same: do not compare the '
+                'third digit with published numbers.',
+                logger='current',
+                level=logging.WARNING,
+            )
     found = card.check_against(**facts, reaction='return', where=where)
     return refuse_or_note([sentence.rstrip('.') for sentence in found], override)
 
@@ -183,10 +197,50 @@ def score_set(
     return metrics, table[0]
 
 
-def source_threshold(table: ScoreTable, level: str) -> float:
-    """EER threshold of source scores at 'video' or 'frame' level, to be frozen before any target is seen."""
+def source_threshold(table: ScoreTable, level: str, rate: float | None = None) -> tuple[float, str]:
+    """A threshold of source scores, to be frozen before any target is seen, and what it does there.
+
+    Args:
+        table: Scores of held-out source data.
+        level: 'video' or 'frame'.
+        rate: Share of the reals that may be taken for fake; None gives the EER threshold.
+
+    Returns:
+        The threshold, and words: how it was chosen, false alarms and misses with 95% intervals (Clopper-Pearson).
+
+    Raises:
+        ValueError: There are too few reals for the rate: not one of them could be flagged.
+    """
     scores = table.videos() if level == 'video' else table
-    return select_threshold(scores.scores, scores.labels, 'eer')
+    reals = int(scores.labels.sum())
+    if rate is not None and reals * rate < 1:
+        raise ValueError(
+            f'a threshold at which {rate:g} of the reals are flagged needs {math.ceil(1 / rate)} real {level}s of '
+            f'held-out source data or more, found {reals}: take a higher rate, or more data'
+        )
+    criterion, chosen = (
+        ('eer', 'EER threshold') if rate is None else ('fpr_on_reals', f'{rate:g} of the reals flagged')
+    )
+    threshold = select_threshold(scores.scores, scores.labels, criterion, 0.01 if rate is None else rate)
+    taken = scores.scores >= threshold
+    false_alarms, misses = (
+        int((~taken & (scores.labels == 1)).sum()),
+        int((taken & (scores.labels == 0)).sum()),
+    )
+    fakes = len(scores.labels) - reals
+    return (
+        threshold,
+        f'{chosen}: flags {_share(false_alarms, reals)} reals, misses {_share(misses, fakes)} fakes',
+    )
+
+
+def _share(count: int, number: int) -> str:
+    """'3 of 200 (1.5%, 95% interval 0.3-4.3%)'."""
+    if not number:
+        return '0 of 0'
+    interval = binomtest(count, number).proportion_ci()
+    low, high = 100 * interval.low, 100 * interval.high
+    return f'{count} of {number} ({count / number:.1%}, 95% interval {low:.1f}-{high:.1f}%)'
 
 
 def intervals(

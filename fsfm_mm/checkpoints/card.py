@@ -85,6 +85,7 @@ class ModelCard:
         view: What of a crop tests show the model: 'whole', or 'centre' (see ``ResizeFace``).
         aggregation: How frame scores become a video's score.
         threshold: Score in 0..1 from which on the positive class is decided; None until calibrated.
+        threshold_meaning: What it does: false alarms and misses with intervals, and where they were measured.
         task: What the weights were trained for ('pretrain', 'classify', ...).
         source: Where the weights come from.
         config: Text of the config that trained them.
@@ -108,6 +109,7 @@ class ModelCard:
     view: str | None = None
     aggregation: str | None = 'mean'
     threshold: float | None = None
+    threshold_meaning: str | None = None
     task: str | None = None
     source: str | None = None
     config: str | None = None
@@ -168,7 +170,16 @@ class ModelCard:
         _require(
             model is None or isinstance(model, dict), 'model', "a model's settings", type(model).__name__
         )
-        for name in ('detector', 'view', 'aggregation', 'task', 'source', 'config', 'config_hash'):
+        for name in (
+            'detector',
+            'view',
+            'aggregation',
+            'threshold_meaning',
+            'task',
+            'source',
+            'config',
+            'config_hash',
+        ):
             value = getattr(self, name)
             _require(value is None or isinstance(value, str), name, 'a text', value)
         both = (*self.versions, *self.versions.values()) if isinstance(self.versions, Mapping) else (None,)

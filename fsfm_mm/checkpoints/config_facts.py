@@ -11,9 +11,10 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from fsfm_mm.checkpoints.converted_settings import check_head_stands_on
+from fsfm_mm.checkpoints.grids import input_size, positions_and_patches
 from fsfm_mm.checkpoints.heads import heads_of, width_and_depth
 from fsfm_mm.models.layers import LAYER_NORM_EPS
-from fsfm_mm.registry import MODELS
+from fsfm_mm.registry import MODELS, refuse_unregistered
 from fsfm_mm.settings.data import settings_of_text
 
 #: Backbones whose settings are built, without memory, to be asked.
@@ -31,8 +32,8 @@ def facts_of_config(
         path: The file.
 
     Returns:
-        ``num_heads``; ``mean`` and ``std`` (RGB, 0..1) where they are numbers. Nothing where there is no text, or none
-        with such a backbone.
+        ``num_heads`` and ``input_size``; ``mean`` and ``std`` (RGB, 0..1) where they are numbers. Nothing where there
+        is no text, or none with such a backbone.
 
     Raises:
         ValueError: When the network computes something else than ours would from the same weights.
@@ -44,6 +45,7 @@ def facts_of_config(
     if not isinstance(backbone, dict) or str(backbone.get('type')).rpartition('.')[2] not in BACKBONES:
         return {}
     try:
+        refuse_unregistered(backbone, 'the backbone')
         with DefaultScope.overwrite_default_scope('mmpretrain'), torch.device('meta'):
             network = MODELS.build({**backbone, 'init_cfg': None})
     except (AssertionError, KeyError, TypeError, ValueError):  # settings of another version
@@ -70,6 +72,10 @@ def facts_of_config(
     check_head_stands_on(model, state)
     scale = 1.0 if preprocessor.get('type') == 'FaceDataPreprocessor' else 255.0
     facts: dict[str, Any] = {'num_heads': heads_of(network)}
+    places = getattr(network, 'patch_resolution', getattr(network, 'grid', None))
+    table, patches = positions_and_patches(state)
+    if places is not None and places[0] * places[1] + 1 == table.shape[1]:
+        facts['input_size'] = input_size(tuple(places), patches.shape[-1])
     if are_numbers:
         facts.update({key: tuple(value / scale for value in values) for key, values in statistics.items()})
     return facts

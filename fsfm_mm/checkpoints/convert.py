@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from fsfm_mm.checkpoints.name_maps import (
+    EMA_FIRST,
     NAME_MAPS,
     PRETRAINING_PARTS,
     SOURCES,
@@ -21,6 +22,7 @@ from fsfm_mm.checkpoints.name_maps import (
     from_reference,
 )
 from fsfm_mm.files.checkpoint_matching import LISTED, differences
+from fsfm_mm.files.checkpoint_weights import bare_names, choose_weights
 from fsfm_mm.text import few, shortened
 
 State = dict[str, torch.Tensor]
@@ -64,6 +66,7 @@ def convert(
     target: str = 'fsfm_mm',
     target_network: Mapping[str, Any] | None = None,
     drop: Sequence[str] = (),
+    weights: str | None = None,
 ) -> tuple[State, ConversionReport]:
     """Rename a state dict.
 
@@ -75,6 +78,7 @@ def convert(
         target: 'fsfm_mm' or 'timm'. Our self-supervised models lose their decoders on the way to timm.
         target_network: For 'fsfm-pretrain': the second file, of the target network (``checkpoint-te-*``).
         drop: Prefixes of source keys to leave out, for a file with parts that nothing here knows.
+        weights: See :func:`read_state`.
 
     Returns:
         The new state dict, and a report of what became of every key.
@@ -91,25 +95,44 @@ def convert(
     if target_network is not None and source != 'fsfm-pretrain':
         raise ValueError(f"only 'fsfm-pretrain' has a second file with the target network, not {source!r}.")
     report = ConversionReport(source, target)
-    state = _without(state_dict_of(state_or_checkpoint, source), drop, report)
+    state, dropped, report.notes = read_state(state_or_checkpoint, source, weights, drop)
+    report.dropped.update(dict.fromkeys(dropped, 'as the caller asked'))
     if source != 'fsfm_mm':
         state = _to_ours(state, source, target_network, report)
     return (_to_timm(state, report) if target == 'timm' else state), report
 
 
 def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> State:
-    """The state dict in a checkpoint of a kind, or the checkpoint itself where it is nothing but tensors.
+    """The state dict in a checkpoint of a kind, see :func:`read_state`."""
+    return read_state(checkpoint, source)[0]
+
+
+def read_state(
+    checkpoint: Mapping[str, Any], source: str, weights: str | None = None, drop: Sequence[str] = ()
+) -> tuple[State, list[str], list[str]]:
+    """The weights in a checkpoint of a kind, or the checkpoint itself where it is nothing but tensors.
+
+    What wrappers and containers put before its names (``module.``, ``_orig_mod.``, ``model.``, ``backbone.``,
+    ``encoder.``) is taken off as far as the kind's names begin otherwise.
+
+    Args:
+        checkpoint: The file's content.
+        source: One of :data:`SOURCES`, or 'fsfm_mm'.
+        weights: 'ema' or 'raw' where a file has both; None takes what the kind's own tools load.
+        drop: Prefixes of names to leave out, as they are in the file or without its prefixes.
+
+    Returns:
+        The state dict, the names that were left out, and lines on what was chosen and taken off.
 
     Raises:
-        ValueError: When it is neither.
+        ValueError: When it is neither; when the weights that are wanted, or a prefix to leave out, are not there.
     """
-    wrappers = WRAPPERS[source]
-    state = next((checkpoint[w] for w in wrappers if isinstance(checkpoint.get(w), Mapping)), checkpoint)
+    found, chosen = choose_weights(checkpoint, WRAPPERS[source], weights, source in EMA_FIRST)
     strangers = [
-        shortened(str(key), 80) for key, value in state.items() if not isinstance(value, torch.Tensor)
+        shortened(str(key), 80) for key, value in found.items() if not isinstance(value, torch.Tensor)
     ]
-    if strangers or not state:
-        names = ' or '.join(repr(wrapper) for wrapper in wrappers)
+    if strangers or not found:
+        names = ' or '.join(repr(wrapper) for wrapper in WRAPPERS[source])
         raise ValueError(
             f'a checkpoint of kind {source!r} has tensors by name, by themselves or under {names}; '
             + (
@@ -118,7 +141,23 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> State:
                 else 'found none.'
             )
         )
-    return dict(state)
+    early = [prefix for prefix in drop if any(key.startswith(prefix) for key in found)]
+    state, dropped = _without(dict(found), early)
+    state, taken = bare_names(state, _known_names(source))
+    state, more = _without(state, [prefix for prefix in drop if prefix not in early])
+    return state, [*dropped, *more], [note for note in (chosen, taken) if note]
+
+
+def _known_names(source: str) -> Callable[[str], bool]:
+    """Whether a name is one of a kind's."""
+    if source == 'fsfm_mm':
+        return lambda name: name.startswith(('backbone.', 'head.', *PRETRAINING_PARTS))
+    names = {rule.theirs for rule in NAME_MAPS[source]}
+    return lambda name: name in names or _numbered(name) in names
+
+
+def _numbered(name: str) -> str:
+    return re.sub(r'\.\d+\.', '.{i}.', name, count=1)
 
 
 def match_rules(keys: Collection[str], rules: Sequence[Rule], what: str) -> dict[str, str]:
@@ -135,8 +174,7 @@ def match_rules(keys: Collection[str], rules: Sequence[Rule], what: str) -> dict
     table = {rule.theirs: rule for rule in rules}
     renamed, unexpected, groups = {}, [], set()
     for key in keys:
-        numbered = re.sub(r'\.\d+\.', '.{i}.', key, count=1)
-        rule = table.get(key) or table.get(numbered)
+        rule = table.get(key) or table.get(_numbered(key))
         if rule is None:
             unexpected.append(key)
             continue
@@ -173,14 +211,16 @@ def _needed(keys: Collection[str], rules: Sequence[Rule], groups: set[str | None
     return needed
 
 
-def _without(state: State, drop: Sequence[str], report: ConversionReport) -> State:
+def _without(state: State, drop: Sequence[str]) -> tuple[State, list[str]]:
+    """A state dict without the names that begin so, and these; raises ValueError where none does."""
+    dropped: list[str] = []
     for prefix in drop:
         found = [key for key in state if key.startswith(prefix)]
         if not found:
             raise ValueError(f'no key starts with {prefix!r}, which was to be left out.')
-        report.dropped.update(dict.fromkeys(found, 'as the caller asked'))
+        dropped += found
         state = {key: value for key, value in state.items() if not key.startswith(prefix)}
-    return state
+    return state, dropped
 
 
 def _to_ours(

@@ -15,6 +15,16 @@ from fsfm_mm.checkpoints.card import COMPARED, ModelCard, installed_versions, re
 from fsfm_mm.checkpoints.config_facts import facts_of_config
 from fsfm_mm.checkpoints.convert import WITH_POOLED_HEAD, ConversionReport, convert
 from fsfm_mm.checkpoints.converted_settings import check_head_stands_on, converted_settings
+from fsfm_mm.checkpoints.grids import (
+    Grid,
+    check_grid,
+    grid_of_card,
+    input_size,
+    positions_and_patches,
+    read_grid,
+    resample_patches,
+    square_grid,
+)
 from fsfm_mm.checkpoints.heads import ask_for_heads, usual_heads, width_and_depth
 from fsfm_mm.checkpoints.timm_files import (
     CONFIG_FILE,
@@ -26,6 +36,7 @@ from fsfm_mm.checkpoints.timm_files import (
     timm_config,
     weights_file,
 )
+from fsfm_mm.datasets.labelled.crops import PUBLISHED_CHIPS, PUBLISHED_MARGINS
 from fsfm_mm.files import replacing
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
@@ -35,6 +46,14 @@ from fsfm_mm.statistics import load_mean_std
 STATS_FILE = 'pretrain_ds_mean_std.txt'
 #: Folders in alphabetical order are the reference's labels: 0 = fake, 1 = real.
 REFERENCE_CLASSES = ('fake', 'real')
+#: Crops that the reference's own preparation makes; a file does not say by which its model was trained.
+USUAL_CROPS: dict[str, dict[str, Any]] = {
+    **{
+        kind: {'detector': 'dlib', 'crop_margin': PUBLISHED_MARGINS['dlib']}
+        for kind in ('fsfm-pretrain', 'fsfm-finetuned', 'fs-adapter')
+    },
+    **{kind: {'detector': PUBLISHED_CHIPS[0], 'view': 'whole'} for kind in ('fsfm-fas', 'fs-adapter-fas')},
+}
 TASKS = {
     'fsfm-pretrain': 'pretrain',
     'mae': 'pretrain',
@@ -53,6 +72,9 @@ def convert_file(
     drop: Sequence[str] = (),
     facts: Mapping[str, Any] | None = None,
     known: Mapping[str, Any] | None = None,
+    weights: str | None = None,
+    grid: str | Sequence[int] | None = None,
+    patch_size: int | None = None,
 ) -> tuple[ModelCard, ConversionReport]:
     """Convert a file and give it a card.
 
@@ -69,6 +91,9 @@ def convert_file(
         drop: Prefixes of keys to leave out.
         facts: Fields of the card that the caller says: ``num_heads`` where neither file nor kind tells.
         known: Fields of the card that come with the file (of published weights).
+        weights: 'ema' or 'raw', where the file has both; None takes what its kind's own tools load.
+        grid: Rows and columns of its patches, '14x10', where the file does not tell and they are no square.
+        patch_size: Resample the patches of an encoder to this side, on pictures of the same size.
 
     Returns:
         The card, and what became of every key.
@@ -82,15 +107,22 @@ def convert_file(
         path = weights_file(path) if source == 'timm' else Path(checkpoint_file(path))
     checkpoint = load_checkpoint_file(path, trust)
     target_network = None if target_file is None else load_checkpoint_file(target_file, trust)
-    state, report = convert(checkpoint, source, target, target_network, drop)
-    stated = stated_facts(checkpoint, state, source, path, known)
+    state, report = convert(checkpoint, source, target, target_network, drop, weights)
+    stated = stated_facts(checkpoint, state, source, path, known, read_grid(grid))
     card = _card(state, source, path, stated, facts or {})
     _need_heads(card, state, path)
+    _check_size(card, state, path)
+    if patch_size is not None and patch_size != card.patch_size:
+        report.notes.append(
+            f'patches of {card.patch_size} pixels are resampled to {patch_size}, and the positions'
+        )
+        state, card = resample_patches(state, card, patch_size, path)
     if 'num_heads' not in {**stated, **(facts or {})}:
         width = width_and_depth(state)[0]
         report.notes.append(
             f'{card.num_heads} attention heads, as {source} has them at width {width}; --num-heads says another number'
         )
+    report.notes += _taken_for_granted(card, source, {**stated, **(facts or {})})
     pictures = other_pictures(checkpoint, path) if source == 'timm' else None
     report.notes += [pictures] if pictures else []
     if target == 'timm':
@@ -123,6 +155,7 @@ def card_of(
     path: Path,
     facts: Mapping[str, Any],
     known: Mapping[str, Any] | None = None,
+    grid: Grid | None = None,
 ) -> ModelCard:
     """Card of converted weights: the checkpoint's own, or what format, shapes and files beside it say.
 
@@ -133,11 +166,12 @@ def card_of(
         path: Its file.
         facts: Fields that the caller says; they win over what is usual for the kind.
         known: Fields that come with the file, as published weights have them.
+        grid: Rows and columns of its patches, where the caller says them.
 
     Raises:
         ValueError: When ``facts`` contradict what the file, its shapes or the files beside it say.
     """
-    return _card(state, source, path, stated_facts(checkpoint, state, source, path, known), facts)
+    return _card(state, source, path, stated_facts(checkpoint, state, source, path, known, grid), facts)
 
 
 def _card(
@@ -151,6 +185,7 @@ def _card(
     names = ('head.fc.weight', 'head.weight', 'head.spoof.fc.weight')
     head = next((state[name] for name in names if name in state), None)
     usual: dict[str, Any] = {
+        **USUAL_CROPS.get(source, {}),
         'task': TASKS.get(source, None if head is None else 'classify'),
         'source': f'converted from {source}: {path.name}',
         'versions': installed_versions(),
@@ -169,9 +204,12 @@ def stated_facts(
     source: str,
     path: Path,
     known: Mapping[str, Any] | None = None,
+    grid: Grid | None = None,
 ) -> dict[str, Any]:
     """What a file, its shapes and the files beside it say for its card; arguments as of :func:`card_of`."""
-    stated: dict[str, Any] = {**_sizes(state), **(known or {})}
+    table, patches = positions_and_patches(state)
+    patch = patches.shape[-1]
+    stated: dict[str, Any] = {'patch_size': patch, **(known or {})}
     beside = path.parent / STATS_FILE
     own = read_card(checkpoint, path)
     if own is not None:  # only we write one, also into files for others
@@ -189,7 +227,34 @@ def stated_facts(
         read = facts_of_config(checkpoint, state, path)
     ModelCard(**stated).check_against(reaction='error', where=f'in the settings that {path} has', **read)
     stated.update(read)
+    if grid is not None:
+        check_grid(grid, table, path)
+        size = {'input_size': input_size(grid, patch)}
+        ModelCard(**stated).check_against(reaction='error', where='by grid', **size)
+        stated.update(size)
+    square = square_grid(table)
+    if stated.get('input_size') is None and square is not None:
+        stated['input_size'] = input_size(square, patch)
     return stated
+
+
+def _check_size(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse an input size that the position table is not of."""
+    grid = grid_of_card(card)
+    if grid is not None:
+        check_grid(grid, positions_and_patches(state)[0], path)
+
+
+def _taken_for_granted(card: ModelCard, source: str, said: Mapping[str, Any]) -> list[str]:
+    """What the card says of crops without anybody having said it, and what it cannot say."""
+    usual = {key: value for key, value in USUAL_CROPS.get(source, {}).items() if key not in said}
+    shown = ' '.join(f'{key}={value!r}' for key, value in usual.items())
+    notes = [f'{shown}, as published for {source}; --card says otherwise'] if usual else []
+    if source in ('fsfm-finetuned', 'fs-adapter') and card.view is None:
+        notes.append(
+            "what of a crop its tests showed: say --card view=whole (FS-VFM's deepfakes) or view=centre (FSFM, DiFF)"
+        )
+    return notes
 
 
 def _need_heads(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -200,12 +265,3 @@ def _need_heads(card: ModelCard, state: Mapping[str, torch.Tensor], path: Path) 
         raise ValueError(
             f'{path}: a width of {width} is not divisible by {card.num_heads} heads (num_heads).'
         )
-
-
-def _sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """Input and patch size, from the shapes of patch embedding and position table (square images)."""
-    prefix = 'backbone.' if 'backbone.pos_embed' in state else ''
-    patch = state[f'{prefix}patch_embed.proj.weight'].shape[-1]
-    side = round((state[f'{prefix}pos_embed'].shape[1] - 1) ** 0.5)
-    is_square = side * side == state[f'{prefix}pos_embed'].shape[1] - 1
-    return {'patch_size': patch, **({'input_size': side * patch} if is_square else {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from fsfm_mm.checkpoints.agreement import (
     typed_for,
 )
 from fsfm_mm.checkpoints.card import ModelCard, same_fact
+from fsfm_mm.checkpoints.grids import grid_of_card, input_size, square_grid
 from fsfm_mm.checkpoints.heads import ask_for_heads, weights_heads, width_and_depth
 from fsfm_mm.checkpoints.model_settings import (
     Settings,
@@ -28,11 +30,13 @@ from fsfm_mm.checkpoints.model_settings import (
     with_heads,
     with_statistics,
 )
-from fsfm_mm.checkpoints.picture_settings import set_padding, set_picture_size
+from fsfm_mm.checkpoints.picture_settings import parts_of, set_padding, set_picture_size
 from fsfm_mm.checkpoints.pretrained import read_encoder
 from fsfm_mm.checkpoints.zoo import zoo_entry, zoo_names
+from fsfm_mm.datasets.base import roots_of
+from fsfm_mm.datasets.labelled.crops import CROP_FACTS, crop_facts_of_root, shared_facts
 from fsfm_mm.files.checkpoint_folders import checkpoint_file
-from fsfm_mm.registry import MODELS
+from fsfm_mm.registry import model_class
 from fsfm_mm.statistics import resolve_stats
 
 #: Settings of a backbone that belong to its weights; all others are fine-tuning's.
@@ -50,6 +54,8 @@ OF_WEIGHTS = frozenset(
         'type',
     )
 )
+#: Settings of ``init_cfg`` that say how the encoder's file is read.
+READING = ('source', 'trust', 'num_heads', 'weights', 'grid', 'patch_size')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -82,6 +88,7 @@ def settings_from_encoder(
     card, where = _card_of_start(cfg, init)
     if card is None:
         return
+    tell_other_crops(cfg, card, where)
     free = set(init.get('differing', ()))
     before = {key: model[key] for key in ('data_preprocessor', 'backbone') if model.get(key)}
     fitted = _fitted(before, card, typed, free, where)
@@ -100,6 +107,25 @@ def settings_from_encoder(
     _put(cfg, before, fitted, typed)
     for sentence in (*taken, *notes) if is_main_process() else ():
         print_log(sentence, logger='current')
+
+
+def tell_other_crops(cfg: Config, card: ModelCard, where: str) -> None:
+    """Warn where the faces that a run trains on were cut otherwise than those that its encoder saw.
+
+    Chips aligned for anti-spoofing differ on purpose, and pass.
+    """
+    roots = [
+        root
+        for part in parts_of((cfg.get('train_dataloader') or {}).get('dataset') or {})
+        for root in (roots_of(part['data_root']) if part.get('data_root') else ())
+    ]
+    facts = shared_facts(crop_facts_of_root(root) for root in roots)
+    if 'crop_margin' not in facts or not is_main_process():
+        return
+    for sentence in card.check_against(**facts, reaction='return', where=f'in {", ".join(roots)}'):
+        print_log(
+            sentence.replace("the checkpoint's", f'the encoder {where}: its'), 'current', logging.WARNING
+        )
 
 
 def keep_statistics(cfg: Config) -> None:
@@ -137,7 +163,10 @@ def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
         entry = zoo_entry(name)
         mean, std = resolve_stats(entry['statistics'])
         known: Settings = {'backbone': dict(type='FusedAttentionViT', arch=entry['arch'])}
-        return ModelCard(mean=tuple(mean), std=tuple(std), model=known), name
+        if init.get('patch_size') is not None:
+            known['backbone']['patch_size'] = init['patch_size']
+        crops = {key: entry[key] for key in CROP_FACTS}
+        return ModelCard(mean=tuple(mean), std=tuple(std), model=known, **crops), name
     if init['type'] == 'Pretrained' and '://' in name:
         return None, name
     try:
@@ -147,9 +176,7 @@ def _card_of_start(cfg: Config, init: Any) -> tuple[ModelCard | None, str]:
             f'the encoder of --init (model.backbone.init_cfg.checkpoint): {error} --init none starts from scratch.'
         ) from error
     init['checkpoint'] = str(path)  # a folder's last checkpoint of now, which the log then names
-    state, card = read_encoder(
-        path, init.get('source', 'fsfm_mm'), init.get('trust', False), init.get('num_heads')
-    )
+    state, card = read_encoder(path, **{key: init[key] for key in READING if key in init})
     if card is None and init['type'] == 'Pretrained':
         return None, name
     return _with_shapes(card or ModelCard(), state, cfg.model.backbone, path, init.get('num_heads')), str(
@@ -184,9 +211,9 @@ def _with_shapes(
         )
     arch = dict(embed_dim=width, depth=depth, num_heads=heads)
     found: Settings = {'arch': backbone.get('arch', 'base') if same else arch, 'patch_size': patch}
-    side = round((state['pos_embed'].shape[1] - 1) ** 0.5)
-    if side * side + 1 == state['pos_embed'].shape[1]:
-        found['img_size'] = side * patch
+    grid = grid_of_card(card) or square_grid(state['pos_embed'])
+    if grid is not None:
+        found['img_size'] = input_size(grid, patch)
     kept = {key: value for key, value in backbone.items() if key in OF_WEIGHTS}
     model = {'backbone': with_heads({**kept, **found}, heads)}
     return ModelCard.from_dict({**card.to_dict(), 'model': model})
@@ -247,7 +274,8 @@ def _backbone(mine: Mapping[str, Any], encoder: Mapping[str, Any]) -> Settings:
     if is_ours(encoder):
         of_weights = {key: value for key, value in encoder.items() if key in OF_WEIGHTS}
     else:  # whose settings have other names
-        takes = inspect.signature(MODELS.get(encoder['type'])).parameters if 'type' in encoder else ()
+        kind = model_class(encoder.get('type'))
+        takes = inspect.signature(kind).parameters if kind is not None else ()
         of_weights = {key: value for key, value in encoder.items() if key != 'init_cfg'}
         chosen = {key: value for key, value in chosen.items() if key in takes or key == 'init_cfg'}
     sizes = {key: mine[key] for key in ('img_size', 'patch_size') if key in mine and key not in of_weights}

@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from fsfm_mm.checkpoints.facts import model_facts, preprocessor_statistics
 from fsfm_mm.models.backbones.fused_attention_vit import FusedAttentionViT, resolve_arch
 from fsfm_mm.models.preprocessors import FaceDataPreprocessor
-from fsfm_mm.registry import MODELS
+from fsfm_mm.registry import MODELS, model_class, refuse_unregistered
 from fsfm_mm.statistics import resolve_stats
 
 #: How two sets of settings may differ without another output in evaluation: by the last part of their names, or a part.
@@ -93,7 +93,7 @@ def _without_files(init_cfg: Any) -> Any:
 
 def pixel_scale(preprocessor: Mapping[str, Any]) -> float:
     """What a preprocessor's settings count pixels up to: 1 for our pretraining, 255 for mmpretrain's."""
-    kind = MODELS.get(preprocessor.get('type', 'ClsDataPreprocessor'))
+    kind = model_class(preprocessor.get('type', 'ClsDataPreprocessor'))
     return 1.0 if inspect.isclass(kind) and issubclass(kind, FaceDataPreprocessor) else 255.0
 
 
@@ -125,7 +125,7 @@ def with_heads(backbone: Mapping[str, Any], num_heads: int) -> Settings:
 
 def is_ours(backbone: Mapping[str, Any]) -> bool:
     """Whether settings are those of our ViT, or of a class made of it."""
-    kind = MODELS.get(backbone.get('type', ''))
+    kind = model_class(backbone.get('type', ''))
     return inspect.isclass(kind) and issubclass(kind, FusedAttentionViT)
 
 
@@ -140,10 +140,12 @@ def settings_facts(model: Mapping[str, Any]) -> dict[str, Any]:
         preprocessor = model.get('data_preprocessor')
         if preprocessor:
             settings = {'type': 'ClsDataPreprocessor', **preprocessor}
+            refuse_unregistered(settings, 'data_preprocessor')
             found = preprocessor_statistics(MODELS.build(settings))
             if found is not None:
                 facts['mean'], facts['std'] = found
         if model.get('backbone'):
+            refuse_unregistered(model['backbone'], 'backbone')
             with torch.device('meta'):
                 backbone = MODELS.build({**model['backbone'], 'init_cfg': None})
             facts.update(model_facts(torch.nn.ModuleDict({'backbone': backbone})))
@@ -183,7 +185,7 @@ def value_at(model: Mapping[str, Any], name: str) -> Any:
         return place[int(last)]
     if not isinstance(place, Mapping) or last in place:
         return (place or {}).get(last)
-    kind = MODELS.get(place.get('type', ''))
+    kind = model_class(place.get('type', ''))
     parameters = inspect.signature(kind).parameters if kind is not None else {}
     default = parameters[last].default if last in parameters else None
     return None if default is inspect.Parameter.empty else default

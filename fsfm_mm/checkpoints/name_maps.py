@@ -199,11 +199,12 @@ WRAPPERS: dict[str, tuple[str, ...]] = {
     'fs-adapter-fas': ('state_dict',),
     'fs-adapter': ('model',),
     'mae': ('model',),
-    # in timm's own order: where there are averaged weights, it loads them
-    'timm': ('state_dict_ema', 'model_ema', 'state_dict', 'model'),
+    'timm': ('state_dict', 'model'),
     'mmpretrain': ('state_dict',),
     'fsfm_mm': ('state_dict',),
 }
+#: Kinds whose own tools load averaged weights where a file has them.
+EMA_FIRST = ('timm',)
 #: Parts of our self-supervised models that an ordinary ViT does not have.
 PRETRAINING_PARTS = (
     'target.',

@@ -15,6 +15,7 @@ from torch import nn
 from fsfm_mm.checkpoints.agreement import FIXED
 from fsfm_mm.checkpoints.card import ModelCard, read_card, same_fact, show_fact
 from fsfm_mm.checkpoints.facts import model_facts
+from fsfm_mm.checkpoints.grids import grid_of_card
 from fsfm_mm.checkpoints.model_settings import settings_facts
 from fsfm_mm.checkpoints.pretrained import MARK
 
@@ -68,8 +69,21 @@ def _mmengines(module: nn.Module) -> tuple[ModelCard, Any, Collection[str]] | No
         file = Path(str(one.get('checkpoint', '')))
         if one.get('type') == 'Pretrained' and file.is_file():
             card = read_card(file)
+            _check_grid(card, module, file)
             return None if card is None else (card, file, ())
     return None
+
+
+def _check_grid(card: ModelCard | None, module: nn.Module, file: Path) -> None:
+    """Refuse positions that were taken over, or interpolated, as if they were of another grid than the card's."""
+    theirs, ours = grid_of_card(card), getattr(module, 'grid', None)
+    if theirs is None or ours is None or theirs == tuple(ours):
+        return
+    if theirs[0] != theirs[1] or theirs[0] * theirs[1] == ours[0] * ours[1]:
+        raise ValueError(
+            f'{file} has patches of {theirs[0]}x{theirs[1]} and this backbone of {ours[0]}x{ours[1]}, which '
+            "type='Pretrained' takes for each other: use init_cfg=dict(type='PretrainedBackbone', checkpoint=...)."
+        )
 
 
 def _refuse(

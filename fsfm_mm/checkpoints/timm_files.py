@@ -12,9 +12,11 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
 from fsfm_mm.checkpoints.card import ModelCard
+from fsfm_mm.checkpoints.grids import input_size
 from fsfm_mm.checkpoints.heads import width_and_depth
 from fsfm_mm.checkpoints.timm_models import TIMM_NAMES, WHOLE_PICTURE
 from fsfm_mm.files.broken import parse_json, reading
+from fsfm_mm.files.opening import MAX_TEXT, read_bytes
 from fsfm_mm.models.backbones.fused_attention_vit import ARCHS
 from fsfm_mm.models.layers import LAYER_NORM_EPS
 
@@ -52,7 +54,7 @@ def facts_of_timm(
         path: The file.
 
     Returns:
-        ``num_heads``; ``mean``, ``std`` and ``classes`` where they are stated.
+        ``num_heads``; ``input_size``, ``mean``, ``std`` and ``classes`` where they are stated.
 
     Raises:
         ValueError: When the network that it names is not this one, or computes something else than ours would.
@@ -82,6 +84,9 @@ def facts_of_timm(
     classes = len(state['head.fc.weight']) if 'head.fc.weight' in state else 0
     block: Any = model.blocks[0]
     facts: dict[str, Any] = {'num_heads': block.attn.num_heads}
+    places = model.patch_embed.grid_size
+    if places is not None and places[0] * places[1] + 1 == state['backbone.pos_embed'].shape[1]:
+        facts['input_size'] = input_size(places, state['backbone.patch_embed.proj.weight'].shape[-1])
     if stated.get('mean') is not None and stated.get('std') is not None:
         facts.update(mean=tuple(stated['mean']), std=tuple(stated['std']))
     if isinstance(names, list | tuple) and len(names) == classes:
@@ -117,7 +122,7 @@ def _config_of(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if path.name not in WEIGHTS_FILES or not beside.is_file():
         return {}
     with reading(beside, ': cannot be read'):
-        data = beside.read_bytes()
+        data = read_bytes(beside, MAX_TEXT)
     config = parse_json(data, beside)
     # timm's older files have all in one
     return config if 'pretrained_cfg' in config else {**config, 'pretrained_cfg': config}

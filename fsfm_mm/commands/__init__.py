@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fsfm_mm.commands.output import printable_output
 from fsfm_mm.text import did_you_mean, text_table
 from fsfm_mm.version import __version__
 
@@ -50,15 +51,17 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
     # Before torch loads OpenMP: threads that spin while they wait slow a CPU run down up to tenfold as soon as
     # data workers or other processes need the cores, too.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    os.environ.setdefault('NO_COLOR', '1')  # mmengine's log lines: an escape sequence could be of a name
     module = importlib.import_module(f'fsfm_mm.commands.{name.replace("-", "_")}')
     prog = prog or f'fsfm-mm {name}'
-    try:
-        return module.main(argv, prog)
-    except KeyboardInterrupt:  # before a command has begun to listen to signals, or where it does not
-        print(f'{prog.rpartition("/")[2]}: stopped by Ctrl-C', file=sys.stderr)
-        return 130
-    except Exception as error:  # what a command knows of, it says itself
-        return _tell(error, prog.rpartition('/')[2])
+    with printable_output():
+        try:
+            return module.main(argv, prog)
+        except KeyboardInterrupt:  # before a command has begun to listen to signals, or where it does not
+            print(f'{prog.rpartition("/")[2]}: stopped by Ctrl-C', file=sys.stderr)
+            return 130
+        except Exception as error:  # what a command knows of, it says itself
+            return _tell(error, prog.rpartition('/')[2])
 
 
 def _tell(error: Exception, name: str) -> int:

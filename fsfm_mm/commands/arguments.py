@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fsfm_mm.settings.explaining import error_message
 from fsfm_mm.settings.options import OPTIONS
+from fsfm_mm.text import printable
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -36,7 +38,7 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with usage, a message and the exit code for wrong arguments."""
         self.print_usage(sys.stderr)
-        self.exit(self.wrong_arguments, f'{short_name(self.prog)}: error: {message}\n')
+        self.exit(self.wrong_arguments, f'{short_name(self.prog)}: error: {printable(message)}\n')
 
 
 def add_short_options(parser: argparse.ArgumentParser, names: Iterable[str] = tuple(OPTIONS)) -> None:
@@ -62,6 +64,11 @@ def short_options(args: argparse.Namespace) -> dict[str, Any]:
 def short_name(prog: str) -> str:
     """Name of a command in its messages: ``train.py`` of ``python tools/train.py``, else as it is."""
     return prog.rpartition('/')[2]
+
+
+def end(prog: str, error: BaseException) -> NoReturn:
+    """End a command with exit code 1 and what an error says, on one printable line under its name."""
+    sys.exit(f'{short_name(prog)}: {error_message(error)}')
 
 
 #: What is said of a checkpoint that is not there, as of one that is damaged.

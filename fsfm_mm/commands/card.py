@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
-from fsfm_mm.settings.explaining import error_message
+from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, end, need_files
 from fsfm_mm.text import text_table
 
 EPILOG = """\
@@ -50,7 +48,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm card') -> int:
             )
         card = found.to_dict()
     except (ValueError, OSError) as error:
-        sys.exit(f'{short_name(prog)}: {error_message(error)}')
+        end(prog, error)
     config = card.pop('config')
     if args.json:
         print(

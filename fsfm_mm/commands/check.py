@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.doctor.expected import KINDS, expected_set, expected_sets
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.files.writing import check_file, refuse_foreign
+from fsfm_mm.files.writing import check_different, check_file, refuse_foreign
 from fsfm_mm.settings.explaining import error_message
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ examples:
   %(prog)s data/mine --identity '(\\w+)-take\\d+'          # persons by the names of the videos
   %(prog)s data/MCIO --extra-domains celeb
   %(prog)s data/my_faces --strict --json report.json    # in CI
+  %(prog)s data/celeba --against CelebAMask-HQ/labels --labels celebamask   # how good is a parser?
 """
 
 
@@ -57,6 +59,16 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -
     parser.add_argument(
         '--extra-domains', nargs='+', default=[], help='anti-spoofing domains of single images'
     )
+    parser.add_argument(
+        '--against',
+        metavar='MAPS',
+        help='pretraining data: folder of true parsing maps; print intersection over union of each label',
+    )
+    parser.add_argument(
+        '--labels',
+        choices=('lapa', 'celebamask'),
+        help="of --against: 0-10 as here, or CelebAMask-HQ's 0-18 [lapa]",
+    )
     parser.add_argument('--html', metavar='FILE', help='write a page with pictures')
     parser.add_argument('--json', metavar='FILE', help='write the report with all files')
     parser.add_argument('--sample', type=int, default=24, help='pictures to show of the whole set [24]')
@@ -76,6 +88,11 @@ def run(args: argparse.Namespace) -> Report:
         raise ValueError(f'--sample and --workers must be 0 or more, found {args.sample} and {args.workers}.')
     if not os.path.isdir(args.path):
         raise ValueError(f'{args.path}: no such folder.')
+    check_different({'--html': args.html, '--json': args.json})
+    if args.labels and not args.against:
+        raise ValueError('--labels says what the maps of --against hold: name them.')
+    if args.against and not os.path.isdir(args.against):
+        raise ValueError(f'--against {args.against}: no such folder.')
     for option, path, begins in (  # now: a scan may take hours
         ('--html', args.html, '<title>Check of'),
         ('--json', args.json, '{\n "root":'),
@@ -91,8 +108,14 @@ def run(args: argparse.Namespace) -> Report:
 
     kind = kind_of(args.path, args.kind, args.expect)
     common = {'workers': args.workers, 'samples': args.sample, 'progress': not args.quiet}
+    if args.against and kind != 'pretrain':
+        raise ValueError(f'--against compares the maps of pretraining data, and {args.path} is {kind}.')
     if kind == 'pretrain':
         report, source = check_pretraining(args.path, **common)
+        if args.against:
+            from fsfm_mm.doctor.agreement import report_agreement
+
+            report_agreement(report, args.against, args.labels or 'lapa')
     else:
         report, source = check_labelled(
             args.path,
@@ -123,5 +146,5 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm check') -> int:
         print(f'{short_name(prog)}: {error_message(error)}', file=sys.stderr)
         return 2
     for written in filter(None, () if args.quiet else (args.html, args.json)):
-        print(f'written: {written}' + (' (in the place of an earlier one)' if written in replaced else ''))
+        say(f'written: {written}' + (' (in the place of an earlier one)' if written in replaced else ''))
     return int(report.failed(args.strict))

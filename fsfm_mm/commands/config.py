@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
+from fsfm_mm.commands.arguments import CommandParser, add_short_options, end, short_options
 from fsfm_mm.settings.config_files import list_configs
 from fsfm_mm.settings.options import OPTIONS
 from fsfm_mm.settings.reading import read_config
@@ -45,6 +44,6 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm config') -> int
     try:
         cfg = read_config(args.config, args.cfg_options, short_options(args), import_custom=False)
     except ValueError as error:
-        sys.exit(f'{short_name(prog)}: {error}')
+        end(prog, error)
     print(cfg.pretty_text)
     return 0

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fsfm_mm.checkpoints.name_maps import REFERENCE_KINDS, SOURCES, TARGETS
 from fsfm_mm.checkpoints.zoo import zoo_names
-from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, need_files, short_name
-from fsfm_mm.files.writing import refuse_existing
-from fsfm_mm.settings.explaining import error_message
+from fsfm_mm.commands.arguments import CANNOT_READ, CommandParser, end, need_files
+from fsfm_mm.commands.output import say
+from fsfm_mm.files.writing import check_file, check_folder, refuse_existing
 
 EPILOG = """\
 examples:
@@ -75,6 +74,19 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert')
         '6 in DeiT, DINO and AugReg)',
     )
     parser.add_argument(
+        '--weights',
+        choices=('ema', 'raw'),
+        help="averaged or raw weights, where the file has both [what its kind's own tools load]",
+    )
+    parser.add_argument(
+        '--grid',
+        metavar='ROWSxCOLUMNS',
+        help='of the patches, as in 14x10, where they are no square and the file does not tell',
+    )
+    parser.add_argument(
+        '--patch-size', type=int, help='resample the patches of an encoder to this side (16 to 14 or 8)'
+    )
+    parser.add_argument(
         '--trust', action='store_true', help='unpickle without limits: the file can then run any program'
     )
     return parser.parse_args(argv)
@@ -96,6 +108,10 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             )
         if not args.overwrite:
             refuse_existing(args.out, 'OUT')
+        check_folder(Path(args.out).parent, 'the folder of OUT')
+        for option, path in {'OUT': args.out, '--target-file': None if second else args.target_file}.items():
+            if path is not None and Path(path).suffix:
+                check_file(path, option)
 
         from fsfm_mm.checkpoints.convert_files import convert_file
         from fsfm_mm.checkpoints.pretrained import locate
@@ -115,17 +131,20 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm convert') -> in
             args.drop,
             facts,
             known,
+            args.weights,
+            args.grid,
+            args.patch_size,
         )
     except (ValueError, TypeError, OSError) as error:
-        sys.exit(f'{short_name(prog)}: {error_message(error)}')
+        end(prog, error)
     print(report.summary())
     known = {
         key: value
         for key, value in card.to_dict().items()
         if value and key not in ('config', 'versions', 'model')
     }
-    print(f'card: {json.dumps(known, ensure_ascii=False)}')
-    print(f'written: {args.out}')
+    say(f'card: {json.dumps(known, ensure_ascii=False)}')
+    say(f'written: {args.out}')
     return 0
 
 
@@ -134,10 +153,11 @@ def to_reference(args: argparse.Namespace, path: Path) -> int:
     from fsfm_mm.checkpoints.to_reference import write_reference_files
     from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
-    if args.source != 'fsfm_mm' or args.drop or args.card or args.num_heads is not None:
+    others = (args.num_heads, args.weights, args.grid, args.patch_size)
+    if args.source != 'fsfm_mm' or args.drop or args.card or any(other is not None for other in others):
         raise ValueError(f'--to {args.target} takes one of our checkpoints as it is: --from fsfm_mm alone')
     for file in write_reference_files(
         checkpoint_file(path), args.out, args.target, args.target_file, args.trust
     ):
-        print(f'written: {file}')
+        say(f'written: {file}')
     return 0

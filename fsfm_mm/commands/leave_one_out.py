@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
+from fsfm_mm.commands.arguments import CommandParser, add_short_options, end, short_options
+from fsfm_mm.commands.output import say
 from fsfm_mm.evaluation.report import LEFT_OUT
+from fsfm_mm.files.opening import read_text
 from fsfm_mm.files.writing import check_folder, write_atomically
 from fsfm_mm.settings.config_files import find_config
 from fsfm_mm.settings.options import OPTIONS, TEST_OPTIONS
@@ -74,8 +76,8 @@ def check_settings(work_dir: Path, settings: dict[str, object]) -> None:
     text = json.dumps(settings, indent=1, sort_keys=True) + '\n'
     if not path.exists():
         write_atomically(path, text)
-    elif path.read_text(encoding='utf-8') != text:
-        before = json.loads(path.read_text(encoding='utf-8'))
+    elif (found := read_text(path)) != text:
+        before = json.loads(found)
         differing = ', '.join(
             f'{key} {before.get(key)} -> {value}'
             for key, value in settings.items()
@@ -91,13 +93,13 @@ def is_finished(results: Path) -> bool:
     published = results / 'published.json'
     if not published.exists():
         return False
-    notes = json.loads(published.read_text(encoding='utf-8'))['notes']
+    notes = json.loads(read_text(published))['notes']
     return (results / 'honest.json').exists() or any(note.startswith(LEFT_OUT) for note in notes)
 
 
 def seeds_of(config: str, args: argparse.Namespace) -> list[int]:
     """The seeds of a config's runs: those that were named, else those of the published runs."""
-    from fsfm_mm.engine.settings import read_config
+    from fsfm_mm.settings.reading import read_config
 
     return args.seeds or list(read_config(config).get('published_seeds', [0]))
 
@@ -140,7 +142,7 @@ def summarise(folders: dict[str, list[Path]], protocol: str) -> ScoreReport:
     caveat = ''
     title = f'{protocol} protocol, leave one out: mean over seeds and over targets'
     for config, runs in folders.items():
-        tables = [json.loads((folder / f'{protocol}.json').read_text(encoding='utf-8')) for folder in runs]
+        tables = [json.loads(read_text(folder / f'{protocol}.json')) for folder in runs]
         selected.update(*(table['target_selected'] for table in tables))
         headings = headings or [Heading(*heading) for heading in tables[0].get('headings', [])]
         overridden = [note for table in tables for note in table['notes'] if note.startswith(OVERRIDDEN)]
@@ -183,16 +185,16 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out')
         for config in args.configs:
             folders[Path(config).stem] = [one_run(config, seed, args) for seed in seeds_of(config, args)]
     except ValueError as error:
-        sys.exit(f'{short_name(prog)}: {error}')
+        end(prog, error)
     for protocol in ('published', 'honest'):
         lacking = [
             str(run) for runs in folders.values() for run in runs if not (run / f'{protocol}.json').exists()
         ]
         if lacking:
-            print(f'the {protocol} protocol was left out, as in {lacking[0]}/published.txt, which says why')
+            say(f'the {protocol} protocol was left out, as in {lacking[0]}/published.txt, which says why')
             continue
         report = summarise(folders, protocol)
         report.write(Path(args.out), protocol)
         print(report.to_text())
-    print(f'tables with every metric are in {args.out}')
+    say(f'tables with every metric are in {args.out}')
     return 0

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsfm_mm.commands.arguments import CommandParser, short_name
-from fsfm_mm.files.writing import check_folder
+from fsfm_mm.commands.arguments import CommandParser, end
+from fsfm_mm.commands.output import say
+from fsfm_mm.files.writing import check_file
 
 if TYPE_CHECKING:
     from fsfm_mm.datasets.transforms import PatchMask
@@ -103,7 +103,8 @@ def run(args: argparse.Namespace) -> None:
     if args.seed < 0:
         raise ValueError(f'--seed must be 0 or more, found {args.seed}.')
     out = Path(args.out)
-    check_folder(out, 'the folder --out')
+    for name in ('masks.png', 'masks.html'):
+        check_file(out / name, 'the result')
     for path in args.faces:
         if not Path(path).exists():
             raise ValueError(f'there is no file or folder {path}.')
@@ -133,7 +134,8 @@ def run(args: argparse.Namespace) -> None:
     about = f'{about}; statistics over {args.draws} draws a face.'
     write_page(out / 'masks.html', rows, columns, names, table, about)
     print_table(table)
-    print(f'{out / "masks.png"}\n{out / "masks.html"}{replaced}')
+    say(str(out / 'masks.png'))
+    say(f'{out / "masks.html"}{replaced}')
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> int:
@@ -141,5 +143,5 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> int:
     try:
         run(parse_args(argv, prog))
     except (ValueError, ImportError) as error:
-        sys.exit(f'{short_name(prog)}: {error}')
+        end(prog, error)
     return 0

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.arguments import CommandParser, end, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.engine.device import choose_device
 from fsfm_mm.files.writing import check_folder
 from fsfm_mm.text import printable
@@ -141,7 +142,11 @@ def meaning(detector: Detector) -> str:
             f'{text}; no threshold is known: fsfm-mm test CONFIG CHECKPOINT --calibrate FILE finds one, '
             '--threshold sets one'
         )
-    return f'{text}; from {detector.threshold:.4g} on it is {positive!r} (threshold of {detector.threshold_from})'
+    told = detector.facts['threshold_meaning']
+    return (
+        f'{text}; from {detector.threshold:.4g} on it is {positive!r} (threshold of {detector.threshold_from}'
+        f'{f": {told}" if told else ""})'
+    )
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -194,7 +199,8 @@ def predict(args: argparse.Namespace) -> int:
                 if args.json:
                     print(prediction.to_json(detector.facts), flush=True)
                 elif not records or prediction.status in ('unreadable', 'crashed'):
-                    print(show(prediction), flush=True)
+                    say(show(prediction))
+                    sys.stdout.flush()
     finally:
         if records:
             records.close()
@@ -216,7 +222,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm predict') -> in
     except argparse.ArgumentTypeError as error:
         sys.exit(f'{name}: --frames: {error}')
     except (ValueError, ConnectionError) as error:
-        sys.exit(f'{name}: {error}')
+        end(name, error)
     except KeyboardInterrupt:
         goes_on = '; the same command goes on where it stopped' if args.out else ''
         print(f'\n{name}: stopped by Ctrl-C{goes_on}', file=sys.stderr)

@@ -12,10 +12,13 @@ from typing import Any
 from mmengine.config import Config
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     PATCH_SIZE,
+    PUBLISHED_CHOICES,
     WRONG_ARGUMENTS,
+    add_crops_option,
     add_execution_options,
     add_face_options,
     add_frames_option,
@@ -25,10 +28,12 @@ from fsfm_mm.commands.preparing import (
     execution_of,
     exit_code,
     guarded,
+    published_detector,
     share_of,
     tell_outcome,
     with_weights,
 )
+from fsfm_mm.datasets.labelled.crops import PUBLISHED_MARGINS
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings, presets
 from fsfm_mm.preparation.sources.finding import find_items
@@ -39,7 +44,9 @@ EPILOG = f"""\
 examples:
   %(prog)s photos data/my_faces
   %(prog)s photos videos more/videos data/my_faces --frames 8 --faces all
+  %(prog)s photos data/my_faces --detector blazeface --parser mesh   # from packages alone, no hub
   %(prog)s photos data/my_faces --parser template      # needs no weights, rough maps
+  %(prog)s photos data/my_faces --crops published      # as published weights saw faces
   %(prog)s crops data/my_faces --detector none         # pictures are faces already
   %(prog)s photos data/my_faces --format archive       # fastest to train on
   torchrun --nproc-per-node 4 tools/data/prepare_pretrain.py photos data/my_faces   # or SLURM's srun
@@ -65,15 +72,18 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
     )
     parser.add_argument('out', metavar='OUT', help='folder of the result, e.g. data/my_faces')
     what = parser.add_argument_group('what to do')
-    add_face_options(what, CROP_MARGIN, 224, 40)
+    add_crops_option(what, 'ours')
+    add_face_options(what, None, 224, 40)
     what.add_argument(
         '--parser',
         metavar='NAME|FILE',
         help=f'who labels the pixels: {", ".join(PARSERS)}, none, or a .py or .json file '
-        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); template has no weights "
-        'of its own and is rough [farl]',
+        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); mesh needs packages only and is "
+        'approximate, template has no weights of its own and is rough [farl]',
     )
-    what.add_argument('--parser-weights', metavar='FILE', help='weights of the parser [fetched once]')
+    what.add_argument(
+        '--parser-weights', metavar='FILE', help='weights of the parser; mesh: a wheel [fetched once]'
+    )
     what.add_argument(
         '--config', metavar='FILE', help='file with detector = dict(...), parser = dict(...), custom_imports'
     )
@@ -146,6 +156,30 @@ def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, 
     return detector, parser, (imports,) if isinstance(imports, str) else tuple(imports), inside
 
 
+def choose_crops(args: argparse.Namespace) -> str:
+    """Fill in the options that ``--crops`` decides; returns what the crops are called.
+
+    Raises:
+        ValueError: Another option contradicts the published crops.
+    """
+    if args.crops == 'published' and args.detector != 'none':
+        if args.config and 'detector' in _from_file(args.config):
+            raise ValueError(
+                '--crops published chooses the detector: leave it out of --config, or take --crops ours.'
+            )
+        args.detector = published_detector(args)
+        whom = PUBLISHED_CHOICES[args.detector]
+        if args.faces not in (None, whom):
+            raise ValueError(
+                f'--crops published takes the {whom} face, not {args.faces}: take --crops ours with it.'
+            )
+        args.margin, args.faces = PUBLISHED_MARGINS[args.detector], whom
+        return 'published'
+    args.margin = CROP_MARGIN if args.margin is None else args.margin
+    args.faces = args.faces or 'largest'
+    return 'as they came' if args.detector == 'none' else 'ours'
+
+
 def needs_landmarks(parser: dict | None) -> bool:
     """Whether a parser's config is of one that gives no map without landmarks."""
     kind = None if parser is None else FACE_PARSERS.module_dict.get(parser['type'])
@@ -211,6 +245,7 @@ def next_command(
 
 def command(args: argparse.Namespace) -> int:
     """Do what the command line says and tell the outcome; returns the exit code."""
+    crops = choose_crops(args)
     detector, parser, imports, inside = components(args)
     form = output_format(args)
     items = find_items(args.sources, args.frames, exclude=args.out)
@@ -227,25 +262,25 @@ def command(args: argparse.Namespace) -> int:
         args.min_face,
         chunk_size,
         inside,
+        follow=crops != 'published',
         upright=args.upright,
     )
     execution = execution_of(args, imports)
     about = {
         'sources': args.sources,
         'frames': asdict(args.frames),
+        'crops': crops,
         'detector_name': detector_name(dict(detector)),
     }
     outcome = prepare(items, args.out, settings, execution, about, share_of(args), args.engine)
-    tell_outcome(
-        args.out, outcome, ' (maps from a template: only roughly right)' if outcome.approximate else ''
-    )
+    tell_outcome(args.out, outcome, f' (maps only roughly right: {outcome.limits})' if outcome.limits else '')
     if outcome.complete and outcome.tally.statuses['ok']:
         patch_size = args.patch_size or PATCH_SIZE
         if parser is None:
             print(
                 'There are no maps, so masks will be random and there will be no region loss, much as in MAE.'
             )
-        print(f'next: {next_command(args.out, args.format, args.size, patch_size, parser is not None)}')
+        say(f'next: {next_command(args.out, args.format, args.size, patch_size, parser is not None)}')
     elif outcome.complete:
         print('There is no face to train on: look at the list above, --min-face and --detector.')
     return exit_code(outcome, args.strict)

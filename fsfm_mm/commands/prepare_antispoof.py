@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     WRONG_ARGUMENTS,
@@ -19,12 +21,11 @@ from fsfm_mm.commands.preparing import (
     guarded,
     labelled_settings,
     share_of,
-    tell_counts,
-    tell_missing,
-    tell_names,
     tell_outcome,
 )
+from fsfm_mm.commands.telling import tell_counts, tell_missing, tell_names
 from fsfm_mm.datasets.labelled.names import read_lines
+from fsfm_mm.files.writing import check_folder
 from fsfm_mm.preparation.counts import expected_of
 from fsfm_mm.preparation.cutting.hdf5_frames import check_h5py, is_hdf5
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
@@ -155,14 +156,15 @@ def command(args: argparse.Namespace) -> int:
     """Do what the command line says, write the lists and tell the outcome; returns the exit code."""
     check_place(args.source, args.out)
     if args.protocol is None:
-        name = Path(args.out).resolve().name
+        name = os.path.basename(os.path.realpath(args.out))
         args.protocol = name if name in FRAME_NAMES else 'MCIO'
+    check_folder(Path(args.out) / 'txt', 'the folder of the lists')
     plan = plan_of(args)
     for (split, name), count in sorted(plan.videos.items()):
         listed = plan.listed[split, name]
-        print(f'{split}/{name}: {count}{f" of {listed}" if listed not in (None, count) else ""} videos')
+        say(f'{split}/{name}: {count}{f" of {listed}" if listed not in (None, count) else ""} videos')
     for note in plan.notes:
-        print(note)
+        say(note)
     tell_missing(plan.missing, 'pictures')
     if any(is_hdf5(item.path) for item in plan.items):
         check_h5py()

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
     WRONG_ARGUMENTS,
@@ -22,10 +23,9 @@ from fsfm_mm.commands.preparing import (
     exit_code,
     guarded,
     share_of,
-    tell_counts,
-    tell_missing,
     tell_outcome,
 )
+from fsfm_mm.commands.telling import tell_counts, tell_missing
 from fsfm_mm.datasets.labelled.names import SPLITS
 from fsfm_mm.datasets.labelled.published_rules import ALL_MANIPULATIONS, DIFF_SUBSETS
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
@@ -90,7 +90,7 @@ def parse_args(
         metavar='N',
         help='of real videos [as --frames; ffpp: times the manipulations]',
     )
-    add_crops_option(what)
+    add_crops_option(what, 'published; of folders: ours')
     add_face_options(what, None, None, 0, faces=False)
     add_execution_options(parser)
     return parser.parse_args(argv)
@@ -135,11 +135,11 @@ def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
         published = named.counts.get(place[0]) if named and named.count_by else None
         note = f' (published: {published})' if published not in (None, count) else ''
         of = f' of {listed}' if listed not in (None, count) else ''
-        print(f'{"/".join(place)}: {count}{of} videos{note}')
+        say(f'{"/".join(place)}: {count}{of} videos{note}')
     if plan.frames:
         print(f'{plan.frames["fake"]} frames of a fake video, {plan.frames["real"]} of a real one')
     for note in plan.notes:
-        print(note)
+        say(note)
     tell_missing(plan.missing)
 
 
@@ -172,7 +172,7 @@ def command(args: argparse.Namespace) -> int:
     tell_outcome(args.out, outcome)
     counts = tell_counts(args.out, outcome, plan)
     if outcome.complete and outcome.tally.statuses['ok']:
-        print(f'next: fsfm-mm check {args.out}')
+        say(f'next: fsfm-mm check {args.out}')
     return exit_code(outcome, args.strict, len(counts.barren))
 
 

@@ -8,33 +8,29 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mmengine.registry import Registry
 
+from fsfm_mm.commands.output import say
+from fsfm_mm.datasets.labelled.crops import PUBLISHED_MARGINS
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.preparation.counts import Counts, count_videos
-from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
 from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings, presets
-from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.registry import FACE_DETECTORS
-from fsfm_mm.text import few, printable
+from fsfm_mm.text import printable
 
 #: Of face crops: 'published' as those of the papers, 'ours' about the person who is followed through a video.
 CROPS = ('published', 'ours')
-#: Detector -> margin of the published crops, or of those that come nearest to them: over 60 portraits the mean IoU
-#: with dlib's crops is .80, with 1.3 about YuNet's box it is .62.
-PUBLISHED_MARGINS = {'dlib': CROP_MARGIN, 'yunet': 1.02}
+#: Whom the published crops show: dlib's first box is the best one.
+PUBLISHED_CHOICES = {'dlib': 'best', 'yunet': 'largest'}
 #: Side of the backbone's patches in pixels that archives are made for.
 PATCH_SIZE = 16
-#: Names on the terminal of what is missing or gave nothing.
-_NAMED = 5
 GOES_ON = 'The same command goes on where it stopped.'
 EXIT_CODES = """\
 Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1 stopped or wrong arguments;
@@ -88,12 +84,15 @@ def add_face_options(
         choices=presets(FACE_DETECTORS),
         help='who finds the faces; none: pictures are faces already [yunet]',
     )
-    group.add_argument('--detector-weights', metavar='FILE', help='weights of the detector [fetched once]')
+    group.add_argument(
+        '--detector-weights',
+        metavar='FILE',
+        help='weights of the detector; blazeface: a wheel [fetched once]',
+    )
     if faces:
         group.add_argument(
             '--faces',
             choices=CHOICES,
-            default='largest',
             help='whom to cut out; in videos: which person [largest]',
         )
     group.add_argument(
@@ -223,7 +222,7 @@ def check_place(source: str, out: str) -> None:
     Raises:
         ValueError: It does not.
     """
-    inside, outer = Path(out).resolve(), Path(source).resolve()
+    inside, outer = Path(os.path.realpath(out)), Path(os.path.realpath(source))
     if inside == outer or outer in inside.parents:
         raise ValueError(f'the output {out} lies in the source {source}: name a folder beside it.')
 
@@ -266,14 +265,14 @@ def has_dlib() -> bool:
     return importlib.util.find_spec('dlib') is not None
 
 
-def add_crops_option(group: Any) -> None:
-    """Whether crops are the published ones."""
+def add_crops_option(group: Any, default: str) -> None:
+    """Whether crops are the published ones; ``default`` is said in the help."""
     group.add_argument(
         '--crops',
         choices=CROPS,
         help="published: in each frame the best face of dlib's detector times 1.3; where dlib is not installed the "
         f"largest of YuNet's times {PUBLISHED_MARGINS['yunet']}, which comes nearest. ours: the largest person of "
-        f"the video, YuNet's face times {CROP_MARGIN}, as prepare cuts [published; of folders: ours]",
+        f"the video, YuNet's face times {CROP_MARGIN} [{default}]",
     )
 
 
@@ -285,6 +284,17 @@ def crop_settings(args: argparse.Namespace) -> Settings:
     """
     if args.crops == 'ours' or args.detector == 'none':
         return labelled_settings(args)
+    name = published_detector(args)
+    detector, choice = presets(FACE_DETECTORS)[name]['type'], PUBLISHED_CHOICES[name]
+    return labelled_settings(args, detector, PUBLISHED_MARGINS[name], choice=choice, follow=False)
+
+
+def published_detector(args: argparse.Namespace) -> str:
+    """Name of the detector of the published crops.
+
+    Raises:
+        ValueError: Another option contradicts the published crops.
+    """
     # weights are YuNet's
     name = args.detector or ('dlib' if args.detector_weights is None and has_dlib() else 'yunet')
     if name not in PUBLISHED_MARGINS:
@@ -297,8 +307,7 @@ def crop_settings(args: argparse.Namespace) -> Settings:
             f'--crops published has the margin {PUBLISHED_MARGINS[name]} with {name}, not {args.margin}: take '
             '--crops ours with it.'
         )
-    detector, choice = presets(FACE_DETECTORS)[name]['type'], 'best' if name == 'dlib' else 'largest'
-    return labelled_settings(args, detector, PUBLISHED_MARGINS[name], choice=choice, follow=False)
+    return name
 
 
 def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
@@ -310,35 +319,12 @@ def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
         note: Said beside the number of faces.
     """
     if outcome.repeated:
-        print(f'{out} is complete already; nothing was changed.')
+        say(f'{out} is complete already; nothing was changed.')
     print(summary(Path(out), outcome.tally, note))
     if not outcome.complete:
         print(
             'This share is done; the one that ends last writes the manifest. Start any share again if in doubt.'
         )
-
-
-def tell_missing(missing: Sequence[str], what: str = 'videos') -> None:
-    """Print the first of the listed videos or pictures that are not there."""
-    if missing:
-        names = few([printable(name) for name in missing], _NAMED)
-        print(f'not there: {len(missing)} listed {what}, such as {names}; {MANIFEST_FILE} has all of them')
-
-
-def tell_names(what: str, videos: Sequence[str]) -> None:
-    """Print how many videos are so, and the first of them."""
-    if videos:
-        print(f'{what}: {len(videos)} videos, such as {few([printable(name) for name in videos], _NAMED)}')
-
-
-def tell_counts(out: str | Path, outcome: Outcome, plan: Listing) -> Counts:
-    """Print what came of the videos of each split and class, and which gave nothing; empty while shares are at work."""
-    if not outcome.complete:
-        return Counts()
-    counts = count_videos(plan, manifest_records(Path(out) / MANIFEST_FILE))
-    print('\n'.join(counts.lines()))
-    tell_names('without a face', counts.barren)
-    return counts
 
 
 def exit_code(outcome: Outcome, strict: bool, lacking: int = 0) -> int:
@@ -372,10 +358,11 @@ def guarded(name: str, body: Callable[[], int]) -> int:
     try:
         return body()
     except (ValueError, ConnectionError) as error:
-        sys.stderr.write(f'{name}: {error}\n')
+        sys.stderr.write(f'{name}: {printable(str(error))}\n')
     except StoppedError as error:
         sys.stderr.write(
-            f'{name}: stopped: {error}. Once that is mended the same command goes on where it stopped.\n'
+            f'{name}: stopped: {printable(str(error))}. Once that is mended the same command goes on where it '
+            'stopped.\n'
         )
     except KeyboardInterrupt:
         sys.stderr.write(f'\ninterrupted. {GOES_ON}\n')

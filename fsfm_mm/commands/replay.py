@@ -140,10 +140,12 @@ def _compared(record: Record, done: Replay) -> list[str]:
     others = [f'{name} {value!r} -> {done.losses.get(name)!r}' for name, value in changed.items()]
     lines = []
     if others:
-        lines.append(
-            f'Losses are not the same as in the run ({few(others)}): another machine, device or version, or other data.'
-        )
-    elif then:
+        why = 'another machine, device or version, or other data'
+        if record.facts['processes'] > 1:
+            why = f'those over all {record.facts["processes"]} processes are of this one alone here; or {why}'
+        lines.append(f'Losses are not the same as in the run ({few(others)}): {why}.')
+    if set(then) - set(changed):
+        then = {name: value for name, value in then.items() if name not in changed}
         lines.append(f'As in the run, to the last bit: {", ".join(then)}.')
     if not record.facts.get('seeded'):
         lines.append(

@@ -16,7 +16,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.arguments import CommandParser, end
+from fsfm_mm.commands.output import say
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, list_files
 from fsfm_mm.files.stopping import StoppedError
@@ -98,17 +99,17 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm stats') -> int:
         stats = compute_statistics(paths, args.size, args.interpolation, args.workers)
         stats['broken_files'] = [*links, *stats['broken_files']]
     except (ValueError, StoppedError) as error:
-        sys.exit(f'{short_name(prog)}: {error}')
+        end(prog, error)
     write_atomically(out, json.dumps(stats, indent=2, ensure_ascii=False) + '\n')
     for sentence in stats['broken_files']:
         print(f'left out: {sentence}', file=sys.stderr)
     for root in args.data_root:
         splits = [split for split in ('train', 'val', 'test') if os.path.isdir(os.path.join(root, split))]
         if len(splits) > 1:
-            print(
+            say(
                 f'over {" and ".join(splits)} of {root} together: name {os.path.join(root, splits[0])} for it alone'
             )
-    print(f'{stats["num_images"]} images ({len(stats["broken_files"])} broken) -> {out}')
+    say(f'{stats["num_images"]} images ({len(stats["broken_files"])} broken) -> {out}')
     now = {key: stats[key] for key in ('mean', 'std')}
     print(json.dumps(now))
     if before not in (None, now):

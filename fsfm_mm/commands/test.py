@@ -13,12 +13,14 @@ from fsfm_mm.apis.results import results_folder, set_earlier_aside, write_result
 from fsfm_mm.commands.arguments import (
     CommandParser,
     add_short_options,
+    end,
     need_files,
     short_name,
     short_options,
 )
+from fsfm_mm.commands.output import say
 from fsfm_mm.engine.device import choose_device
-from fsfm_mm.files.writing import check_folder, refuse_existing
+from fsfm_mm.files.writing import check_file, check_folder, refuse_existing
 from fsfm_mm.settings.config_files import find_config
 from fsfm_mm.settings.explaining import tell_setting
 from fsfm_mm.settings.options import TEST_OPTIONS
@@ -95,6 +97,13 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') ->
     )
     parser.add_argument(
         '--calibrate', metavar='FILE', help='save the honest checkpoint with its threshold in the card'
+    )
+    parser.add_argument(
+        '--fpr',
+        type=float,
+        metavar='RATE',
+        help='threshold of the honest protocol: flags at most this share of the held-out reals [where false alarms and '
+        'misses are equal]',
     )
     parser.add_argument('--overwrite', action='store_true', help='replace the FILE of --calibrate')
     parser.add_argument(
@@ -180,12 +189,13 @@ def test_sets(cfg: Config, args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: A set does not exist, or its folder was prepared of another published set.
     """
+    from fsfm_mm.datasets.base import roots_of
     from fsfm_mm.datasets.labelled.crops import check_prepared_of, prepared_part
 
     sets = {} if args.only_sets else sets_of_config(cfg, args.sets)
     for name, dataset in sets.items():
         if dataset.get('type') == 'LabelledFaces':
-            check_prepared_of(name, dataset['data_root'], f'test set {name!r}')
+            check_prepared_of(name, roots_of(dataset['data_root']), f'test set {name!r}')
     for item in args.set:
         name, kind, folder = named_folder(item)
         pipeline = first_pipeline(cfg.test_dataloader.dataset)
@@ -216,11 +226,13 @@ def check(args: argparse.Namespace) -> None:
         )
     if args.only_sets and not args.set:
         raise ValueError('there is no test set: --only-sets needs --set NAME=FOLDER')
+    if args.fpr is not None and not 0 < args.fpr < 1:
+        raise ValueError(f'--fpr must be a share between 0 and 1, found {args.fpr}')
     if args.calibrate and not args.overwrite:
         refuse_existing(args.calibrate, '--calibrate')
     check_folder(out_folder(args), 'the folder of the results')  # now: the scores of hours would be lost
     if args.calibrate:
-        check_folder(Path(args.calibrate).parent, 'the folder of --calibrate')
+        check_file(args.calibrate, '--calibrate')
 
 
 def out_folder(args: argparse.Namespace) -> Path:
@@ -234,6 +246,7 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
 
     from fsfm_mm.apis.protocols import Evaluation
     from fsfm_mm.apis.testing import check_view, fit_dataset, load_classifier, score_set
+    from fsfm_mm.checkpoints.picture_settings import picture_view, set_view
     from fsfm_mm.engine.launch import start_processes
     from fsfm_mm.files.checkpoint_folders import checkpoint_file
 
@@ -246,6 +259,14 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
     sets = test_sets(cfg, args)
     source = 'held-out source' if cfg.get('val_dataloader') else None
     datasets = {**sets, **({source: cfg.val_dataloader.dataset} if source else {})}
+    published_source = None
+    view = picture_view(next(iter(sets.values())))
+    if source and view and picture_view(datasets[source]) not in (view, None):
+        # the published runs chose in a view of their own; a threshold has to hold in that of the tests
+        published_source = f'{source}, as published'
+        datasets[published_source] = datasets[source]
+        datasets[source] = copy.deepcopy(datasets[source])
+        set_view(datasets[source], view, 'held-out source')
     # where the published runs chose a checkpoint on another part of the target domain than its test set
     chosen_on = {name: f'{name}, validation part' for name in cfg.get('published_sets', {})}
     datasets.update({chosen_on[name]: dataset for name, dataset in cfg.get('published_sets', {}).items()})
@@ -279,6 +300,8 @@ def prepare(args: argparse.Namespace) -> tuple[Evaluation, list[str]]:
         chosen_on=chosen_on,
         num_resamples=args.bootstrap,
         overridden=overridden,
+        published_source=published_source,
+        rate=args.fpr,
     )
     protocols = list(PROTOCOLS) if args.protocol == 'both' else [args.protocol]
     if args.protocol == 'both' and source is None:
@@ -292,10 +315,9 @@ def calibrate(result: ProtocolResult, target: str, trust: bool) -> None:
 
     checkpoint = next(iter(result.checkpoints.values()))
     content = load_checkpoint_file(checkpoint, trust=trust)
-    save_checkpoint_file(
-        {**content, 'card': {**(content.get('card') or {}), 'threshold': result.threshold}}, target
-    )
-    print(f'threshold {result.threshold:.4f} is in the card of {target}')
+    found = {'threshold': result.threshold, 'threshold_meaning': result.meaning}
+    save_checkpoint_file({**content, 'card': {**(content.get('card') or {}), **found}}, target)
+    say(f'threshold {result.threshold:.4f} is in the card of {target}: {result.meaning}')
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
@@ -305,7 +327,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
         check(args)
         choose_device(args.device)
     except ValueError as error:
-        sys.exit(f'{name}: {error}')
+        end(name, error)
 
     import fsfm_mm.components  # noqa: F401, I001  (first: filters import noise)
     from mmengine.dist import is_main_process
@@ -314,10 +336,9 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
 
     try:
         evaluation, protocols = prepare(args)
-        if args.calibrate and 'honest' not in protocols:
-            raise ValueError(
-                '--calibrate needs the honest protocol and a held-out source set (val_dataloader)'
-            )
+        option = '--calibrate' if args.calibrate else '--fpr' if args.fpr else None
+        if option and 'honest' not in protocols:
+            raise ValueError(f'{option} needs the honest protocol and a held-out source set (val_dataloader)')
         results = {protocol: evaluation.run(protocol) for protocol in protocols}
     except Exception as error:  # wrong arguments, settings, weights or data; nothing was written
         sys.exit(f'{name}: {tell_setting(error, name=name)}')
@@ -327,15 +348,15 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm test') -> int:
         return 0
     folder = out_folder(args)
     for protocol, result in results.items():
+        print(result.report.to_text())  # first: it took hours, and the writing may fail
         said = set_earlier_aside(folder, protocol, result)
         write_result(result, protocol, folder)
-        print(result.report.to_text())
         if said:
-            print(said)
+            say(said)
     if args.calibrate:
         calibrate(results['honest'], args.calibrate, args.trust)
     for protocol in PROTOCOLS:
         if args.protocol not in ('both', protocol):
             print(f'the {protocol} protocol was left out: --protocol {args.protocol}')
-    print(f'every metric, scores of each sample and video, and pictures are in {folder}')
+    say(f'every metric, scores of each sample and video, and pictures are in {folder}')
     return 0

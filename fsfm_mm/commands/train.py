@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsfm_mm.commands.arguments import CommandParser, add_short_options, short_name, short_options
+from fsfm_mm.commands.arguments import CommandParser, add_short_options, end, short_name, short_options
 from fsfm_mm.engine.device import choose_device
 from fsfm_mm.settings.config_files import find_config
 from fsfm_mm.settings.reading import need, read_config, typed_settings
@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm train') -> int:
         check(args)
         choose_device(args.device)
     except ValueError as error:
-        sys.exit(f'{name}: {error}')
+        end(name, error)
 
     import fsfm_mm.components  # noqa: F401  (first: filters import noise)
     from fsfm_mm.engine.earlier_run import remove_earlier_run

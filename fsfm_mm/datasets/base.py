@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 
 from fsfm_mm._startup import import_third_parties
 from fsfm_mm.files.pictures import BrokenSampleError
+from fsfm_mm.files.stopping import NO_SHARED_MEMORY, StoppedError
 from fsfm_mm.registry import TRANSFORMS
 
 #: With ``on_broken='skip'``: so many broken samples in a row are a fault of the data set, not of a file.
@@ -88,7 +89,10 @@ class FaceDataset(BaseDataset):
     def _reset_broken(self) -> None:
         # Shared memory, so that the main process sees what the workers met: one byte a sample.
         skips = self.on_broken == 'skip'
-        self._broken = torch.zeros(len(self), dtype=torch.uint8).share_memory_() if skips else None
+        try:
+            self._broken = torch.zeros(len(self), dtype=torch.uint8).share_memory_() if skips else None
+        except RuntimeError as error:
+            raise StoppedError(f'{NO_SHARED_MEMORY}.') from error
 
     def get_subset_(self, indices: Sequence[int] | int) -> None:
         """Keep the samples ``indices`` only, see :class:`mmengine.dataset.BaseDataset`."""
@@ -116,8 +120,9 @@ class FaceDataset(BaseDataset):
         """Return sample ``idx`` after the pipeline.
 
         Raises:
-            BrokenSampleError: A file of the sample is unusable and ``on_broken`` is 'error'.
-            ValueError: 'skip', and 32 samples in a row are broken; or a transform returned None.
+            BrokenSampleError: A file of the sample is unusable and ``on_broken`` is 'error', or 'skip', and 32 samples
+                in a row are broken.
+            ValueError: A transform returned None.
         """
         self.full_init()
         return self._prepare(idx, self.pipeline.transforms)
@@ -158,7 +163,7 @@ class FaceDataset(BaseDataset):
 
         Raises:
             BrokenSampleError: The sample is unusable and ``on_broken`` is 'error'.
-            ValueError: 'skip', and 32 samples tried one after the other are broken.
+            BrokenSampleError: 'skip', and 32 samples tried one after the other are broken.
         """
         if self.on_broken == 'error':
             return read(idx)
@@ -171,7 +176,9 @@ class FaceDataset(BaseDataset):
                 self._mark_broken(candidate, error)
                 first = first or error
                 tried += 1
-        raise ValueError(f'{tried} samples in a row are broken, so none is left out; the first one: {first}')
+        raise BrokenSampleError(
+            f'{tried} samples in a row are broken, so none is left out; the first one: {first}'
+        )
 
     def _candidates(self, idx: int) -> Iterable[int]:
         """Sample ``idx`` and those that may stand in for it, at most 32 together."""

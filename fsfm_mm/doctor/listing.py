@@ -16,6 +16,7 @@ from mmengine.logging import MMLogger
 from fsfm_mm.datasets import AntiSpoofDataset, LabelledDataset, LabelledFaces, NamedForgerySet
 from fsfm_mm.datasets.labelled.names import CLASSES, SPLITS, class_of_folder, one_of, quoted
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
+from fsfm_mm.datasets.listing import list_folders
 from fsfm_mm.doctor.expected import Expected
 from fsfm_mm.doctor.report import Report
 from fsfm_mm.doctor.stored import has_archive
@@ -177,7 +178,7 @@ def _antispoof(
         matches = [re.fullmatch(r'(.+)_(?:real|fake)_(?:train|test|shot)\.txt', f) for f in os.listdir(lists)]
         domains = sorted({match[1] for match in matches if match} - set(extra))
     else:
-        domains = sorted(set(os.listdir(frames)) - set(extra)) if os.path.isdir(frames) else []
+        domains = sorted(set(list_folders(frames)) - set(extra)) if os.path.isdir(frames) else []
     if not domains:
         raise ValueError(
             f'{root}: no domain; expected lists txt/<domain>_real_train.txt or folders frame/<domain>.'

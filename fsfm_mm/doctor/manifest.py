@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsfm_mm.doctor.report import Report, Table, number_of
+from fsfm_mm.files.opening import read_lines
 from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.manifest import FAILURES, MANIFEST_FILE, STATUSES, FaceRecord
 from fsfm_mm.preparation.sources.finding import WORK_FOLDER
@@ -34,15 +35,14 @@ def read_manifest(report: Report, root: str, domain: str = '') -> list[Line]:
     """
     path = os.path.join(root, MANIFEST_FILE)
     lines, bad = [], []
-    with open(path, 'rb') as file:
-        for number, line in enumerate(file, 1):
-            try:
-                record = FaceRecord.from_json(line, f'{path}:{number}')
-            except ValueError as error:
-                bad.append(str(error))
-                continue
-            told = '' if record.status == 'ok' else domain + _describe(record)
-            lines.append(Line(sys.intern(record.status), record.file, record.map, record.sha256, told))
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            record = FaceRecord.from_json(line, f'{path}:{number}')
+        except ValueError as error:
+            bad.append(str(error))
+            continue
+        told = '' if record.status == 'ok' else domain + _describe(record)
+        lines.append(Line(sys.intern(record.status), record.file, record.map, record.sha256, told))
     report.add_files(
         'error', 'manifest', bad, f'of {MANIFEST_FILE} cannot be read: prepare the set again.', 'line'
     )

@@ -20,7 +20,7 @@ from fsfm_mm.doctor.report import Report, Sample, Table, number_of
 from fsfm_mm.doctor.scanning import FileSource, Scan, Source, scan
 from fsfm_mm.doctor.stored import StoredSource, has_archive, open_stored
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, MAP_EXTENSIONS, list_files
-from fsfm_mm.preparation.manifest import MANIFEST_FILE, approximate_maps
+from fsfm_mm.preparation.manifest import MANIFEST_FILE, map_limits
 from fsfm_mm.regions import FACIAL_REGIONS, LABEL_NAMES, REGION_ORDER
 
 _WHAT_TO_DO = {
@@ -225,10 +225,10 @@ def _check_side_files(report: Report, root: str) -> None:
         report.add('note', 'no statistics', message)
     check_finished(report, root)
     try:
-        approximate = approximate_maps(root)
+        limits = map_limits(root)
     except ValueError as error:
         report.add('error', 'settings', str(error))
         return
-    if approximate:
-        message = 'the maps are approximate (template parser): good for trying, not for results.'
+    if limits:
+        message = f'the maps are approximate ({limits}).'
         report.add('note', 'approximate maps', message)

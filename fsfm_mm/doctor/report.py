@@ -43,7 +43,9 @@ class Table:
         """Columns of even width under the title, numbers to the right."""
         cells = [self.header, *(tuple(map(_cell, row)) for row in self.rows)]
         sides = ['>' if isinstance(value, (int, float)) else '<' for value in (self.rows or [()])[0]]
-        return '\n'.join([self.title, *(f'  {line}' for line in text_table(cells, ''.join(sides) or '<'))])
+        return '\n'.join(
+            [printable(self.title), *(f'  {line}' for line in text_table(cells, ''.join(sides) or '<'))]
+        )
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Report:
 
     def to_text(self) -> str:
         """The report for a terminal."""
-        parts = [f'{printable(self.root)} ({self.kind})', *(f'  {fact}' for fact in self.facts)]
+        parts = [f'{printable(self.root)} ({self.kind})', *(f'  {printable(fact)}' for fact in self.facts)]
         for table in self.tables:
             parts += ['', table.to_text()]
         for level in LEVELS:
@@ -176,6 +178,5 @@ def _cell(value: str | int | float) -> str:
 def _lines(head: str, finding: Finding) -> list[str]:
     """A finding and the first of its files."""
     start = '\n    '
-    first = [printable(file) for file in finding.files[:SHOWN]]
-    files = few(first, SHOWN, start + '... and {} more', start, len(finding.files))
+    files = few(finding.files[:SHOWN], SHOWN, start + '... and {} more', start, len(finding.files))
     return [f'{head}: {printable(finding.message)}', *([f'    {files}'] if files else [])]

@@ -210,7 +210,9 @@ def scan(source: Source, workers: int, progress: bool = True) -> Scan:
     tasks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
     pool = Pool(min(workers, count // CHUNK))
     with ProgressBar(count, 'pictures', shown=progress) as bar:
-        parts = pool.work(partial(_begin, source), tasks, lambda task, position: source.names[task[position]])
+        parts = pool.work(
+            partial(_begin, source), tasks, lambda task, position: printable(source.names[task[position]])
+        )
         for indices, part in parts:
             result.put(indices.start, part)
             bar.add(len(indices))

@@ -17,6 +17,8 @@ from typing import Any
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
+from fsfm_mm.text import printable
+
 #: File and function of mmengine's messages that are for the log file: those of which we say more in less.
 _FOR_THE_FILE = {
     ('runner.py', '_log_env'),
@@ -49,6 +51,8 @@ def terse_loggers() -> Iterator[None]:
     @functools.wraps(make)
     def make_terse(self: MMLogger, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
+        for handler in self.handlers:
+            handler.addFilter(make_printable)
         for handler in console_handlers(self):
             if handler.level > logging.DEBUG:
                 handler.setFormatter(ShortFormatter())
@@ -59,6 +63,12 @@ def terse_loggers() -> Iterator[None]:
         yield
     finally:
         MMLogger.__init__ = make
+
+
+def make_printable(record: logging.LogRecord) -> bool:
+    """A filter that lets all pass: names of files in a message are escaped, the lines of tables stay."""
+    record.msg, record.args = printable(record.getMessage(), '\n\t'), ()
+    return True
 
 
 def console_handlers(logger: logging.Logger) -> list[logging.StreamHandler]:

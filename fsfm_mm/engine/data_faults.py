@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 import traceback
@@ -10,7 +11,9 @@ from typing import Any
 from torch.utils.data import dataloader
 
 from fsfm_mm.engine.saving import failed_to_write, is_full
-from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.files.pictures import BrokenSampleError
+from fsfm_mm.files.stopping import NO_SHARED_MEMORY, StoppedError
+from fsfm_mm.settings.explaining import error_message
 
 #: Seconds that a batch may take before its workers count as hung, where a config does not say.
 LOADER_TIMEOUT = 600
@@ -61,7 +64,14 @@ def _comes_from_a_loader(error: BaseException) -> bool:
 def _explain(error: BaseException | None) -> str | None:
     """What torch means by an error of its own about workers, or by one that came of it; None for others."""
     while error is not None:
+        if isinstance(error, BrokenSampleError):
+            return (
+                f'{error_message(error).rstrip(".")}: mend or put back the data (on_broken="skip" of the data set '
+                f'leaves single broken files out); {_AGAIN}'
+            )
         message = str(error) if type(error) is RuntimeError else ''
+        if f'exit code {errno.ENOSPC}' in message or 'Bus error' in message:
+            return f'{NO_SHARED_MEMORY}; {_AGAIN}'
         timeout = re.search(r'DataLoader timed out after (\S+) seconds', message)
         if timeout:
             return (
@@ -70,7 +80,8 @@ def _explain(error: BaseException | None) -> str | None:
             )
         match = re.search(r'DataLoader worker \(pid\(?s?\)? ([\d, ]+)\)', message)
         if match:
-            return (
+            # torch says the exit code in another error, of which this one came
+            return _explain(error.__cause__ or error.__context__) or (
                 f'a data worker (process {match[1].strip()}) was killed or crashed: most often the machine ran out of '
                 f'memory (fewer train_dataloader.num_workers) or of shared memory (/dev/shm); {_AGAIN}'
             )

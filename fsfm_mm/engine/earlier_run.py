@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ def check_earlier_run(cfg: Config, overwrite: bool = False) -> None:
         if overwrite:
             raise ValueError('--overwrite begins a run anew and --resume goes on with it: give one of them')
         return
-    found = sorted(path.name for path in _checkpoints(Path(cfg.work_dir)))
+    found = sorted(path.name for path in checkpoints_in(Path(cfg.work_dir)))
     if found and not overwrite:
         raise ValueError(
             f'{cfg.work_dir} holds the checkpoints of a run already ({found[-1]}): go on with it with --resume, choose '
@@ -59,12 +60,12 @@ def remove_earlier_run(work_dir: str | Path, log_dir: str | Path) -> None:
     """
     if not is_main_process():
         return
-    own = Path(log_dir).resolve()
-    checkpoints = list(_checkpoints(Path(work_dir)))
+    own = os.path.realpath(log_dir)
+    checkpoints = list(checkpoints_in(Path(work_dir)))
     others = [
         path
         for path in Path(work_dir).iterdir()
-        if (OTHERS.fullmatch(path.name) or path.name == POINTER) and path.resolve() != own
+        if (OTHERS.fullmatch(path.name) or path.name == POINTER) and os.path.realpath(path) != own
     ]
     for path in [*others, *checkpoints]:
         if path.is_dir() and not path.is_symlink():
@@ -78,7 +79,8 @@ def remove_earlier_run(work_dir: str | Path, log_dir: str | Path) -> None:
         )
 
 
-def _checkpoints(work_dir: Path) -> Iterator[Path]:
+def checkpoints_in(work_dir: Path) -> Iterator[Path]:
+    """Checkpoints that training has left in a folder, which need not exist."""
     for path in work_dir.iterdir() if work_dir.is_dir() else ():
         if CHECKPOINT.fullmatch(path.name):
             yield path
@@ -95,5 +97,5 @@ def _starts(part: Any, key: str = '') -> Iterator[str]:
 
 
 def _is_in(name: str, folder: str | Path) -> bool:
-    path, outer = Path(name).expanduser(), Path(folder).resolve()
-    return path.exists() and outer in (path.resolve(), *path.resolve().parents)
+    path, outer = Path(name).expanduser(), Path(os.path.realpath(folder))
+    return path.exists() and outer in ((true := Path(os.path.realpath(path))), *true.parents)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from torch import nn
 from torch.distributed.tensor import DTensor
 
@@ -51,7 +51,7 @@ def keep(runner: Any, skipped: int = 1, before: Mapping[str, torch.Tensor] | Non
     Args:
         runner: In an iteration that ended an update, before (``before`` given) or after the target's hook.
         skipped: How many, the update of this iteration included.
-        before: Weights that the model's forward overwrites, as they were before it: the step itself is under way.
+        before: Of :func:`overwritten`, where the step itself is under way.
     """
     model, counts = unwrapped(runner.model), runner.optim_wrapper._accumulative_counts
     update = (
@@ -60,7 +60,8 @@ def keep(runner: Any, skipped: int = 1, before: Mapping[str, torch.Tensor] | Non
     first = (update - skipped + 1) * counts
     state = {name: _copy(value) for name, value in model.state_dict().items()}
     buffers = {name: _copy(value) for name, value in model.named_buffers() if name not in state}
-    state.update(before or {})
+    for kept in (state, buffers):
+        kept.update({name: value for name, value in (before or {}).items() if name in kept})
     if before is None:
         _rewind_target(runner, model, state, first)
     return KeptStep(
@@ -73,19 +74,21 @@ def _copy(value: torch.Tensor) -> torch.Tensor:
 
 
 def overwritten(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of the weights that ``forward`` overwrites (one of our heads does), as they were before the last call.
+    """Copies of what a step overwrites before it can fail, as it was before; filled anew in every step.
 
-    The dictionary is filled anew at every call; it stays empty for other models.
+    Weights that ``forward`` writes (of one of our heads), and the statistics of the preprocessor, which
+    DistributedDataParallel may take from the first process after they were used.
     """
     before: dict[str, torch.Tensor] = {}
     for name, module in unwrapped(model).named_modules():
-        if getattr(module, 'writes_its_weights', False):
+        if name == 'data_preprocessor' or getattr(module, 'writes_its_weights', False):
             module.register_forward_pre_hook(functools.partial(_copy_state, before, name))
     return before
 
 
 def _copy_state(into: dict[str, torch.Tensor], name: str, module: nn.Module, inputs: Any) -> None:
-    into.update({f'{name}.{key}': _copy(value) for key, value in module.state_dict().items()})
+    tensors = [*module.named_parameters(name), *module.named_buffers(name)]
+    into.update({key: _copy(value) for key, value in tensors})
 
 
 def _rewind_target(runner: Any, model: nn.Module, state: dict[str, torch.Tensor], first: int) -> None:
@@ -102,7 +105,10 @@ def _rewind_target(runner: Any, model: nn.Module, state: dict[str, torch.Tensor]
 
 
 def write(runner: Any, kept: KeptStep, losses: Mapping[int, Mapping[str, Any]]) -> Path:
-    """Write the file, whole or not at all; one a work directory. Every process must call it, the first writes.
+    """Write the file, whole or not at all; one a work directory. Every process must call it.
+
+    The first process whose loss was not finite writes, since weights or statistics may be wrong there alone; of sharded
+    ones the first process has the whole.
 
     Args:
         runner: The run.
@@ -113,16 +119,35 @@ def write(runner: Any, kept: KeptStep, losses: Mapping[int, Mapping[str, Any]]) 
         Its path.
 
     Raises:
-        OSError: The disk refuses; in the first process only.
+        OSError: The disk refuses; in all processes.
     """
-    steps = [_step(runner, iteration, losses.get(iteration, {})) for iteration in kept.iterations]
-    steps = [step for part in all_gather_object(steps) for step in part]
+    own = [_step(runner, iteration, losses.get(iteration, {})) for iteration in kept.iterations]
+    steps = [step for part in all_gather_object(own) for step in part]
+    sharded = any(isinstance(value, DTensor) for value in kept.state['state_dict'].values())
+    writer = 0 if sharded else next((step['rank'] for step in steps if went_wrong(step)), 0)
     content: dict[str, Any] = gathered(kept.state)
     path = Path(runner.work_dir) / FAILED_STEP
-    if not is_main_process():
-        return path
+    refused: tuple[int | None, str] | None = None
+    if get_rank() == writer:
+        content[FACTS] = _plain(_facts(runner, steps))
+        try:
+            save_checkpoint_file(content, path)
+        except OSError as error:
+            refused = error.errno, error.strerror or str(error)
+    for told in all_gather_object(refused):
+        if told is not None:
+            raise OSError(*told)
+    return path
+
+
+def went_wrong(step: Mapping[str, Any]) -> bool:
+    """Whether a loss of a batch was not finite."""
+    return not all(value - value == 0 for value in step['losses'].values())
+
+
+def _facts(runner: Any, steps: list[dict[str, Any]]) -> dict[str, Any]:
     device, dtype = runner.optim_wrapper.precision(unwrapped(runner.model))
-    facts = {
+    return {
         'config': runner.cfg.to_dict(),
         'steps': steps,
         'seed': runner.seed,
@@ -133,9 +158,6 @@ def write(runner: Any, kept: KeptStep, losses: Mapping[int, Mapping[str, Any]]) 
         'device': device.type,
         'versions': {'fsfm_mm': __version__, 'torch': torch.__version__},
     }
-    content[FACTS] = _plain(facts)
-    save_checkpoint_file(content, path)
-    return path
 
 
 def _step(runner: Any, iteration: int, losses: Mapping[str, Any]) -> dict[str, Any]:

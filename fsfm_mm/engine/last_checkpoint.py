@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
+from fsfm_mm.engine.earlier_run import checkpoints_in
 from fsfm_mm.files.checkpoint_files import check_whole
 from fsfm_mm.files.checkpoint_folders import last_whole_checkpoint
 
@@ -15,15 +18,36 @@ def choose_checkpoint(cfg: Config) -> None:
 
     Args:
         cfg: Config with ``work_dir``; without ``load_from`` it gets the last whole checkpoint there, and where there
-            is none yet, it does not resume.
+            is nothing like one yet, it does not resume. A folder in ``load_from`` stands for its last whole one.
 
     Raises:
-        ValueError: The named checkpoint does not exist or is damaged, or all in the work directory are.
+        ValueError: The named checkpoint does not exist or is damaged, none in the work directory can be gone on from,
+            or the named one is of another run than those in the work directory.
     """
+    work_dir = Path(cfg.work_dir)
+    saved_in = (cfg.get('default_hooks', {}).get('checkpoint') or {}).get('out_dir')
+    others = [Path(saved_in) / work_dir.resolve().name] if saved_in else []
     if cfg.get('load_from') is None:
-        last = last_whole_checkpoint(cfg.work_dir)
+        last = last_whole_checkpoint(work_dir, others)
         cfg.resume, cfg.load_from = last is not None, None if last is None else str(last)
-    elif not Path(cfg.load_from).exists():
-        raise ValueError(f'--resume: there is no checkpoint {cfg.load_from}')
-    else:
-        check_whole(cfg.load_from)
+        if last is None:
+            print_log(
+                f'--resume: {work_dir} holds no checkpoint, so the run begins anew.',
+                'current',
+                logging.WARNING,
+            )
+        return
+    file = Path(cfg.load_from)
+    if not file.exists():
+        raise ValueError(f'--resume: there is no checkpoint {file}')
+    if file.is_dir():  # a sharded checkpoint of another strategy stays what it is
+        file = last_whole_checkpoint(file) or file
+    check_whole(file)
+    cfg.load_from = str(file)
+    of_run = {folder.resolve() for folder in (work_dir, *others)}
+    own = sorted(path.name for folder in of_run for path in checkpoints_in(folder))
+    if own and file.resolve().parent not in of_run:
+        raise ValueError(
+            f'--resume: {file} is of another run than {work_dir}, whose checkpoints ({own[-1]}) it would replace: '
+            'choose another folder with --work-dir, or go on with the run there with --resume alone'
+        )

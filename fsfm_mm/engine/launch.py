@@ -25,6 +25,7 @@ from fsfm_mm.engine.batch_sizes import check_even_batches
 from fsfm_mm.engine.console import terse_loggers
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
 from fsfm_mm.engine.hooks.momentum import warn_of_a_still_target
+from fsfm_mm.engine.last_checkpoint import choose_checkpoint
 from fsfm_mm.engine.loops import check_sampler, exact_loop, has_begun
 from fsfm_mm.engine.optim.schedulers import outlasts
 from fsfm_mm.engine.third_party import (
@@ -183,6 +184,8 @@ def build_runner(cfg: Config) -> Runner:
 def _build(cfg: Config) -> Runner:
     check_folder(cfg.work_dir, 'the work directory', make=True)
     check_settings(cfg)
+    if cfg.get('resume') and cfg.get('load_from') is None:
+        choose_checkpoint(cfg)  # mmengine would follow the pointer to wherever the run once was
     scale_for_accumulation(cfg)
     leave_hooks_out(cfg)
     init_cpu_processes(cfg)

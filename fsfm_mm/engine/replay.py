@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets.base import sample_key
 from fsfm_mm.datasets.seeding import DATA, MODEL, SeededBatch, seed_process
-from fsfm_mm.engine.failed_step import FACTS
+from fsfm_mm.engine.failed_step import FACTS, went_wrong
 from fsfm_mm.engine.tracing import Passed, Trace, largest_value, not_finite, tracing
 from fsfm_mm.files.checkpoint_files import load_checkpoint_file
 from fsfm_mm.files.checkpoint_folders import FAILED_STEP
@@ -173,7 +173,7 @@ def replay(record: Record) -> Replay:
         model = _model(record)
     ranks = sorted({step['rank'] for step in record.facts['steps']})
     done = Replay({})
-    for rank in sorted(ranks, key=lambda rank: not _went_wrong(record, rank)):
+    for rank in sorted(ranks, key=lambda rank: not any(map(went_wrong, _steps(record, rank)))):
         _load(model, record)
         model.zero_grad()
         for step in _steps(record, rank):
@@ -191,11 +191,6 @@ def replay(record: Record) -> Replay:
 def _steps(record: Record, rank: int) -> list[dict[str, Any]]:
     steps = [step for step in record.facts['steps'] if step['rank'] == rank]
     return sorted(steps, key=lambda step: step['iteration'])
-
-
-def _went_wrong(record: Record, rank: int) -> bool:
-    values = [value for step in _steps(record, rank) for value in step['losses'].values()]
-    return not all(value - value == 0 for value in values)
 
 
 def _loader(record: Record) -> DataLoader:

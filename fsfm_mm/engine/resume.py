@@ -17,7 +17,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from fsfm_mm.engine.honoured_settings import RUN_STATE, as_built, honour
 from fsfm_mm.engine.stepped_schedules import Place
-from fsfm_mm.files.checkpoint_matching import mismatch
+from fsfm_mm.files.checkpoint_matching import LEAST_SHARE, mismatch, share_there, unlike
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.settings.changed import another_run, changed_settings
@@ -133,12 +133,15 @@ def _refuse_another_optimizer(changed: Mapping[str, tuple[Any, Any]]) -> None:
 def _refuse_another_model(runner: Any, checkpoint: dict) -> None:
     """Mmengine only logs what differs; an optimiser's state of other shapes then crashes the process."""
     model = unwrapped(runner.model)
-    state = checkpoint.get('state_dict', {})
-    found = mismatch(model.state_dict(), {key.removeprefix('module.'): state[key] for key in state}, most=1)
+    state = {key.removeprefix('module.'): value for key, value in checkpoint.get('state_dict', {}).items()}
+    own = model.state_dict()
+    found = mismatch(own, state, most=1)
     if found:
+        enough = share_there(own, unlike(own, state)) >= LEAST_SHARE
+        instead = ', or start a new run from its weights with --cfg-options load_from=FILE' if enough else ''
         raise StoppedError(
-            f"the checkpoint to resume is of another model than this config's ({found}): resume it with its "
-            'own config, or start a new run from its weights with --cfg-options load_from=FILE.'
+            f"the checkpoint to resume is of another model than this config's ({found}): resume it with its own "
+            f'config{instead}.'
         )
 
 

@@ -9,9 +9,10 @@ theirs say what they do differently where they are: :mod:`~fsfm_mm.engine.loops`
 :mod:`~fsfm_mm.engine.hooks.safe_checkpoint` (old checkpoints go last; FlexibleRunner counts an epoch too many after a
 validation), :mod:`~fsfm_mm.engine.hooks.runtime_info` (no wait for the device at every iteration),
 :mod:`~fsfm_mm.engine.optim.wrapper` (autocast on CPUs), :mod:`~fsfm_mm.engine.optim.schedulers` (a warm-up that ends
-an iteration early), :mod:`~fsfm_mm.engine.fsdp` (torch's second FSDP), :mod:`~fsfm_mm.engine.resume` (states of another
-model), :mod:`~fsfm_mm.settings.config_files` (the scope of ``_base_ = 'fsfm_mm::...'`` and dicts over
-None; it imports no torch),
+an iteration early), :mod:`~fsfm_mm.engine.fsdp` (torch's second FSDP),
+:mod:`~fsfm_mm.engine.weighed_loading` (weights of another model, a patch with a test of its own),
+:mod:`~fsfm_mm.engine.resume` (states of another model), :mod:`~fsfm_mm.settings.config_files` (the scope of
+``_base_ = 'fsfm_mm::...'`` and dicts over None; it imports no torch),
 :mod:`~fsfm_mm.settings.values` (values with spaces).
 Words of theirs are read in :mod:`~fsfm_mm.engine.data_faults` (torch on dead workers) and
 :mod:`~fsfm_mm.settings.explaining` (mmengine on wrong settings); noise while they are imported is filtered in
@@ -22,13 +23,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import functools
 import itertools
 import logging
+import multiprocessing.queues
 import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -293,8 +297,9 @@ def shield_workers(loader: DataLoader) -> None:
     """Let the workers of a loader go on working when their run is asked to stop.
 
     SLURM and shells signal whole process groups, and torch's handler would end a worker at once: the run
-    would fail for want of a batch before it could save. Needed by torch 2.15; goes when its workers leave signals
-    to their parent.
+    would fail for want of a batch before it could save. A worker that cannot hand over a batch ends, so that
+    nobody waits for that. Needed by torch 2.15; goes when its workers leave signals to their parent, and end
+    themselves where the shared memory is full.
 
     Args:
         loader: Changed in place; its own ``worker_init_fn`` runs as before.
@@ -317,8 +322,17 @@ def _with_signals_waiting(start: Callable[[], Any]) -> Any:
 def _init_worker(then: Callable[[int], None] | None, worker: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end_with_a_lost_batch)  # type: ignore[attr-defined]
     if then is not None:
         then(worker)
+
+
+def _end_with_a_lost_batch(error: BaseException, batch: Any) -> None:
+    """End where a batch cannot be handed over: Python's queue drops it, and the run would wait for it in vain."""
+    full = os.strerror(errno.ENOSPC) in str(error)  # of the shared memory
+    if not full:
+        traceback.print_exception(error)
+    os._exit(errno.ENOSPC if full else 1)
 
 
 def _end_when_the_parent_says() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from fsfm_mm.evaluation.functional import check_scores
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.broken import broken, reading
+from fsfm_mm.files.opening import read_text
 from fsfm_mm.text import brief, csv_text
 
 
@@ -185,8 +187,8 @@ class ScoreTable:
         Raises:
             ValueError: For another header or a line that cannot be read (the message has its number).
         """
-        with reading(path, ': cannot be read'), open(path, encoding='utf-8', newline='') as file:
-            lines = csv.reader(file)
+        with reading(path, ': cannot be read'):
+            lines = csv.reader(io.StringIO(read_text(path), newline=''))
             header, rows = next(lines, []), [(lines.line_num, line) for line in lines]
         if tuple(header) != SampleScore._fields:
             raise broken(path, f': expected the columns {SampleScore._fields}, found {brief(header)}')

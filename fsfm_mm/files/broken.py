@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,15 +27,13 @@ def broken(path: str | os.PathLike, told: str, error: type[ValueError] = ValueEr
     """The error that says what is wrong with a file, on one printable line of at most :data:`LONGEST` characters.
 
     Args:
-        path: The file, or 'file:line'; of a long one the end is named.
+        path: The file, or 'file:line'; of a long one the middle is left out, too.
         told: What follows its name, such as ': is no JSON.'; where it is too long its middle is left out, since the
             end says what to do.
         error: Class of the error.
     """
-    name = printable(path)
-    if len(name) > LONGEST_NAME:
-        name = '...' + name[3 - LONGEST_NAME :]
-    return error(name + shortened(printable(' '.join(told.split())), LONGEST - len(name)))
+    name = shortened(printable(path), LONGEST_NAME)
+    return error(name + shortened(printable(re.sub(r'\s+', ' ', told)), LONGEST - len(name)))
 
 
 @contextlib.contextmanager

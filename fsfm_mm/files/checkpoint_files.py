@@ -34,6 +34,8 @@ LEGACY_START = b'\x80\x02' + LEGACY_NUMBER
 MAX_PICKLES = 5
 #: The end of a sentence about a file that lost something.
 AGAIN = ': copy or download it again, or take the checkpoint before it.'
+#: Characters of a class's name in a pickle: with the square of it grows the time that torch takes to refuse it.
+LONGEST_GLOBAL = 1000
 #: Tensors may name the same bytes many times over; so many times the size of the file, and so many bytes, are enough.
 UNPACKED_TIMES, UNPACKED_BYTES = 16, 1 << 26
 #: What a safetensors file holds beside tensors, as JSON: the card, and what timm needs to build an export.
@@ -199,10 +201,12 @@ def _check_zip(path: Path) -> None:
             entries = archive.infolist()
         if sum(entry.compress_size for entry in entries) > size:  # the same bytes under many names
             raise ValueError('its parts together are longer than the file')
-    names = {entry.filename.rsplit('/', 1)[-1] for entry in entries}
+    names = [entry.filename.rsplit('/', 1)[-1] for entry in entries]
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
     if 'data.pkl' not in names:
         raise broken(path, ' is not a checkpoint: it is a zip archive that torch.save did not write.')
+    if names.count('data.pkl') > 1:  # whoever looks at one of them might not look at the one that is loaded
+        raise broken(path, ' is not a checkpoint: it has more than one data.pkl, torch.save writes one.')
     if 'constants.pkl' in names:
         raise broken(path, ' is a TorchScript program, not a checkpoint: expected a state dict.')
     if packed:  # a few bytes can unpack to more than any memory holds
@@ -212,6 +216,9 @@ def _check_zip(path: Path) -> None:
 
 def _load_pickled(path: Path, kind: str, trust: bool) -> Any:
     with _cut_short(path):
+        names = [] if trust else pickled_globals(_pickle_bytes(path, kind))
+        if any(len(name) > LONGEST_GLOBAL for name in names):
+            raise ValueError(f'its pickle asks for a name of more than {LONGEST_GLOBAL} characters')
         # an open file: of a path, torch would believe the ending
         with open(path, 'rb') as file, torch.serialization.safe_globals(list(allowed_globals())):
             try:
@@ -220,7 +227,6 @@ def _load_pickled(path: Path, kind: str, trust: bool) -> Any:
                 if isinstance(raised, pickle.UnpicklingError) == trust:
                     raise  # damaged; else it may be whole, and ask for too much
                 error = raised
-        names = [] if trust else pickled_globals(_pickle_bytes(path, kind))
     if trust:
         told = f': its pickle needs something that is not installed ({reason(error)}).'
         raise broken(path, told) from error

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fsfm_mm.files.checkpoint_files import check_whole
+from fsfm_mm.text import few
 
 #: The file in the work directory that names the checkpoint to go on from (mmengine's name).
 POINTER = 'last_checkpoint'
@@ -15,54 +17,98 @@ POINTER = 'last_checkpoint'
 FAILED_STEP = 'failed_step.pth'
 #: Files of a work directory that hold no optimiser state.
 NOT_TO_RESUME = ('best_', FAILED_STEP)
+#: Files that a run goes on from; a stopped one's goes when the next is there.
+REGULAR = re.compile(r'(?:epoch|iter)_(\d+)\.pth|stopped\.pth')
 
 
 def pointed_to(work_dir: str | os.PathLike) -> Path | None:
     """The checkpoint that the pointer names, in a moved or copied work directory its own; None without one."""
-    pointer = Path(work_dir) / POINTER
-    named = pointer.read_text(encoding='utf-8').strip() if pointer.is_file() else ''
-    if not named:
+    named, _ = _read_pointer(Path(work_dir))
+    if named is None:
         return None
-    moved = Path(work_dir) / Path(named).name
-    return moved if moved.exists() else Path(named)
+    own = Path(work_dir) / named.name
+    return own if own.exists() else named
 
 
-def last_whole_checkpoint(work_dir: str | os.PathLike) -> Path | None:
-    """The checkpoint that ``last_checkpoint`` names or, where that is damaged, the newest whole one.
+def _read_pointer(work_dir: Path) -> tuple[Path | None, str]:
+    """(What the pointer names, a sentence on what is wrong with it)."""
+    pointer = work_dir / POINTER
+    if not os.path.lexists(pointer):
+        return None, ''
+    if not pointer.is_file():
+        return None, f'{pointer} is no file.'
+    try:
+        with open(pointer, 'rb') as file:
+            named = file.read(5000).decode().strip()
+    except OSError as error:
+        return None, f'{pointer} cannot be read ({error.strerror}).'
+    except UnicodeDecodeError:
+        return None, f'{pointer} is not text.'
+    name = Path(named).name
+    if not name or len(named) == 5000 or len(name.encode()) > 255 or not named.isprintable():
+        return None, f'{pointer} names no file.'
+    return Path(named), ''
+
+
+def last_whole_checkpoint(work_dir: str | os.PathLike, others: Iterable[Path] = ()) -> Path | None:
+    """The checkpoint that ``last_checkpoint`` names or, where that is missing or damaged, the last whole one.
+
+    Only files that lie in the folder count, whatever path the pointer has: a moved or copied work directory goes on
+    from its own. Without the one that is named, it is that of the last epoch or iteration.
 
     Args:
         work_dir: Work directory of a run, which need not exist.
+        others: More folders of the same run.
 
     Returns:
-        Its path; None when the run has none yet. A damaged one is named in the log, with what is taken instead.
+        Its path; None where there is nothing to go on from and nothing that looks like it. What is wrong with the
+        pointer, and a damaged file, are named in the log, with what is taken instead.
 
     Raises:
-        ValueError: When all there are are damaged.
+        ValueError: There is something, and none of it can be gone on from.
     """
-    damage: str | None = None
-    for path in _candidates(Path(work_dir)):
+    folders = [Path(work_dir), *others]
+    named, wrong = _read_pointer(folders[0])
+    if named is not None and not any((folder / named.name).exists() for folder in folders):
+        wrong = f'{folders[0] / POINTER} names {named.name}, which is not beside it.'
+    for path in _candidates(folders, named):
         try:
             check_whole(path)
         except ValueError as error:
-            damage = damage or str(error)
+            wrong = wrong or str(error)
             continue
-        if damage is not None:
+        if wrong:
             from mmengine.logging import print_log  # heavy: only where there is something to say
 
-            print_log(f'{damage} Going on from {path}.', 'current', logging.WARNING)
+            print_log(f'{wrong} Going on from {path}.', 'current', logging.WARNING)
         return path
-    if damage is not None:
-        raise ValueError(f'{damage} No other checkpoint in {work_dir} is whole.')
+    left = sorted(path.name for folder in folders for path in folder.glob('*.pth'))
+    if not wrong and left:
+        wrong = f'{work_dir} holds {few(left, 3)}, from which no run can go on.'
+    if wrong:
+        elsewhere = '' if named is None or named.parent in folders else f' (there may be one at {named})'
+        raise ValueError(
+            f'{wrong} No other checkpoint in {work_dir} is whole{elsewhere}: name the file itself.'
+        )
     return None
 
 
-def _candidates(work_dir: Path) -> Iterator[Path]:
-    named = pointed_to(work_dir)
-    if named is not None and named.exists():
-        yield named
-    folder = work_dir if named is None else named.parent
-    others = [path for path in folder.glob('*.pth') if not path.name.startswith(NOT_TO_RESUME)]
-    yield from sorted((p for p in others if p != named), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+def _candidates(folders: list[Path], named: Path | None) -> Iterator[Path]:
+    first = [folder / named.name for folder in folders if named is not None]
+    yield from (path for path in first if path.exists())
+    others = [path for folder in folders for path in folder.glob('*.pth')]
+    yield from sorted(
+        (path for path in others if path not in first and not path.name.startswith(NOT_TO_RESUME)),
+        key=_how_late,
+        reverse=True,
+    )
+
+
+def _how_late(path: Path) -> tuple[float, int]:
+    """Later files last. A copy keeps names, and not always times."""
+    match = REGULAR.fullmatch(path.name)
+    number = -1.0 if match is None else float(match[1] or 'inf')
+    return number, path.stat().st_mtime_ns if os.path.exists(path) else 0
 
 
 def checkpoint_file(path: str | os.PathLike) -> Path:

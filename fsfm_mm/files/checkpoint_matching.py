@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fsfm_mm.text import few
 
 #: Names that a sentence lists at most, where it is not told otherwise.
 LISTED = 12
+#: Share of a model's elements below which weights are taken for those of another model.
+LEAST_SHARE = 0.75
 
 
 def mismatch(
@@ -40,6 +42,26 @@ def mismatch(
         },
         most,
     )
+
+
+def share_there(own: Mapping[str, Any], absent: Collection[str]) -> float:
+    """Share of a model's elements that a checkpoint gives it: of its backbone's, where it has one.
+
+    Args:
+        own: The model's state dict.
+        absent: Names in it that the checkpoint lacks, or has in another shape.
+
+    Returns:
+        In [0, 1]; what is above :data:`LEAST_SHARE` may be loaded.
+    """
+    part = [key for key in own if key.startswith('backbone.')] or list(own)
+    lost = sum(own[key].numel() for key in part if key in absent)
+    return 1 - lost / max(sum(own[key].numel() for key in part), 1)
+
+
+def unlike(own: Mapping[str, Any], found: Mapping[str, Any]) -> set[str]:
+    """Names in a model's state dict that another one lacks, or has in another shape."""
+    return {key for key, value in own.items() if getattr(found.get(key), 'shape', None) != value.shape}
 
 
 def differences(kinds: Mapping[str, Sequence[str]], most: int = LISTED) -> str:

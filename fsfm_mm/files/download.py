@@ -87,7 +87,9 @@ def download(
     return path
 
 
-def weights_file(name: str, path: str | Path | None, url: str, sha256: str | None, option: str) -> Path:
+def weights_file(
+    name: str, path: str | Path | None, url: str, sha256: str | None, option: str, instead: str
+) -> Path:
     """File of weights: the given one, or the cached one, downloaded where it is not in the cache yet.
 
     The cache is the folder ``weights`` in :func:`cache_folder`.
@@ -98,6 +100,7 @@ def weights_file(name: str, path: str | Path | None, url: str, sha256: str | Non
         url: http(s) address of the published one.
         sha256: Its checksum, hexadecimal; None where its publisher states none, and nothing is checked.
         option: What names the user's file on the command line, for the message: '--detector-weights'.
+        instead: What does without them, for the message: '--detector blazeface'.
 
     Returns:
         Path of an existing file with that checksum.
@@ -115,7 +118,8 @@ def weights_file(name: str, path: str | Path | None, url: str, sha256: str | Non
         except OSError as error:
             raise ConnectionError(
                 f'the weights {name} could not be fetched ({error}): get them from {url} by other means '
-                f'and name the file ({option} FILE; weights=... in a config) or put it at {cached}.'
+                f'and name the file ({option} FILE; weights=... in a config) or put it at {cached}; or take '
+                f'{instead}, which needs a package index only.'
             ) from error
     return _checked(cached, sha256, 'delete it, and it is fetched again')
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.text import printable
 
-#: Bytes of a file of texts: lists, label names, statistics, settings, manifests' lines.
-MAX_TEXT = 1 << 28
+#: Bytes of a file of texts: a list, statistics, the keys of an archive ...; and of a line of a manifest.
+MAX_TEXT, MAX_LINE = 1 << 28, 1 << 20
 
 
 def read_bytes(path: str | os.PathLike, most: int, error: type[ValueError] = ValueError) -> bytes:
@@ -28,6 +29,16 @@ def read_bytes(path: str | os.PathLike, most: int, error: type[ValueError] = Val
         raise error(f'{printable(path)}: has {size} bytes, more than the {most} that are read.')
     with open(path, 'rb') as file:
         return file.read(size)  # no further: files of the system may have no end, whose size is 0
+
+
+def read_lines(path: str | os.PathLike) -> Iterator[bytes]:
+    """The lines of a file, with their ends, one at a time; errors as of :func:`read_bytes`, also of an endless line."""
+    stat_of_file(path)
+    with open(path, 'rb') as file:
+        while line := file.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise ValueError(f'{printable(path)}: has a line of more than {MAX_LINE} bytes.')
+            yield line
 
 
 def read_text(path: str | os.PathLike, encoding: str = 'utf-8', most: int = MAX_TEXT) -> str:

@@ -234,7 +234,9 @@ def _decode_png(path: str, data: bytes, shape: tuple[int, int] | None) -> np.nda
     )
 
 
-def read_parsing_map(path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
+def read_parsing_map(
+    path: str, shape: tuple[int, int] | None = None, num_labels: int = NUM_LABELS
+) -> np.ndarray:
     """Read a parsing map.
 
     ``.npy`` files hold integers of shape (H, W) or (1, H, W); PNG files are palette or grey images, and a
@@ -243,40 +245,46 @@ def read_parsing_map(path: str, shape: tuple[int, int] | None = None) -> np.ndar
     Args:
         path: Path of a ``.npy`` or ``.png`` file.
         shape: Height and width of its picture: a map of another size is refused before it is decoded.
+        num_labels: How many labels there are: of other label sets 256 at most.
 
     Returns:
-        uint8 (H, W), labels 0 to 10.
+        uint8 (H, W), labels from 0.
 
     Raises:
-        BrokenSampleError: The file cannot be read, is not a map of labels 0 to 10, or has too many pixels or others
+        BrokenSampleError: The file cannot be read, is not a map of such labels, or has too many pixels or others
             than ``shape`` (:class:`WrongSizeError`).
     """
     most = None
     if shape is not None and path.lower().endswith('.npy'):  # 64-bit integers and the header
         most = 8 * math.prod(shape) + (1 << 16)
-    return decode_parsing_map(read_sample(path, most), path, shape)
+    return decode_parsing_map(read_sample(path, most), path, shape, num_labels)
 
 
-def decode_parsing_map(data: bytes, path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
+def decode_parsing_map(
+    data: bytes, path: str, shape: tuple[int, int] | None = None, num_labels: int = NUM_LABELS
+) -> np.ndarray:
     """Decode a parsing map's bytes, see :func:`read_parsing_map`.
 
     Args:
         data: The bytes of a ``.npy`` or PNG file.
         path: What to call them in a message; its ending says which of the two they are.
         shape: As of :func:`read_parsing_map`.
+        num_labels: As of :func:`read_parsing_map`.
 
     Returns:
-        uint8 (H, W), labels 0 to 10.
+        uint8 (H, W), labels from 0.
 
     Raises:
-        BrokenSampleError: They are not a map of labels 0 to 10; see :func:`read_parsing_map`.
+        BrokenSampleError: They are not a map of such labels; see :func:`read_parsing_map`.
     """
     is_npy = os.path.splitext(path)[1].lower() == '.npy'
     labels = decode_npy(data, path) if is_npy else _decode_png(path, data, shape)
-    return _checked_labels(path, labels, shape)
+    return _checked_labels(path, labels, shape, num_labels)
 
 
-def _checked_labels(path: str, labels: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+def _checked_labels(
+    path: str, labels: np.ndarray, size: tuple[int, int] | None, num_labels: int
+) -> np.ndarray:
     if labels.dtype.kind not in 'iu':
         raise _refused(path, f': a parsing map must hold integers, but holds {labels.dtype}.')
     shape = labels.shape
@@ -286,8 +294,8 @@ def _checked_labels(path: str, labels: np.ndarray, size: tuple[int, int] | None)
         raise _refused(path, f': a parsing map must have the shape (H, W) or (1, H, W), but has {shape}.')
     _check_size(labels.shape[::-1], path, size)
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= NUM_LABELS:
+    if low < 0 or high >= num_labels:
         raise _refused(
-            path, f': parsing labels must lie in 0..{NUM_LABELS - 1}, but range from {low} to {high}.'
+            path, f': parsing labels must lie in 0..{num_labels - 1}, but range from {low} to {high}.'
         )
     return np.ascontiguousarray(labels, dtype=np.uint8)

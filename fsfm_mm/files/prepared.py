@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files.broken import broken, check_kinds, parse_json, reading
+from fsfm_mm.files.opening import MAX_TEXT, read_bytes
 from fsfm_mm.text import brief
 
 #: Written last of all by a preparation: the folder that holds it is a complete result.
@@ -35,7 +36,7 @@ def read_summary(root: str | os.PathLike) -> dict[str, Any]:
         return {}
     then = ': prepare the set again, or delete the file.'
     with reading(summary, ': cannot be read', then):
-        data = summary.read_bytes()
+        data = read_bytes(summary, MAX_TEXT)
     about = parse_json(data, summary, then=then)
     check_kinds(about, _KINDS, summary, then)
     for row in about.get('expected') or ():

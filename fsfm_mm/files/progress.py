@@ -8,6 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from fsfm_mm.text import printable
+
 #: Seconds before the first line and between two, which double from one line to the next up to the last.
 _FIRST_LINE, _LINE_EVERY = 5.0, 60.0
 
@@ -24,7 +26,7 @@ class ProgressBar:
     """
 
     def __init__(self, total: int, unit: str, done: int = 0, name: str = '', shown: bool = True) -> None:
-        self.total, self.unit, self.done, self.name = total, unit, done, name
+        self.total, self.unit, self.done, self.name = total, unit, done, printable(name)
         self._shown = shown
         self._start = self._last_line = time.monotonic()
         self._began_with = done
@@ -36,7 +38,7 @@ class ProgressBar:
                 total=total,
                 initial=done,
                 unit=f' {unit}',
-                desc=name or None,
+                desc=self.name or None,
                 dynamic_ncols=True,
                 smoothing=0.1,
             )
@@ -62,7 +64,7 @@ class ProgressBar:
         if self._first is None and done > self._began_with:
             self._first = now, done
         if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.set_postfix_str(printable(note), refresh=False)
             self._bar.n = done
             self._bar.update(0)
         elif self._shown and now - self._last_line >= self._pause and done < self.total:
@@ -85,7 +87,9 @@ class ProgressBar:
         if rate is not None:
             left = tqdm.format_interval((self.total - self.done) / rate)
             parts += [f'{rate:.3g} a second', f'{left} left']
-        return (f'{self.name}: ' if self.name else '') + ', '.join([*parts, *([note] if note else [])])
+        return (f'{self.name}: ' if self.name else '') + ', '.join(
+            [*parts, *([printable(note)] if note else [])]
+        )
 
     def close(self) -> None:
         """End the bar."""

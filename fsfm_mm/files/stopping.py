@@ -8,6 +8,12 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+#: What is wrong, and what to do, where processes cannot hand one another a batch.
+NO_SHARED_MEMORY = (
+    'the shared memory of the machine (/dev/shm) is full: give it more (docker run --shm-size=8g), or take fewer '
+    'train_dataloader.num_workers or smaller batches'
+)
+
 
 class StoppedError(RuntimeError):
     """A run, a preparation or a check cannot go on, or was told not to; what was done is kept.

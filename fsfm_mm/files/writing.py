@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+#: Bytes of a file's name.
+_LONGEST = 255
 
 
 @contextlib.contextmanager
@@ -24,7 +27,7 @@ def replacing(path: str | os.PathLike, sync: bool = True) -> Iterator[Path]:
         The path to write to.
     """
     path = Path(path)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    part = _part_of(path)
     try:
         yield part
         if sync:
@@ -37,11 +40,12 @@ def replacing(path: str | os.PathLike, sync: bool = True) -> Iterator[Path]:
 
 
 def write_atomically(path: str | os.PathLike, content: str | bytes, sync: bool = False) -> Path:
-    """Write a small file with :func:`replacing`.
+    r"""Write a small file with :func:`replacing`.
 
     Args:
         path: File to write; its folder is made where missing.
-        content: Bytes, or text to be written as UTF-8 with the newlines as given.
+        content: Bytes, or text to be written as UTF-8 with the newlines as given. Half characters, from names of files
+            that are no UTF-8, become ``\\udcXX``, which JSON reads as what it was.
         sync: See :func:`replacing`.
 
     Returns:
@@ -50,7 +54,7 @@ def write_atomically(path: str | os.PathLike, content: str | bytes, sync: bool =
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, sync) as part:
-        part.write_bytes(content.encode('utf-8') if isinstance(content, str) else content)
+        part.write_bytes(content.encode('utf-8', 'backslashreplace') if isinstance(content, str) else content)
     return path
 
 
@@ -63,16 +67,18 @@ def check_folder(folder: str | os.PathLike, what: str, make: bool = False) -> No
         make: Make it, which some file systems refuse in spite of permissions.
 
     Raises:
-        ValueError: It is a file or lies in one, or there is no permission.
+        ValueError: It is a file or lies in one, a link that leads nowhere, or nothing can be written there.
     """
     place = Path(folder).absolute()
-    above = next(found for found in (place, *place.parents) if found.exists())
+    above = next(found for found in (place, *place.parents) if os.path.lexists(found))
     if not above.is_dir():
-        raise ValueError(f'{what} {folder} cannot be made: {above} is a file: name a folder')
+        raise ValueError(f'{what} {folder} cannot be made: {above} is {_kind(above)}: name a folder')
     if not os.access(above, os.W_OK | os.X_OK):
         raise ValueError(
             f'{what} {folder} cannot be written to: there is no permission to write in {above}; name another folder'
         )
+    _check_names(place, f'{what} {folder}')
+    _try(above / 'fsfm_mm', f'{what} {folder}', 'folder')
     if make:
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -92,9 +98,50 @@ def check_file(path: str | os.PathLike, what: str) -> None:
     Raises:
         ValueError: It is a folder, or its folder cannot be made or written to.
     """
-    if Path(path).is_dir():
+    path = Path(path)
+    if os.path.isdir(path):
         raise ValueError(f'{what} {path} is a folder: name a file')
-    check_folder(Path(path).parent, f'the folder of {what}')
+    if os.path.exists(path) and not os.path.isfile(
+        path
+    ):  # the new file would take its place, of /dev/null for one
+        raise ValueError(f'{what} {path} is {_kind(path)}: name a file')
+    check_folder(path.parent, f'the folder of {what}')
+    _check_names(_part_of(path), f'{what} {path}')
+    if path.parent.is_dir():
+        _try(path, f'{what} {path}', 'file')
+
+
+def check_different(paths: Mapping[str, str | os.PathLike | None]) -> None:
+    """Raise a ValueError where two options (name -> path, None where it is not given) name the same file."""
+    seen: dict[str, str] = {}
+    for option, path in paths.items():
+        if path is not None and (other := seen.setdefault(os.path.realpath(path), option)) != option:
+            raise ValueError(f'{other} and {option} both name {path}: name two files')
+
+
+def _kind(path: Path) -> str:
+    return 'a file' if path.is_file() else 'no file' if path.exists() else 'a link that leads nowhere'
+
+
+def _check_names(path: Path, what: str) -> None:
+    if any(len(os.fsencode(name)) > _LONGEST for name in path.parts):
+        raise ValueError(
+            f'{what} cannot be made: a name in it is too long, file systems end at {_LONGEST} bytes'
+        )
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f'.{path.name}.{os.getpid()}.part')
+
+
+def _try(path: Path, what: str, kind: str) -> None:
+    """Make, and remove, a file as :func:`replacing` does: permissions do not tell all that a file system refuses."""
+    part = _part_of(path)
+    try:
+        part.touch()
+        part.unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(f'{what} cannot be written ({error.strerror}): name another {kind}') from error
 
 
 def refuse_existing(path: str | os.PathLike, argument: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fsfm_mm.checkpoints.agreement import refuse_or_note
 from fsfm_mm.checkpoints.card import ModelCard
+from fsfm_mm.datasets.labelled.crops import PUBLISHED_CHIPS, PUBLISHED_MARGINS, are_nearest
 from fsfm_mm.preparation.settings import Settings, presets
 from fsfm_mm.registry import FACE_DETECTORS
 
@@ -36,7 +38,8 @@ def crop_settings(
         override: Let what was typed win over the card.
 
     Returns:
-        The settings, None for crops, and notes on what was overridden.
+        The settings, None for crops, and notes on what was overridden, or taken because it comes nearest: YuNet's
+        landmarks for MTCNN's chips; YuNet's box, where it was typed, for dlib's.
 
     Raises:
         ValueError: The card does not say it and nothing was typed; both contradict each other; or there is no such
@@ -46,6 +49,7 @@ def crop_settings(
         if margin is not None:
             raise ValueError('a margin is for detected faces: leave it out where pictures are crops already')
         return None, ()
+    card, nearest = _nearest(card, face_detector, margin)
     aligned = _ALIGNED.fullmatch(card.detector or '')
     padding = float(aligned['padding']) if aligned else None
     theirs: dict[str, Any] = {
@@ -60,7 +64,7 @@ def crop_settings(
     ]
     if aligned and margin is not None:
         contradictions.append(f"the checkpoint's card says {card.detector!r}, but a margin was typed")
-    notes = refuse_or_note(contradictions, override)
+    notes = (*nearest, *refuse_or_note(contradictions, override))
     found = {key: typed[key] if typed[key] is not None else theirs[key] for key in theirs}
     if aligned and margin is not None:
         padding = None
@@ -80,6 +84,26 @@ def crop_settings(
     config = config if weights is None else {**config, 'weights': str(weights)}
     how: dict[str, Any] = {'chip_padding': padding} if padding is not None else {'margin': found['margin']}
     return Settings(config, None, choice='all', size=_side(card, padding), min_face=min_face, **how), notes
+
+
+def _nearest(
+    card: ModelCard, face_detector: str | None, margin: float | None
+) -> tuple[ModelCard, tuple[str, ...]]:
+    """The card with the crops that come nearest to published ones that cannot be made here, and a note on it."""
+    yunet: dict[str, Any] = {
+        'detector': 'yunet',
+        'crop_margin': PUBLISHED_MARGINS['yunet'] if margin is None else margin,
+    }
+    chips: dict[str, Any] = {'detector': PUBLISHED_CHIPS[1]}
+    if card.detector == PUBLISHED_CHIPS[0] and face_detector in (None, 'yunet'):
+        taken = chips
+    elif card.detector == 'dlib' and face_detector == 'yunet' and are_nearest(yunet, card.to_dict()):
+        taken = yunet
+    else:
+        return card, ()
+    was = ' '.join(str(value) for value in (card.detector, card.crop_margin) if value is not None)
+    note = f"the card's faces are of {was}; {' '.join(map(str, taken.values()))} comes nearest and is taken"
+    return replace(card, **taken), (note,)
 
 
 def _side(card: ModelCard, padding: float | None) -> int | None:

@@ -130,6 +130,7 @@ class Detector:
             'positive_class': self.classes[self._positive],
             'threshold': self.threshold,
             'threshold_from': self.threshold_from,
+            'threshold_meaning': self.card.threshold_meaning if self.threshold_from == 'the card' else None,
             'face_detector': face_detector if face_detector is not None else self.card.detector,
             'margin': None if self._settings is None else self._settings.margin,
             'frames': f'{self._frames.mode}:{self._frames.value}',

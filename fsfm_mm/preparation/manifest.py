@@ -13,6 +13,7 @@ import numpy as np
 
 from fsfm_mm.files import write_atomically
 from fsfm_mm.files.broken import broken, check_kinds, parse_json, reading
+from fsfm_mm.files.opening import read_lines
 from fsfm_mm.files.prepared import read_summary
 from fsfm_mm.preparation.sources.finding import WORK_FOLDER
 from fsfm_mm.text import brief
@@ -117,9 +118,8 @@ _KINDS: dict[str, type] = {
 
 def manifest_records(path: Path) -> Iterator[FaceRecord]:
     """The records of a manifest, one at a time: millions need no memory; raises as :meth:`FaceRecord.from_json`."""
-    with open(path, 'rb') as file:
-        for number, line in enumerate(file, 1):
-            yield FaceRecord.from_json(line, f'{path}:{number}')
+    for number, line in enumerate(read_lines(path), 1):
+        yield FaceRecord.from_json(line, f'{path}:{number}')
 
 
 _FOLDER = 'chunks'
@@ -167,10 +167,11 @@ def parts_done(out: Path) -> set[int]:
     return {int(part.stem) for part in parts if part.stem.isdigit()}
 
 
-def approximate_maps(root: str | os.PathLike) -> bool:
-    """What the preparation of a data set says of its maps; False where they come from elsewhere.
+def map_limits(root: str | os.PathLike) -> str:
+    """What the preparation of a data set says of maps that are only roughly right; else ''.
 
     Raises:
         ValueError: Its file holds something else.
     """
-    return bool(read_summary(root).get('approximate_maps'))
+    about = read_summary(root)
+    return about.get('map_limits') or ('roughly right' if about.get('approximate_maps') else '')

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
-from fsfm_mm.preparation.manifest import approximate_maps
+from fsfm_mm.preparation.manifest import map_limits
 from fsfm_mm.preparation.progress import Tally
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.settings import Execution, Settings
@@ -57,8 +57,8 @@ def pack(
             f'{size} pixels cannot be cut into patches of {form["patch_size"]}: choose another size or patch size.'
         )
     parser = dict(type='StoredMaps') if need_maps else None
-    if parser and approximate_maps(data):
-        parser['approximate'] = True  # type: ignore[assignment]
+    if parser and (limits := map_limits(data)):
+        parser['limits'] = limits
     settings = Settings(detector, parser, form, 'largest', 1.0, size, 0, chunk_size)
     execution = Execution(workers, device='cpu')
     return prepare(items, out, settings, execution, {'sources': [os.fspath(data)]}).tally

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.opening import read_text
 from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.settings import Settings, versions
 from fsfm_mm.preparation.sources.finding import (
@@ -233,7 +234,7 @@ def _plan_file(out: Path) -> Path:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding='utf-8'))
+        content = json.loads(read_text(file))
     except (ValueError, OSError) as error:
         raise ValueError(f'{file} cannot be read ({error}): remove the folder and begin anew.') from error
     if not isinstance(content, dict) or 'listing' not in content:

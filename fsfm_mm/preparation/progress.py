@@ -104,7 +104,7 @@ def summary(out: Path, tally: Tally, note: str = '') -> str:
         tally: What has become of the sources.
         note: Said beside the place, e.g. that the maps are approximate.
     """
-    lines = [f'{tally.sources} sources -> {tally.statuses["ok"]} faces in {out}{note}']
+    lines = [f'{tally.sources} sources -> {tally.statuses["ok"]} faces in {printable(out)}{note}']
     for status, meaning in STATUSES.items():
         count = tally.statuses[status]
         if status != 'ok' and count:

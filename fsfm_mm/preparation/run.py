@@ -19,6 +19,7 @@ from filelock import FileLock
 from fsfm_mm.files import replacing, write_atomically
 from fsfm_mm.files.parallel import Begin, Pool
 from fsfm_mm.files.prepared import SUMMARY_FILE
+from fsfm_mm.files.writing import check_folder
 from fsfm_mm.preparation.chunks import Workshop, cannot_write, chunk_worker
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,
@@ -74,13 +75,13 @@ class Outcome:
     Attributes:
         complete: Whether everything is there and joined.
         repeated: Whether it was complete before.
-        approximate: Whether the maps are only roughly right.
+        limits: What is to be said of maps that are only roughly right; '' for others.
         tally: What has become of the sources: of all, or of this share while others are at work.
     """
 
     complete: bool
     repeated: bool
-    approximate: bool
+    limits: str
     tally: Tally
 
 
@@ -115,10 +116,11 @@ def prepare(
         StoppedError: The disk refuses, sources or memory are gone, or workers cannot run. What was done is kept.
     """
     out, execution, share = Path(out), execution or Execution(), share or Share()
+    check_folder(out, 'the output')
     plan = make_plan(items, settings, about or {}, missing)
     # on the CPU and dropped again: it only tells wrong settings and missing weights before any work
     shop = Workshop.build(settings, out, Execution(device='cpu', imports=execution.imports))
-    approximate = shop.parser is not None and shop.parser.approximate
+    limits = '' if shop.parser is None else shop.parser.limits
     workers, gpu = execution.num_workers(shop.takes_device()), execution.device != 'cpu'
     pool = Pool(workers, execution.timeout, shop.imports(), engine, gpu)
     check_place(out, plan)
@@ -133,14 +135,14 @@ def prepare(
             begin(out, plan)
             _work(pool, partial(chunk_worker, settings, execution, out.absolute()), mine, todo)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
-        complete = finish(out, plan, shop.writer, approximate)
+        complete = finish(out, plan, shop.writer, limits)
     except OSError as error:
         raise cannot_write(error, out) from error
     if complete:
         tally = Tally(seconds=tally.seconds)
         for record in manifest_records(out / MANIFEST_FILE):
             tally.add(record)
-    return Outcome(complete, repeated, approximate, tally)
+    return Outcome(complete, repeated, limits, tally)
 
 
 def _work(
@@ -180,14 +182,14 @@ STATISTICS_FILE = 'mean_std.json'
 _LEFTOVER = re.compile(r'\..*\.\d+\.part')
 
 
-def finish(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> bool:
+def finish(out: Path, plan: Plan, writer: FaceWriter, limits: str) -> bool:
     """Join the parts when all are there; any number of processes may try, at any time.
 
     Args:
         out: Folder of the output.
         plan: The run.
         writer: Its writer.
-        approximate: Whether the maps are only roughly right.
+        limits: What is to be said of maps that are only roughly right.
 
     Returns:
         Whether the run is complete now.
@@ -201,7 +203,7 @@ def finish(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> bool
         try:
             with FileLock(out / WORK_FOLDER / 'finish.lock'):
                 if not is_complete(out):
-                    _join(out, plan, writer, approximate)
+                    _join(out, plan, writer, limits)
         except FileNotFoundError:  # another process has finished and tidied up in the meantime
             if not is_complete(out):
                 raise
@@ -209,7 +211,7 @@ def finish(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> bool
     return True
 
 
-def _join(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> None:
+def _join(out: Path, plan: Plan, writer: FaceWriter, limits: str) -> None:
     _remove_leftovers(out)
     counts = np.zeros((3, 256), np.int64)
     statuses: Counter[str] = Counter()
@@ -229,7 +231,8 @@ def _join(out: Path, plan: Plan, writer: FaceWriter, approximate: bool) -> None:
         write_atomically(out / STATISTICS_FILE, json.dumps(content, indent=2) + '\n', sync=True)
     about = {
         **plan.about,
-        'approximate_maps': approximate,
+        'approximate_maps': bool(limits),
+        **({'map_limits': limits} if limits else {}),
         'statuses': dict(sorted(statuses.items())),
     }
     write_atomically(out / SUMMARY_FILE, json.dumps(about, indent=2) + '\n', sync=True)

@@ -8,17 +8,19 @@ import os
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from mmengine.registry import Registry
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
 from fsfm_mm.version import __version__
+
+if TYPE_CHECKING:  # workers begin without it
+    from mmengine.registry import Registry
 
 #: Crops are this times the longer side of the face box (FSFM appendix; FaceForensics++).
 CROP_MARGIN = 1.3

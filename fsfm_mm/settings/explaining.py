@@ -20,7 +20,7 @@ from typing import Any
 
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.settings.arguments import argument_names, wrong_values
-from fsfm_mm.text import did_you_mean
+from fsfm_mm.text import did_you_mean, printable
 
 #: Methods of mmengine's runners and of ours to the settings that they build.
 _BUILDS = {
@@ -57,13 +57,15 @@ class SettingsError(ValueError):
 
 
 def error_message(error: BaseException) -> str:
-    """What an error says, on one line; the file's name with it where the system names one."""
+    """What an error says, on one printable line; the file's name with it where the system names one."""
     if isinstance(error, OSError) and error.strerror:
-        return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
+        return (
+            f'{error.strerror}: {printable(os.fspath(error.filename))}' if error.filename else error.strerror
+        )
     message = str(error.args[0] if error.args else '')
     if message.startswith('Caught ') and ' in DataLoader worker process ' in message:
         message = _in_a_worker(message)[1]
-    return ' '.join(message.split()) or type(error).__name__
+    return printable(' '.join(message.split())) or type(error).__name__
 
 
 def explain_setting(error: Exception) -> str:
@@ -157,7 +159,7 @@ def with_traceback(sentence: str, error: BaseException, log: str | None = None, 
         if log is None:
             handle, log = tempfile.mkstemp('.log', re.sub(r'\W+', '-', name) + '_')
             os.close(handle)
-        with open(log, 'a', encoding='utf-8') as file:
+        with open(log, 'a', encoding='utf-8', errors='backslashreplace') as file:
             file.write(text)
     except OSError:  # a full disk, say: better on the console than nowhere
         return f'{sentence}\n{text}'

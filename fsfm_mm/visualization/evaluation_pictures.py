@@ -11,6 +11,7 @@ import numpy as np
 
 from fsfm_mm.evaluation.functional import auc, check_scores, fnr_on_fakes, fpr_on_reals, roc_curve
 from fsfm_mm.files import write_atomically
+from fsfm_mm.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def draw_roc_curves(
         except ValueError as error:
             raise ValueError(f'test set {name!r}: {error}') from error
         lowest = min(lowest, 1 / np.sum(np.asarray(labels) == 0))
-        label = f'{name}: AUC {auc(scores, labels):.4f}'
+        label = f'{_plain(name)}: AUC {auc(scores, labels):.4f}'
         colour = f'C{len(axes.get_lines()) % 10}'
         if threshold is not None:
             misses = float(np.asarray(fnr_on_fakes(scores, labels, threshold)))
@@ -76,7 +77,7 @@ def draw_roc_curves(
         ylabel='true positive rate: reals taken for real (1 - false alarms)',
         xlim=(max(lowest / 2, 1e-6), 1) if log_x else (-0.01, 1.01),
         ylim=(-0.01, 1.01),
-        title=title,
+        title=_plain(title),
     )
     axes.grid(alpha=0.3, which='both' if log_x else 'major')
     figure.legend(loc='outside lower center', ncols=1, frameon=False)
@@ -111,6 +112,7 @@ def draw_score_histogram(
     from matplotlib.figure import Figure  # the object interface: no global state, no display
 
     scores, labels = check_scores(scores, labels)
+    class_names = [_plain(name) for name in class_names]
     if scores.min() < 0 or scores.max() > 1:
         raise ValueError(
             f'a score histogram needs scores within 0..1, found {scores.min():g}..{scores.max():g}'
@@ -137,11 +139,19 @@ def draw_score_histogram(
             label=f'threshold {threshold:.4g}: below it taken for {class_names[0]}',
         )
     axes.set(
-        xlabel=f'score: P({class_names[1]})', ylabel='share of the class', xlim=(-0.01, 1.01), title=title
+        xlabel=f'score: P({class_names[1]})',
+        ylabel='share of the class',
+        xlim=(-0.01, 1.01),
+        title=_plain(title),
     )
     axes.grid(alpha=0.3)
     figure.legend(loc='outside lower center', ncols=3)  # inside, it would lie on some bars
     _save(figure, path)
+
+
+def _plain(name: str) -> str:
+    """A name as it is drawn: printable, and no formula between dollar signs."""
+    return printable(name).replace('$', r'\$')
 
 
 def _save(figure: Figure, path: str | Path) -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.text import printable
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -78,9 +79,7 @@ class HtmlPage:
 
     def html(self) -> str:
         """The whole page."""
-        text = _template().render(title=self.title, parts=self._parts)
-        # names of files may hold bytes that are no UTF-8, which Python carries as lone surrogates
-        return text.encode('utf-8', 'replace').decode('utf-8')
+        return _template().render(title=self.title, parts=self._parts)
 
     def write(self, path: str | os.PathLike) -> Path:
         """Write the page, whole or not at all; its folder is made where missing."""
@@ -95,6 +94,7 @@ def _template() -> Template:
     environment = Environment(
         loader=PackageLoader('fsfm_mm.visualization', 'templates'),
         autoescape=True,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fsfm_mm.text import printable
+
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
@@ -52,6 +54,8 @@ def contact_sheet(
     Raises:
         ValueError: Without pictures, or where a row, ``columns`` or ``names`` has another length.
     """
+    columns, names, caption = [*map(printable, columns)], [*map(printable, names)], printable(caption)
+    legends = [{printable(name): colour for name, colour in legend.items()} for legend in legends]
     count = len(columns) or (len(rows[0]) if rows else 0)
     if not rows or not count or any(len(row) != count for row in rows) or len(names) not in (0, len(rows)):
         raise ValueError(

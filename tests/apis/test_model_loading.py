@@ -132,7 +132,7 @@ def test_a_class_that_is_not_there_is_named(saved, tmp_path):
     content = load_checkpoint_file(folder / 'epoch_1.pth')
     content['card']['model']['head']['type'] = 'HeadOfMine'
     save_checkpoint_file(content, tmp_path / 'mine.pth')
-    with pytest.raises(ValueError, match=r'mine.pth cannot be built \(HeadOfMine is not in .*imported first'):
+    with pytest.raises(ValueError, match=r'mine.pth asks for .HeadOfMine., .*: import the module'):
         fsfm_mm.load(tmp_path / 'mine.pth')
 
 

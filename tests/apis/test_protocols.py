@@ -62,12 +62,39 @@ def test_honest_takes_checkpoint_and_threshold_from_source():
     assert result.checkpoints == {'target': 'a'}
     videos = TABLES['a', 'source'].videos()
     threshold = select_threshold(videos.scores, videos.labels, 'eer')
-    assert result.threshold == threshold == source_threshold(TABLES['a', 'source'], 'video')
+    assert result.threshold == threshold == source_threshold(TABLES['a', 'source'], 'video')[0]
     target = TABLES['a', 'target'].videos()
     expected = fpr_on_reals(target.scores, target.labels, threshold)
     assert expected == pytest.approx(1 / 3)
     assert result.report.value('target', 'video/FPR-on-reals@source') == expected
     assert ('b', 'target') not in calls, 'the target is never scored with a checkpoint that was not chosen'
+
+
+def test_a_threshold_for_a_rate_says_what_it_does():
+    generator = np.random.default_rng(0)
+    reals, fakes = (
+        generator.normal(0.7, 0.1, 300).clip(0.03, 0.97),
+        generator.normal(0.3, 0.1, 100).clip(0.03, 0.97),
+    )
+    table = table_of(reals, fakes, 'source')
+    threshold, meaning = source_threshold(table, 'video', 0.02)
+    assert (reals < threshold).sum() == 6
+    missed = int((fakes >= threshold).sum())
+    assert meaning.startswith(
+        '0.02 of the reals flagged: flags 6 of 300 (2.0%, 95% interval 0.7-4.3%) reals, misses '
+    )
+    assert f'misses {missed} of 100 (' in meaning
+    with pytest.raises(ValueError, match='needs 1000 real videos of held-out source data or more, found 300'):
+        source_threshold(table, 'video', 0.001)
+
+
+def test_the_honest_threshold_is_taken_in_the_view_of_the_tests(monkeypatch):
+    """The published choice is made in the view of the validation, which may be another one."""
+    monkeypatch.setitem(TABLES, ('a', 'source, as published'), TABLES['b', 'source'])
+    monkeypatch.setitem(TABLES, ('b', 'source, as published'), TABLES['a', 'source'])
+    made, _ = evaluation(published_source='source, as published')
+    assert made.run('honest').checkpoints == {'target': 'a'}
+    assert made.run('published').checkpoints == {'target': 'b'}
 
 
 def test_published_chooses_on_source_where_the_paper_did():

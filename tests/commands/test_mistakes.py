@@ -208,7 +208,7 @@ MISTAKES = {
     ),
     'weights of another model': (
         small('load_from=other.pth'),
-        r'load_from: other\.pth holds no weight of this FSFM .*--init',
+        r'other\.pth holds no weight of the backbone of this FSFM, .*--init',
     ),
     'data that are not there': (
         ['train', 'fsfm_vit-s_own-faces', '--work-dir', 'work', '--data', 'gone'],

@@ -80,7 +80,7 @@ def settings(work_dir, schedule, **changes):
             visualizer=dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]),
         )
     )
-    config.merge_from_dict(changes)
+    config.merge_from_dict(copy.deepcopy(changes))
     return config
 
 

@@ -101,6 +101,23 @@ def finetuning(tmp_path, workers=0, **changes):
     return dump(config, tmp_path)
 
 
+#: The schedules of most of mmpretrain's configs.
+USUAL_RECIPE = [
+    dict(type='LinearLR', start_factor=0.01, end=1, by_epoch=True, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, begin=1, by_epoch=True, convert_to_iter_based=True),
+]
+
+
+def of_others(tmp_path, workers=0):
+    """The detector as others would train it: the usual recipe, an average, balanced batches, accumulated gradients."""
+    config = Config.fromfile(finetuning(tmp_path, workers))
+    config.param_scheduler = USUAL_RECIPE
+    config.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
+    config.optim_wrapper.accumulative_counts = 2
+    config.train_dataloader.sampler = dict(type='DomainBalancedSampler', per_group=4, infinite=False)
+    return dump(config, tmp_path)
+
+
 def dump(config, tmp_path):
     path = tmp_path / 'config.py'
     config.pop('work_dir', None)

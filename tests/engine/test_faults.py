@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -15,9 +17,12 @@ from resume_cases import assert_same_run
 from tiny_run import tiny_config, tiny_runner
 from torch.utils.data import DataLoader
 
+from fsfm_mm.datasets import FaceListDataset
+from fsfm_mm.datasets.transforms import LoadFace
 from fsfm_mm.drawn import GeneratedFaces
 from fsfm_mm.engine.data_faults import LOADER_TIMEOUT, train
 from fsfm_mm.engine.launch import build_runner
+from fsfm_mm.engine.third_party import shield_workers
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.manifest import FaceRecord
 from fsfm_mm.preparation.writers.archive import ArchiveWriter
@@ -113,6 +118,60 @@ def test_a_worker_that_dies_while_it_hands_over_a_batch(tmp_path):
     batches._data_queue = BreakingQueue()
     with pytest.raises(StoppedError, match=rf'a data worker \(process {worker}\) was killed'):
         train(SimpleNamespace(train=lambda: next(batches)))
+
+
+class Unsendable:
+    """A batch that a worker cannot hand over."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __reduce__(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    'error, message',
+    [
+        # torch's own words for a full /dev/shm, as small as containers have it
+        (
+            RuntimeError('unable to allocate shared memory(shm) for file </t>: No space left on device (28)'),
+            r'the shared memory of the machine \(/dev/shm\) is full: .*--shm-size.* --resume',
+        ),
+        (TypeError('cannot pickle a lock'), r'a data worker \(process \d+\) was killed or crashed'),
+    ],
+)
+def test_a_batch_that_cannot_be_handed_over_is_not_waited_for(error, message, capfd):
+    loader = DataLoader(
+        range(4),
+        num_workers=1,
+        collate_fn=lambda samples: Unsendable(error),
+        timeout=60,
+        multiprocessing_context='fork',
+    )
+    shield_workers(loader)
+    with pytest.raises(StoppedError, match=message):
+        train(SimpleNamespace(train=lambda: list(loader)))
+    assert ('cannot pickle a lock' in capfd.readouterr().err) == isinstance(error, TypeError)
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('on_broken', ['error', 'skip'])
+def test_data_that_are_deleted_stop_the_run_in_one_sentence(tmp_path, workers, on_broken):
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), np.full((8, 8, 3), i, np.uint8))
+    lines = [f'{i}.png {("real", "fake")[i % 2]}\n' for i in range(6)]
+    (tmp_path / 'list.txt').write_text(''.join(lines))
+    dataset = FaceListDataset('list.txt', str(tmp_path), on_broken=on_broken, pipeline=[LoadFace()])
+    dataset.full_init()
+    for file in tmp_path.glob('*.png'):
+        file.unlink()
+    loader = DataLoader(dataset, num_workers=workers, multiprocessing_context='fork' if workers else None)
+    with pytest.raises(
+        StoppedError, match=r'\.png: cannot be read .No such file.*put back the data'
+    ) as caught:
+        train(SimpleNamespace(train=lambda: list(loader)))
+    assert '\n' not in str(caught.value) and str(caught.value).endswith('start the run again with --resume.')
 
 
 def test_loaders_with_workers_have_a_timeout(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset, DefaultSampler, InfiniteSampler
 from mmengine.hooks import Hook
-from resume_cases import assert_same_run, finetuning, last_state, logged, pretraining
+from resume_cases import USUAL_RECIPE, assert_same_run, finetuning, last_state, logged, of_others, pretraining
 from torch.utils.data import DataLoader
 
 from fsfm_mm.checkpoints import load_checkpoint_file
@@ -205,6 +205,7 @@ CASES = {
         [4, 7, 11, 13],
     ),
     'fine-tuning': (finetuning, dict(workers=2), [3, 7, 8]),
+    'fine-tuning as others do': (of_others, dict(workers=1), [3, 7, 10]),
 }
 
 
@@ -226,7 +227,9 @@ def test_killed_anywhere(lab, tmp_path, case):
 
 @pytest.mark.slow
 def test_killed_anywhere_with_two_processes(lab, tmp_path):
-    config = pretraining(tmp_path, workers=1, accumulate=2)
+    config = changed(
+        pretraining(tmp_path, workers=1, accumulate=2), tmp_path, 'recipe', param_scheduler=USUAL_RECIPE
+    )
     assert lab.train(config, tmp_path / 'whole', processes=2) == [0, 0]
     for place in (1, 3, 4, 5):  # an epoch has two iterations here
         codes = lab.train(
@@ -243,7 +246,7 @@ def test_killed_anywhere_with_two_processes(lab, tmp_path):
     # in one process it goes on, too, and says that this is another run
     other = load_checkpoint_file(tmp_path / 'killed/epoch_3.pth')
     assert other['run_state']['facts']['processes'] == 2
-    longer = ['--cfg-options', 'train_cfg.max_epochs=4', 'param_scheduler.total=4', 'log_level=INFO']
+    longer = ['--cfg-options', 'train_cfg.max_epochs=4', 'log_level=INFO']
     assert lab.train(config, tmp_path / 'killed', '--resume', *longer) == 0
     text = (tmp_path / 'killed.log').read_text()
     assert 'processes 2 -> 1' in text and 'iterations_per_epoch 2 -> 5' in text

@@ -76,3 +76,22 @@ def test_unchanged_and_changed(tmp_path, name):
     fresh, _, _ = run(tmp_path / 'fresh', schedule, **changes)
     found, _, _ = run(tmp_path / 'changed', schedule, tmp_path / 'whole/iter_14.pth', **changes)
     assert rates(found, 0) == rates(fresh, place)
+
+
+def test_in_a_run_by_iterations(tmp_path):
+    """With epochs of another length the iteration stays; what was converted from epochs ends elsewhere."""
+    schedule = SCHEDULES['usual recipe'][:1] + [dict(type='PolyLR', begin=3, by_epoch=False)]
+    by_iterations = {
+        'train_cfg': dict(_delete_=True, by_epoch=False, max_iters=20),
+        'log_processor': dict(by_epoch=False),
+    }
+    seen, log, end = run(tmp_path / 'whole', schedule, **by_iterations)
+    found = run(tmp_path / 'same', schedule, tmp_path / 'whole/iter_7.pth', **by_iterations)
+    assert found[0] == {i: values for i, values in seen.items() if i >= 7}
+    assert found[1] == {key: entry for key, entry in log.items() if key[0] > 7}
+    assert_equal(found[2], end)
+    by_iterations['train_dataloader.batch_size'] = 5
+    by_iterations['train_cfg'].update(max_iters=25)
+    fresh, _, _ = run(tmp_path / 'fresh', schedule, **by_iterations)
+    found, _, _ = run(tmp_path / 'changed', schedule, tmp_path / 'whole/iter_14.pth', **by_iterations)
+    assert rates(found, 0) == rates(fresh, 14)

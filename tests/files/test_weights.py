@@ -18,7 +18,7 @@ NO_URL = 'http://127.0.0.1:9/never/asked.onnx'
 
 
 def fetch(path, url, sha256):
-    return weights_file('net.onnx', path, url, sha256, '--detector-weights')
+    return weights_file('net.onnx', path, url, sha256, '--detector-weights', '--detector other')
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -31,6 +31,18 @@ def test_golden_logits(file, out_type):
     torch.testing.assert_close(scores, values['out/logits'].softmax(dim=1), **CLOSE)
 
 
+@pytest.mark.parametrize(
+    ('file', 'out_type', 'first'), [('vit_cls_avg.npz', 'pooled_tokens', 1), ('vit_cls_token.npz', 'raw', 0)]
+)
+def test_golden_last_tokens(file, out_type, first):
+    """After the last block, which only a classifier on the class token follows by a norm; pooled, row 0 is replaced."""
+    values, state, meta = load(file)
+    model = build(meta, LINEAR, out_type=out_type)
+    model.load_state_dict(state, strict=True)
+    tokens = model.extract_feat(values['in/img'])[-1]
+    torch.testing.assert_close(tokens[:, first:], values['out/tokens_last'][:, first:], **CLOSE)
+
+
 def augment(**options):
     return BATCH_AUGMENTS.build(dict(type='TimmBatchAugment', **options))
 

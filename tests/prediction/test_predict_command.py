@@ -15,7 +15,7 @@ from fsfm_mm.prediction import SCHEMA, Prediction
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_model(tmp_path / 'm.pth', threshold=0.5)
+    save_model(tmp_path / 'm.pth', threshold=0.5, threshold_meaning='flags 1 of 100')
     (tmp_path / 'photos' / 'sub').mkdir(parents=True)
     for number in range(3):
         cv2.imwrite(f'photos/{number}.png', scene((20, 30, number)))
@@ -34,7 +34,7 @@ def test_lines_for_people_and_for_pipes(folder, capsys, monkeypatch):
     lines = out.splitlines()
     assert len(lines) == 5 and any('(2 faces: ' in line for line in lines)
     assert 'photos/text.jpg: is not a picture' in lines[-1] and lines[-1].count('text.jpg') == 1
-    assert '4 scored, 1 unreadable' in err and 'threshold of the card' in err
+    assert '4 scored, 1 unreadable' in err and '(threshold of the card: flags 1 of 100)' in err
     monkeypatch.setattr('sys.stdin', io.StringIO('photos/0.png\nphotos/sub/two.png\n'))
     assert run('-', '--json') == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

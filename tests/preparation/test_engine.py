@@ -35,7 +35,7 @@ def by_source(out):
 def test_pictures_maps_manifest_and_statistics(tmp_path):
     items = write_pictures(tmp_path / 'photos')
     outcome = run(items, tmp_path / 'out')
-    assert outcome.complete and not outcome.repeated and not outcome.approximate
+    assert outcome.complete and not outcome.repeated and not outcome.limits
     assert outcome.tally.statuses == {'ok': 10} and outcome.tally.sources == 10
     records = manifest(tmp_path / 'out')
     assert [record.source for record in records] == [item.source for item in items]

@@ -1,12 +1,15 @@
 """Every pair of detector and parser gives faces: landmarks that a detector does not give are looked for in crops."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from engine_fakes import write_pictures
 
 from fsfm_mm.commands import prepare as command
+from fsfm_mm.commands import preparing
+from fsfm_mm.datasets.labelled.crops import crop_facts_of_root
 from fsfm_mm.preparation.detectors.base import Face
 from fsfm_mm.preparation.detectors.dlib_frontal import DlibFrontal
 from fsfm_mm.preparation.detectors.retinaface import FacerRetinaFace
@@ -64,6 +67,36 @@ def test_every_pair_gives_all_faces(tmp_path, stubs, detector, parser):
         dict(type='YuNet') if inside else None
     )
     assert ('YuNet' in stubs) == (inside or detector == 'yunet')
+
+
+@pytest.mark.parametrize('dlib', [True, False])
+def test_published_crops_of_ones_own_photos(tmp_path, stubs, monkeypatch, dlib):
+    monkeypatch.setattr(preparing, 'has_dlib', lambda: dlib)
+    write_pictures(tmp_path / 'photos', 2)
+    out = tmp_path / 'out'
+    options = ['--crops', 'published', '--parser', 'template', '--min-face', '8', '--workers', '0']
+    assert command.main([str(tmp_path / 'photos'), str(out), *options]) == 0
+    about = json.loads((out / 'prepare.json').read_text())
+    found = [about[name] for name in ('crops', 'detector_name', 'margin', 'choice', 'follow')]
+    assert found == ['published', *(('dlib', 1.3, 'best') if dlib else ('yunet', 1.02, 'largest')), False]
+    assert crop_facts_of_root(str(out)) == {'detector': found[1], 'crop_margin': found[2]}
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--margin', '1.2'], r'has the margin 1\.02 with yunet, not 1\.2: take --crops ours'),
+        (['--faces', 'all'], 'takes the largest face, not all: take --crops ours'),
+        (['--detector', 'retinaface'], 'knows the margins of dlib and yunet, not of retinaface'),
+    ],
+)
+def test_what_contradicts_published_crops(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.setattr(preparing, 'has_dlib', lambda: False)
+    write_pictures(tmp_path / 'photos', 1)
+    assert (
+        command.main([str(tmp_path / 'photos'), str(tmp_path / 'out'), '--crops', 'published', *options]) == 1
+    )
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_crop_without_a_face_inside_says_so(tmp_path, monkeypatch):

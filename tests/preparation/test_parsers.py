@@ -22,9 +22,12 @@ def test_registered_under_its_name(name):
     assert issubclass(parser, FaceParser)
 
 
-def test_only_the_templates_maps_are_rough_of_ours():
-    ours = (parsers.FaRLParser, parsers.SegmenterParser, parsers.StoredMaps, parsers.TemplateParser)
-    assert [parser.approximate for parser in ours] == [False, False, False, True]
+def test_rough_maps_say_what_they_are_good_for():
+    rough = (parsers.TemplateParser, parsers.MeshParser)
+    assert all('not for measuring' in parser.limits for parser in rough)
+    assert not any(
+        getattr(parsers, name).limits for name in parsers.__all__ if getattr(parsers, name) not in rough
+    )
 
 
 def test_names_tell_the_model():

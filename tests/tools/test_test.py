@@ -105,6 +105,7 @@ def test_tables_scores_and_pictures(detector, tmp_path, capsys):
     card = read_card(calibrated)
     assert card.classes == ('fake', 'real')
     assert f'threshold {card.threshold:.4f}' in printed
+    assert card.threshold_meaning.startswith('EER threshold: flags ') and card.threshold_meaning in printed
     # the chosen checkpoint has the least loss on the held-out source set
     chosen = honest['notes'][0].split('checkpoint ')[1].split(':')[0]
     assert torch.equal(
@@ -216,6 +217,10 @@ def test_diffusion_protocol_names_its_parts():
         (
             dict(extra=['--protocol', 'published', '--calibrate', 'x.pth']),
             '--calibrate needs the honest protocol',
+        ),
+        (
+            dict(extra=['--protocol', 'published', '--fpr', '0.1']),
+            '--fpr needs the honest protocol',
         ),
     ],
 )

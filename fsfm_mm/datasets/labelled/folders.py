@@ -9,6 +9,7 @@ from typing import Any
 
 from fsfm_mm.datasets.base import roots_of
 from fsfm_mm.datasets.labelled.base import LabelledDataset
+from fsfm_mm.datasets.labelled.held_out import is_held_out
 from fsfm_mm.datasets.labelled.names import class_of_folder, one_of, quoted, video_of
 from fsfm_mm.datasets.listing import list_folders, list_samples
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, by_stem
@@ -29,6 +30,9 @@ class LabelledFaces(LabelledDataset):
             ``data_root`` itself.
         domain: Name of the domain, one for each ``data_root``; by default the name of its last folder.
         video_by: 'name' as above, or 'folder' where each video has a folder of its own.
+        held_out: For sets without a folder 'val': this share of the videos of 'train' is the split 'val', and is not in
+            'train' (:func:`~fsfm_mm.datasets.labelled.held_out.is_held_out`). Give it to both. A folder 'val' that is
+            there wins.
         ignore: Names or patterns (``*``) of things in the split's folder that are no class folders.
         **kwargs: ``classes``, ``positive_class``, ``max_frames_per_video``, ``empty_classes`` of
             :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`; ``pipeline``, ``on_broken`` ...
@@ -44,18 +48,29 @@ class LabelledFaces(LabelledDataset):
         split: str = 'train',
         domain: str | Sequence[str] | None = None,
         video_by: str = 'name',
+        held_out: float | None = None,
         ignore: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         self.data_roots = roots_of(data_root)
         self.domains = _domains(self.data_roots, domain)
         one_of('video_by', video_by, ('name', 'folder'))
+        if held_out is not None and not 0 < held_out < 1:
+            raise ValueError(f'held_out must be a share between 0 and 1, but is {held_out}.')
         self.split, self.video_by, self.ignore = split, video_by, tuple(ignore)
+        self.held_out = held_out if split in ('train', 'val') else None
         super().__init__(**kwargs)
 
     def source(self) -> str:
         """Return the folders of the split."""
-        return ', '.join(os.path.join(root, self.split) for root in self.data_roots)
+        return ', '.join(os.path.join(root, self._folder(root)) for root in self.data_roots)
+
+    def _folder(self, root: str) -> str:
+        """Where the split's pictures lie."""
+        return 'train' if self._is_split_off(root) else self.split
+
+    def _is_split_off(self, root: str) -> bool:
+        return self.held_out is not None and not os.path.isdir(os.path.join(root, 'val'))
 
     def list_entries(self) -> list[dict]:
         """List the images of all roots, sorted within each."""
@@ -74,7 +89,7 @@ class LabelledFaces(LabelledDataset):
         return entries
 
     def _root_entries(self, root: str, domain: str) -> list[dict]:
-        base = os.path.join(root, self.split)
+        base = os.path.join(root, self._folder(root))
         entries = [
             {
                 'img_path': os.path.join(base, folder, image),
@@ -87,7 +102,11 @@ class LabelledFaces(LabelledDataset):
         ]
         if not entries:
             raise ValueError(f'{base}: no images ({", ".join(IMAGE_EXTENSIONS)}) in its class folders.')
-        return entries
+        if self.held_out is None or not self._is_split_off(root):
+            return entries
+        wanted = self.split == 'val'
+        held = is_held_out(entries, self.held_out)
+        return [entry for entry, is_held in zip(entries, held) if is_held == wanted]
 
     @staticmethod
     def _images(folder: str) -> list[str]:
@@ -95,10 +114,12 @@ class LabelledFaces(LabelledDataset):
 
     def _class_folders(self, root: str) -> dict[str, str]:
         """Folder in the split -> its class."""
-        base = os.path.join(root, self.split)
+        base = os.path.join(root, self._folder(root))
         if not os.path.isdir(base):
             there = quoted(list_folders(root)) or 'nothing' if os.path.isdir(root) else 'no such data_root'
-            raise ValueError(f"{base}: no such folder; expected the split '{self.split}' ({there} found).")
+            raise ValueError(
+                f"{base}: no such folder; expected the split '{self._folder(root)}' ({there} found)."
+            )
         names = [name for name in sorted(os.listdir(base)) if not self._ignored(name)]
         stray = [name for name in names if name.lower().endswith(IMAGE_EXTENSIONS)]
         folders = [name for name in list_folders(base) if not self._ignored(name)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fsfm_mm.files.broken import broken, reading
-from fsfm_mm.files.listing import stat_of_file
+from fsfm_mm.files.opening import read_text
 from fsfm_mm.text import brief, few, shortened
 
 #: Of forgery and spoofing sets; the position is the label.
@@ -141,9 +142,8 @@ def read_lines(file: str, skip: int = 0) -> list[tuple[int, str]]:
         ValueError: The file cannot be read, is no UTF-8 text, or has no such line.
     """
     with reading(file, ': the list cannot be read'):
-        stat_of_file(file)
-        with open(file, encoding='utf-8-sig') as stream:
-            lines = [(number, line.strip()) for number, line in enumerate(stream, 1)]
+        text = io.StringIO(read_text(file, 'utf-8-sig'), newline=None)
+        lines = [(number, line.strip()) for number, line in enumerate(text, 1)]
     kept = [(number, line) for number, line in lines[skip:] if line and not line.startswith('#')]
     if not kept:
         raise broken(file, ': the list names no files.')

@@ -26,6 +26,7 @@ from fsfm_mm.datasets.listing import list_samples
 from fsfm_mm.files.archives import TAR_EXTENSIONS, members
 from fsfm_mm.files.broken import broken, parse_json, reading
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from fsfm_mm.files.opening import MAX_TEXT, read_bytes
 from fsfm_mm.text import brief
 
 #: The manipulations of FaceForensics++ that the published protocols use.
@@ -128,8 +129,8 @@ def _read_json(root: str, names: Iterable[str]) -> tuple[str, Any]:
     paths = [os.path.join(root, name) for name in names]
     for path in paths:
         if os.path.isfile(path):
-            with reading(path, ': the list cannot be read'), open(path, 'rb') as stream:
-                data = stream.read()
+            with reading(path, ': the list cannot be read'):
+                data = read_bytes(path, MAX_TEXT)
             return path, parse_json(data, path, None)
     raise ValueError(f'No split file found; expected one of {", ".join(paths)}.')
 

@@ -30,6 +30,8 @@ import numpy as np
 
 from fsfm_mm.datasets.pretraining.archive_store import RemoteStore, ShardStore, check_sum
 from fsfm_mm.files.broken import broken, parse_json, reading
+from fsfm_mm.files.opening import MAX_TEXT
+from fsfm_mm.files.picture_headers import VARIABLE, max_bytes, max_pixels
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.text import brief, shortened
 
@@ -174,7 +176,7 @@ class Archive:
         self.index = self.store.open_array(INDEX, ROW, (count,), sums[INDEX])
         self._check_index()
         self._names = [chunk_name(number) for number in range(len(self.header.shards))]
-        self._keys = self.store.read_file(KEYS)
+        self._keys = self.store.read_file(KEYS, max(MAX_TEXT, 1024 * count))
         check_sum(zlib.crc32(self._keys), sums[KEYS], f'{root}/{KEYS}')
         with reading(f'{root}/{KEYS}', ': is no UTF-8 text'):
             self._keys.decode()
@@ -286,13 +288,18 @@ class Archive:
             valid &= (rows['map'] >= end + tarfile.BLOCKSIZE) & (rows['map'] <= limit - rows['map_bytes'])
         if header.size is not None:
             valid &= (rows['height'] == header.size[0]) & (rows['width'] == header.size[1])
+        area = rows['height'].astype(np.uint64) * rows['width']
         if header.encoding == 'raw':
-            area = rows['height'].astype(np.int64) * rows['width']
-            valid &= (area <= 1 << 60) & (rows['image_bytes'] == 3 * np.minimum(area, 1 << 60))
+            valid &= rows['image_bytes'] == 3 * area.astype(np.int64)
         if not valid.all():
             row = int(np.argmin(valid))
             values = dict(zip(ROW.names or (), rows[row].tolist()))
             raise broken(f'{self.root}/{INDEX}', f': row {row} is {values}, which does not fit {HEADER}.')
+        allowed = (area <= max_pixels()) & (np.maximum(rows['image_bytes'], rows['map_bytes']) <= max_bytes())
+        if not allowed.all():
+            row = int(np.argmin(allowed))
+            told = f'row {row} has a face of {rows["width"][row]}x{rows["height"][row]} pixels, or a file, larger than '
+            raise broken(f'{self.root}/{INDEX}', f': {told}the {max_pixels()} pixels allowed ({VARIABLE}).')
 
     def __reduce__(self) -> tuple:
         # copies and spawned workers open the files again: pickling a memory map would read all of it

@@ -18,6 +18,7 @@ from filelock import FileLock
 from fsfm_mm.files import replacing
 from fsfm_mm.files.broken import broken, reading, reason
 from fsfm_mm.files.listing import stat_of_file
+from fsfm_mm.files.opening import MAX_TEXT, read_bytes
 from fsfm_mm.files.pictures import decode_npy, map_npy
 from fsfm_mm.text import brief, shortened
 
@@ -41,6 +42,7 @@ class _OpenFile:
 def crc32_of(path: str | Path) -> int:
     """Checksum of a file, read in pieces."""
     crc32 = 0
+    stat_of_file(path)
     with open(path, 'rb', buffering=0) as file:
         while data := file.read(1 << 20):
             crc32 = zlib.crc32(data, crc32)
@@ -93,16 +95,19 @@ class ShardStore:
         if found != size:
             raise broken(path, f': expected {size} bytes, found {found}: copy or write the archive again.')
 
-    def read_file(self, name: str) -> bytes:
+    def read_file(self, name: str, most: int = MAX_TEXT) -> bytes:
         """A whole file beside the shards.
 
+        Args:
+            name: The file.
+            most: Bytes that it may have; of one that is elsewhere nobody asks.
+
         Raises:
-            ValueError: It is not there or cannot be read.
+            ValueError: It is not there, cannot be read, or is larger.
         """
         path = Path(self.root, name)
         try:
-            stat_of_file(path)
-            return path.read_bytes()
+            return read_bytes(path, most)
         except OSError as error:
             told = f': cannot be read ({reason(error)}); an archive has it once its run is complete.'
             raise broken(path, told) from error
@@ -204,7 +209,7 @@ class RemoteStore(ShardStore):
     def check_size(self, name: str, size: int) -> None:
         """Ask for nothing: that would be a request for each shard."""
 
-    def read_file(self, name: str) -> bytes:
+    def read_file(self, name: str, most: int = MAX_TEXT) -> bytes:
         """A whole file beside the shards; raises ValueError where it cannot be had."""
         fs, path = self._at(name)
         with reading(f'{self.root}/{name}', ': cannot be fetched'):

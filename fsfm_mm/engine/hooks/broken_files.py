@@ -5,7 +5,9 @@ from __future__ import annotations
 from mmengine.dist import all_gather_object, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
+from fsfm_mm.files import write_atomically
 from fsfm_mm.registry import HOOKS
+from fsfm_mm.text import few, printable
 
 
 @HOOKS.register_module()
@@ -31,12 +33,10 @@ class BrokenFilesHook(Hook):
         if not broken or not is_main_process():
             return
         path = f'{runner.work_dir}/broken_files.txt'
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write('\n'.join(broken) + '\n')
+        write_atomically(path, '\n'.join(map(printable, broken)) + '\n')
         runner.logger.warning(
             f'{len(broken)} of {len(dataset)} files could not be used and were skipped (list: {path}): '
-            + ', '.join(broken[: self.show])
-            + (' ...' if len(broken) > self.show else '')
+            f'{few(broken, self.show, " ...")}'
         )
 
 

@@ -18,9 +18,7 @@ from fsfm_mm.engine.resume import (
     run_facts,
 )
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.registry import HOOKS
-from fsfm_mm.text import few
 
 
 @HOOKS.register_module()
@@ -38,10 +36,8 @@ class ExactResumeHook(Hook):
         self._built: dict | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Fit a checkpoint that is resumed to this run; one that only gives weights must have some of this model's."""
-        if not runner._resume:
-            _refuse_other_weights(runner, checkpoint)
-        else:
+        """Fit a checkpoint that is resumed to this run."""
+        if runner._resume:
             self._built = fit_to_run(runner, checkpoint)
             self._restored = checkpoint.get(RUN_STATE, {})
 
@@ -90,15 +86,3 @@ class ExactResumeHook(Hook):
         state['optimizer'] = optimizer_facts(runner.optim_wrapper)
         state['early_stopping'] = early_stopping_facts(runner)
         drop_functions(checkpoint)
-
-
-def _refuse_other_weights(runner, checkpoint: dict) -> None:
-    """Stop where a ``load_from`` holds nothing of this model: mmengine would train a fresh one after a warning."""
-    state = checkpoint.get('state_dict', checkpoint)
-    model = unwrapped(runner.model)
-    known = {name.removeprefix('module.') for name in state}
-    if known.isdisjoint(model.state_dict()):
-        raise StoppedError(
-            f'load_from: {runner._load_from} holds no weight of this {type(model).__name__} (it has '
-            f'{few(sorted(known), 3)}): name a checkpoint of such a model, or give an encoder with --init.'
-        )

@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import torch
-from mmengine.dist import barrier
 from mmengine.hooks import Hook
 
 from fsfm_mm.engine.failed_step import KeptStep, keep, overwritten, write
@@ -75,12 +74,11 @@ class NonFiniteGuardHook(Hook):
     def _stop(self, runner, count: int, losses: str) -> None:
         kept = self._kept if self._looks and self._kept is not None else keep(runner, count)
         try:
-            left = f'fsfm-mm replay {write(runner, kept, self._losses)} says where the first went wrong'
+            left = f'fsfm-mm replay {write(runner, kept, self._losses)} says where'
         except OSError as error:  # which is not why the run stops
-            left = f'the first could not be kept for fsfm-mm replay ({error.strerror or error})'
-        barrier()  # a process that ends now would make torchrun end the one that still writes
+            left = f'the first could not be kept ({error.strerror or error})'
         raise StoppedError(
             f'stopped at iteration {runner.iter + 1}: {count} updates in a row had a non-finite gradient ({losses}) '
-            f'and changed no weight; {left}. Usual causes: too high a learning rate, a broken input, bfloat16 '
-            'overflow (try --amp float32).'
+            f'and changed no weight; {left}. Usual causes: learning rate too high, broken input, bfloat16 overflow '
+            '(--amp float32).'
         )

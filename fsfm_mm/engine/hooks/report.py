@@ -11,6 +11,7 @@ from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 
 from fsfm_mm.engine.optim.schedulers import WarmupCosineLR
+from fsfm_mm.files.checkpoint_folders import pointed_to
 from fsfm_mm.models.wrapping import unwrapped
 from fsfm_mm.ops.precision import resolve_dtype
 from fsfm_mm.registry import HOOKS
@@ -34,9 +35,8 @@ class RunReportHook(Hook):
         """Name the files that the run left, when it trained."""
         work_dir = Path(runner.work_dir)
         pictures = sorted(work_dir.glob('reconstructions/*.png'))
-        last = work_dir / 'last_checkpoint'
         found = {
-            'checkpoint': last.read_text().strip() if last.exists() else None,
+            'checkpoint': pointed_to(work_dir),
             'log': str(Path(runner.log_dir) / f'{runner.timestamp}.log'),
             'loss curve': work_dir / 'loss_curve.png',
             'reconstructions': pictures[-1] if pictures else None,

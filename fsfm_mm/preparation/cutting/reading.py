@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fsfm_mm.files.broken import broken, reason
+from fsfm_mm.files.picture_headers import check_pixels
 from fsfm_mm.files.pictures import (
     BrokenSampleError,
     check_header,
@@ -292,4 +293,10 @@ def _opened(path: str | os.PathLike) -> Iterator[cv2.VideoCapture]:
                 f'{printable(path)}: cannot be opened as a video '
                 f'({os.path.getsize(path)} bytes; cut off, damaged or not a video).'
             )
+        try:
+            check_pixels(
+                *(int(video.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+            )
+        except ValueError as error:
+            raise BrokenSampleError(f'{path}: {error}.') from error
         yield video

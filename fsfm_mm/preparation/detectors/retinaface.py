@@ -84,7 +84,12 @@ class FacerRetinaFace(FaceDetector):
 
         url = self.url or pretrained_urls[self.model]
         path = weights_file(
-            f'retinaface_{url.rsplit("/", 1)[-1]}', self.weights, url, self.sha256, '--detector-weights'
+            f'retinaface_{url.rsplit("/", 1)[-1]}',
+            self.weights,
+            url,
+            self.sha256,
+            '--detector-weights',
+            '--detector blazeface',
         )
         self._device = pick_device(self.device)
         self._network = self._load(path)

@@ -75,7 +75,12 @@ class YuNet(FaceDetector):
         if self._network is not None:
             return
         path = weights_file(
-            self.url.rsplit('/', 1)[-1], self.weights, self.url, self.sha256, '--detector-weights'
+            self.url.rsplit('/', 1)[-1],
+            self.weights,
+            self.url,
+            self.sha256,
+            '--detector-weights',
+            '--detector blazeface',
         )
         content = np.frombuffer(path.read_bytes(), np.uint8)  # OpenCV itself fails on some names of files
         try:

@@ -25,8 +25,9 @@ class FaceParser(abc.ABC):
     presets: Mapping[str, Mapping[str, Any]] = {}
     #: Whether a crop without landmarks gets no map.
     needs_landmarks: bool = False
-    #: Whether the maps are only roughly right; the manifest and the summary say so.
-    approximate: bool = False
+    #: Where the maps are only roughly right: how they come about and what they are good for, which ``prepare.json``,
+    #: the summary and the doctor say; '' for maps to rely on.
+    limits: str = ''
 
     @abc.abstractmethod
     def parse(

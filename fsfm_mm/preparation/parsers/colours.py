@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -21,6 +23,15 @@ _FACE_BLUR, _HEAD_BLUR = 0.16, 0.18
 _CHIN, _NECK, _NECK_WIDTH = 1.3, 1.2, 0.95
 #: How likely what lies beyond the head's outline is hair: beside it, and under the chin.
 _LOOSE_HAIR, _HAIR_UNDER_CHIN = 0.15, 0.03
+
+
+def rounded(outline: Sequence[Sequence[float]] | np.ndarray, times: int = 2) -> np.ndarray:
+    """A closed outline (N, 2) with its corners cut (Chaikin) so many times: float64 (N * 2**times, 2)."""
+    points = np.asarray(outline, np.float64)
+    for _ in range(times):
+        after = np.roll(points, -1, 0)
+        points = np.stack([0.75 * points + 0.25 * after, 0.25 * points + 0.75 * after], 1).reshape(-1, 2)
+    return points
 
 
 def fill(canvas: np.ndarray, outline: np.ndarray, value: float) -> None:

@@ -74,7 +74,9 @@ class FaRLParser(FaceParser):
         from fsfm_mm.preparation.parsers.neural import pick_device, reading_torchscript
 
         url = self.url or pretrain_settings[self.model]['url'][0]
-        path = weights_file(url.rsplit('/', 1)[-1], self.weights, url, self.sha256, '--parser-weights')
+        path = weights_file(
+            url.rsplit('/', 1)[-1], self.weights, url, self.sha256, '--parser-weights', '--parser mesh'
+        )
         device = pick_device(self.device)
         with reading_torchscript(path):
             parser = facer.face_parser(self.name, device, model_path=str(path))

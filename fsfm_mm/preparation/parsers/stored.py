@@ -18,11 +18,11 @@ class StoredMaps(FaceParser):
     """Reads the map of each picture, for pictures that are faces already: packing.
 
     Args:
-        approximate: Whether the maps are only roughly right, by what made them.
+        limits: What is to be said of maps that are only roughly right, by what made them.
     """
 
-    def __init__(self, approximate: bool = False) -> None:
-        self.approximate = approximate
+    def __init__(self, limits: str = '') -> None:
+        self.limits = limits
 
     def parse(
         self, crops: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]

@@ -8,7 +8,7 @@ import numpy as np
 
 from fsfm_mm.ops.alignment import similarity
 from fsfm_mm.preparation.parsers.base import FaceParser, usable_points
-from fsfm_mm.preparation.parsers.colours import fill, refine
+from fsfm_mm.preparation.parsers.colours import fill, refine, rounded
 from fsfm_mm.regions import BACKGROUND, HAIR, LABEL_NAMES, SKIN
 from fsfm_mm.registry import FACE_PARSERS
 
@@ -47,15 +47,6 @@ _BROW = [
 ]
 
 
-def _rounded(outline: Sequence[tuple[float, float]]) -> np.ndarray:
-    """A closed outline with its corners cut twice (Chaikin), float64 (4N, 2)."""
-    points = np.asarray(outline, np.float64)
-    for _ in range(2):
-        after = np.roll(points, -1, 0)
-        points = np.stack([0.75 * points + 0.25 * after, 0.25 * points + 0.75 * after], 1).reshape(-1, 2)
-    return points
-
-
 def _both_halves(half: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """A half outline from top to bottom, and back up along its mirror image."""
     return [*half, *((-x, y) for x, y in reversed(half) if x > 0)]
@@ -83,7 +74,7 @@ def _mean_face() -> list[tuple[int, np.ndarray]]:
         ('upper_lip', _strip(_LIPS_TOP, _UPPER_EDGE)),
         ('inner_mouth', _strip(_UPPER_EDGE, _LOWER_EDGE)),
     ]
-    return [(LABEL_NAMES.index(name), _rounded(outline)) for name, outline in parts]
+    return [(LABEL_NAMES.index(name), rounded(outline)) for name, outline in parts]
 
 
 _PARTS = _mean_face()
@@ -169,7 +160,7 @@ class TemplateParser(FaceParser):
     """
 
     presets = {'template': {}}
-    approximate = True
+    limits = 'a mean face laid over five landmarks: good for choosing patches to mask, not for measuring'
     needs_landmarks = True
 
     def __init__(self, colours: bool = True, default_landmarks: bool = False) -> None:

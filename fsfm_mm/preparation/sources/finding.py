@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsfm_mm.files.listing import UNSAFE, VIDEO_EXTENSIONS, list_files
+from fsfm_mm.files.opening import read_text
 from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.sources.items import FrameChoice, Item
 from fsfm_mm.text import few, printable
@@ -151,9 +152,8 @@ def _without_results(root: str, files: list[str]) -> list[str]:
 def _is_result(folder: str) -> bool:
     for name in (SUMMARY_FILE, os.path.join(WORK_FOLDER, PLAN_FILE)):
         try:
-            with open(os.path.join(folder, name), encoding='utf-8') as stream:
-                content = json.load(stream)
-        except (OSError, ValueError):  # not there, or of somebody else
+            content = json.loads(read_text(os.path.join(folder, name)))
+        except (OSError, ValueError, RecursionError):  # not there, or of somebody else
             continue
         if isinstance(content, dict) and 'listing' in content:
             return True

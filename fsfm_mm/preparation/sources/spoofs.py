@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from fsfm_mm.datasets.labelled.crops import PUBLISHED_PADDING
 from fsfm_mm.datasets.labelled.names import (
     CLASSES,
     PROTOCOLS,
@@ -30,7 +31,7 @@ from fsfm_mm.text import few, printable
 #: the video, squares about the face, and development parts in training.
 FORMS = ('published', 'ours')
 #: Of the published chips: what is added to the face's square on each side, in sides of it.
-CHIP_PADDING = 0.37
+CHIP_PADDING = PUBLISHED_PADDING
 #: Of our squares: side over the longer side of the face's box.
 SPOOF_MARGIN = 1.37
 #: Protocol -> end of a frame's name after the video's.
