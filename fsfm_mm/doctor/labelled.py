@@ -15,6 +15,7 @@ from fsfm_mm.doctor.faces import check_faces
 from fsfm_mm.doctor.listing import CLASSES, POSITIVE, list_splits
 from fsfm_mm.doctor.lookalikes import report_lookalikes
 from fsfm_mm.doctor.manifest import check_finished, check_manifest
+from fsfm_mm.doctor.preparations import check_domain, check_expected, told_set
 from fsfm_mm.doctor.pretraining import (
     check_collisions,
     numbered,
@@ -71,8 +72,10 @@ def check_labelled(
     order = ', '.join(f'{label} = {name}' for label, name in enumerate(CLASSES))
     report.facts.append(f'classes: {order} (alphabetical); the score is P({POSITIVE})')
     _count(report, listed)
-    if expected is not None:
-        compare_counts(report, listed, expected)
+    asked, expected = expected, told_set(report, root, expected)
+    if asked is not None:
+        compare_counts(report, listed, asked)
+    _compare_prepared(report, root, kind, listed, splits)
     check_videos(report, listed)
     check_folders(report, root, listed)
     videos = [video for entries in listed.values() for video in _videos(entries)]
@@ -88,6 +91,23 @@ def check_labelled(
         check_finished(report, place)
     source = _check_files(report, root, listed, identity, workers, samples, progress)
     return report, source
+
+
+def _compare_prepared(report: Report, root: str, kind: str, listed: Splits, splits: Sequence[str]) -> None:
+    """Compare the videos with what the preparation was to find."""
+    if kind != 'antispoof':
+        videos = [
+            (split, _folder(video).partition(': ')[2].partition('/')[0])
+            for split, entries in listed.items()
+            for video in _videos(entries)
+        ]
+        check_expected(report, root, videos, splits)
+        return
+    domains: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for split, entries in listed.items():
+        for of_video in _videos(entries).values():
+            domains[of_video[0]['domain']].append((split, of_video[0]['class_name']))
+    check_domain(report, root, domains)
 
 
 def _videos(entries: Sequence[dict]) -> dict[str, list[dict]]:

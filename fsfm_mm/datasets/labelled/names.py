@@ -16,6 +16,19 @@ from fsfm_mm.text import brief, few, shortened
 CLASSES = ('fake', 'real')
 #: Folders of a data set that is split.
 SPLITS = ('train', 'val', 'test')
+#: What such folders are called elsewhere -> split.
+SPLIT_NAMES = {
+    'train': 'train',
+    'training': 'train',
+    'val': 'val',
+    'valid': 'val',
+    'validation': 'val',
+    'dev': 'val',
+    'devel': 'val',
+    'development': 'val',
+    'test': 'test',
+    'testing': 'test',
+}
 #: Files or folders named in a message about many.
 SHOWN = 5
 
@@ -51,6 +64,11 @@ def quoted(names: Sequence[str]) -> str:
     """Join names for a message, each in quotes: the first five, then a count."""
     shown = [f"'{shortened(name, 120)}'" for name in names[:SHOWN]]
     return few(shown, SHOWN, f', ... ({len(names)} in all)', count=len(names))
+
+
+def split_of_folder(folder: str) -> str | None:
+    """The split that a folder's name stands for, regardless of case; None for none."""
+    return SPLIT_NAMES.get(folder.lower())
 
 
 def class_of_folder(folder: str, classes: Sequence[str]) -> str | None:
