@@ -128,8 +128,8 @@ def honour(
         _honour_groups(wrapper, state, before or {}, now[name], schedulers)
         moved = places[0].iterations != places[1].iterations and any(not one.by_epoch for one in schedulers)
         saved = _of(checkpoint.get('param_schedulers'), name)
-        built = before['schedules'] if before is not None and len(saved) == len(schedulers) else None
-        if moved or built != now[name]['schedules']:
+        lacking = before is None or len(saved) != len(schedulers)
+        if moved or lacking or (before or {}).get('schedules') != now[name]['schedules']:
             groups = [*state['param_groups'], *(state[key] for key in (STAND_IN,) if key in state)]
             states = step_again(wrapper, schedulers, saved, groups, before, places)
             if name:
