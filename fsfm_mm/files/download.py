@@ -126,10 +126,10 @@ def weights_file(
         try:
             download(url, cached, attempts=3, sha256=sha256)
         except OSError as error:
+            reason = str(error).removeprefix(f'{url}: ')
             raise ConnectionError(
-                f'the weights {name} could not be fetched ({error}): get them from {url} by other means '
-                f'and name the file ({option} FILE; weights=... in a config) or put it at {cached}; or take '
-                f'{instead}, which needs a package index only.'
+                f'the weights were not fetched ({reason}): get {url} by other means ({option} FILE, or as '
+                f'{cached}) or take {instead}, from packages alone.'
             ) from error
     return _checked(cached, sha256, 'delete it, and it is fetched again')
 
