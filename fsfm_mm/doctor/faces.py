@@ -38,7 +38,7 @@ def check_faces(report: Report, root: str, source: Source, found: Scan) -> None:
         return [source.names[index] for index in np.flatnonzero(these).tolist()]
 
     turned = named(np.abs(found.rolls) > TURNED)
-    rolled = ' by their maps: set upright what lies on its side or upside down, or leave it out.'
+    rolled = ' by their maps: set upright what lies on its side or upside down, or mend the maps.'
     report.add_files(
         'warning', 'turned face', turned, f'more than {TURNED:.0f} degrees from upright{rolled}', 'face'
     )

@@ -30,7 +30,7 @@ GRID, PATCH = 14, 16
 #: Sides in pixels between which :func:`detail_of` looks for detail.
 DETAIL_SIDE, DETAIL_BASE = 32, 112
 #: Labels of the parts whose places tell how a face is turned.
-EYES, MOUTH = REGION_LABELS['eyes'], REGION_LABELS['mouth']
+ABOVE, MOUTH = (*REGION_LABELS['eyebrows'], *REGION_LABELS['eyes']), REGION_LABELS['mouth']
 _MEMBER = region_membership()
 
 
@@ -142,14 +142,15 @@ def detail_of(image: np.ndarray) -> float:
 
 
 def roll_of(labels: np.ndarray) -> float:
-    """Degrees that a face is turned clockwise, -180 to 180, by the eyes and mouth of its map; NaN without one."""
+    """Degrees that a face is turned clockwise, -180 to 180, by eyes, brows and mouth of its map; NaN without."""
     middles = []
-    for part in (EYES, MOUTH):
-        rows, columns = np.nonzero(np.isin(labels, part))
-        if not len(rows):
+    for part in (ABOVE, MOUTH):  # the middle of middles: a map may call an ear an eye
+        places = [np.nonzero(labels == label) for label in part]
+        medians = [np.median(place, axis=1) for place in places if len(place[0])]
+        if not medians:
             return float('nan')
-        middles.append((columns.mean(), rows.mean()))
-    (x, y), (to_x, to_y) = middles
+        middles.append(np.mean(medians, axis=0))
+    (y, x), (to_y, to_x) = middles
     return float(np.degrees(np.arctan2(x - to_x, to_y - y)))
 
 
