@@ -145,8 +145,9 @@ def encoded(text: str) -> bytes:
 def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[tuple[str, FaceRecord]]]:
     """Read the head of a part, and each of its lines of the manifest (without its end) with what it says."""
     path = part_path(out, number)
+    data = path.read_bytes()  # another share may have joined the parts: FileNotFoundError says so
     with reading(path, ' cannot be read'):
-        head, *lines = path.read_text(encoding='utf-8').split('\n')
+        head, *lines = data.decode().split('\n')
     return parse_json(head, path), [(line, FaceRecord.from_json(line, str(path))) for line in lines[:-1]]
 
 
