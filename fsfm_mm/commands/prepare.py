@@ -263,6 +263,7 @@ def command(args: argparse.Namespace) -> int:
         chunk_size,
         inside,
         follow=crops != 'published',
+        upright=args.upright,
     )
     execution = execution_of(args, imports)
     about = {

@@ -23,8 +23,10 @@ from fsfm_mm.commands.preparing import (
     share_of,
     tell_outcome,
 )
+from fsfm_mm.commands.telling import tell_counts, tell_missing, tell_names
 from fsfm_mm.datasets.labelled.names import read_lines
 from fsfm_mm.files.writing import check_folder
+from fsfm_mm.preparation.counts import expected_of
 from fsfm_mm.preparation.cutting.hdf5_frames import check_h5py, is_hdf5
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.run import prepare
@@ -39,12 +41,13 @@ from fsfm_mm.preparation.sources.spoofs import (
     SPOOF_MARGIN,
     copy_lists,
     naming_of,
+    prepared_videos,
     protocol_listing,
     rule_of,
     spoof_listing,
     write_lists,
 )
-from fsfm_mm.text import few, printable, text_table
+from fsfm_mm.text import printable, text_table
 
 EPILOG = f"""\
 sources (--rule, by default the one named as DOMAIN):
@@ -158,11 +161,11 @@ def command(args: argparse.Namespace) -> int:
     check_folder(Path(args.out) / 'txt', 'the folder of the lists')
     plan = plan_of(args)
     for (split, name), count in sorted(plan.videos.items()):
-        say(f'{split}/{name}: {count} videos')
-    if plan.missing:
-        say(f'not there: {len(plan.missing)} listed pictures, such as {few(plan.missing, 3, "")}')
-    if plan.left_out:
-        print(f'left out: {plan.left_out} files that are in no split of the protocol')
+        listed = plan.listed[split, name]
+        say(f'{split}/{name}: {count}{f" of {listed}" if listed not in (None, count) else ""} videos')
+    for note in plan.notes:
+        say(note)
+    tell_missing(plan.missing, 'pictures')
     if any(is_hdf5(item.path) for item in plan.items):
         check_h5py()
     settings, out = settings_of(args, plan), domain_folder(args)
@@ -172,13 +175,27 @@ def command(args: argparse.Namespace) -> int:
         'protocol': args.protocol,
         'form': args.form,
         'detector_name': detector_name(dict(settings.detector)),
+        'expected': expected_of(plan),
     }
-    outcome = prepare(plan.items, out, settings, execution_of(args), about, share_of(args), args.engine)
+    outcome = prepare(
+        plan.items, out, settings, execution_of(args), about, share_of(args), args.engine, plan.missing
+    )
     tell_outcome(str(out), outcome)
-    if outcome.complete:
-        for file, count in lists(args).items():
-            print(f'txt/{file}: {count} videos')
-    return exit_code(outcome, args.strict, len(plan.missing))
+    counts = tell_counts(out, outcome, plan)
+    if not outcome.complete:
+        return exit_code(outcome, args.strict)
+    for file, count in lists(args).items():
+        print(f'txt/{file}: {count} videos')
+    incomplete = [] if args.lists else _incomplete(args)
+    tell_names('not in the lists, since frames of them have no face or are not there', incomplete)
+    return exit_code(outcome, args.strict, len(counts.barren) + len(incomplete))
+
+
+def _incomplete(args: argparse.Namespace) -> list[str]:
+    """Videos that the lists leave out."""
+    records = manifest_records(domain_folder(args) / MANIFEST_FILE)
+    naming = naming_of(rule_of(args.domain, args.rule), args.protocol)
+    return prepared_videos(naming, (record.file for record in records))[1]
 
 
 def lists(args: argparse.Namespace) -> dict[str, int]:

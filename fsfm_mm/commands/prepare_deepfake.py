@@ -25,12 +25,13 @@ from fsfm_mm.commands.preparing import (
     share_of,
     tell_outcome,
 )
+from fsfm_mm.commands.telling import tell_counts, tell_missing
 from fsfm_mm.datasets.labelled.names import SPLITS
-from fsfm_mm.datasets.labelled.published_rules import DIFF_SUBSETS, MANIPULATIONS
+from fsfm_mm.datasets.labelled.published_rules import ALL_MANIPULATIONS, DIFF_SUBSETS
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
+from fsfm_mm.preparation.counts import expected_of
 from fsfm_mm.preparation.run import prepare
 from fsfm_mm.preparation.sources.forgeries import Listing, folder_listing, forgery_listing
-from fsfm_mm.text import few
 
 EPILOG = f"""\
 examples:
@@ -63,7 +64,11 @@ def parse_args(
     )
     what.add_argument('--compression', choices=['raw', 'c0', 'c23', 'c40'], help='ffpp [c23]')
     what.add_argument(
-        '--manipulations', nargs='+', choices=MANIPULATIONS, metavar='NAME', help='ffpp: which [all four]'
+        '--manipulations',
+        nargs='+',
+        choices=ALL_MANIPULATIONS,
+        metavar='NAME',
+        help='ffpp: which, FaceShifter too [the other four]',
     )
     what.add_argument(
         '--subsets', nargs='+', choices=DIFF_SUBSETS, metavar='NAME', help='diff: which [all four]'
@@ -72,6 +77,11 @@ def parse_args(
         '--youtube-real',
         action='store_true',
         help='celebdf_v2: also YouTube-real (not in published numbers)',
+    )
+    what.add_argument(
+        '--masks',
+        action='store_true',
+        help="ffpp, dfd_*: in forged videos take the face that the set's own masks show",
     )
     add_frames_option(what)
     what.add_argument(
@@ -86,12 +96,8 @@ def parse_args(
     return parser.parse_args(argv)
 
 
-def plan_of(args: argparse.Namespace) -> Listing:
-    """The work that the command line asks for.
-
-    Raises:
-        ValueError: The source is not as expected, or an option does not belong to the set.
-    """
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Options of the set's rule that the command line gives."""
     options: dict[str, Any] = {
         name: value
         for name in ('compression', 'manipulations', 'subsets')
@@ -99,25 +105,42 @@ def plan_of(args: argparse.Namespace) -> Listing:
     }
     if args.youtube_real:
         options['youtube_real'] = True
+    return options
+
+
+def plan_of(args: argparse.Namespace) -> Listing:
+    """The work that the command line asks for.
+
+    Raises:
+        ValueError: The source is not as expected, or an option does not belong to the set.
+    """
+    options = options_of(args)
     if args.set == 'folders':
-        if options:
-            named = ', '.join(f'--{name.replace("_", "-")}' for name in options)
+        if options or args.masks:
+            named = ', '.join(f'--{name.replace("_", "-")}' for name in [*options, *['masks'] * args.masks])
             raise ValueError(f'folders: {named} belongs to a published set.')
         return folder_listing(args.source, args.splits or (), args.frames, args.real_frames)
-    return forgery_listing(args.set, args.source, args.splits, args.frames, args.real_frames, options)
+    return forgery_listing(
+        args.set, args.source, args.splits, args.frames, args.real_frames, options, args.masks
+    )
 
 
 def tell_plan(args: argparse.Namespace, plan: Listing) -> None:
-    """Print how many videos there are, and what differs from the published numbers."""
+    """Print how many videos there are, what lacks of those listed, and what differs from the published numbers."""
     named = PUBLISHED_SETS.get(args.set)
-    for (split, folder), count in sorted(plan.videos.items()):
-        published = named.counts.get(split) if named and named.count_by else None
+    if named and not named.tried:
+        print(f'{args.set}: layout from its documentation, not tried on the set: look at the numbers')
+    for place, listed in sorted(plan.listed.items()):
+        count = plan.videos[place]
+        published = named.counts.get(place[0]) if named and named.count_by else None
         note = f' (published: {published})' if published not in (None, count) else ''
-        say(f'{split}/{folder}: {count} videos{note}')
+        of = f' of {listed}' if listed not in (None, count) else ''
+        say(f'{"/".join(place)}: {count}{of} videos{note}')
     if plan.frames:
         print(f'{plan.frames["fake"]} frames of a fake video, {plan.frames["real"]} of a real one')
-    if plan.missing:
-        say(f'not there: {len(plan.missing)} listed videos, such as {few(plan.missing, 3, "")}')
+    for note in plan.notes:
+        say(note)
+    tell_missing(plan.missing)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -140,12 +163,17 @@ def command(args: argparse.Namespace) -> int:
         'frames': asdict(args.frames),
         'crops': form,
         'detector_name': name,
+        'options': options_of(args),
+        'expected': expected_of(plan),
     }
-    outcome = prepare(plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine)
+    outcome = prepare(
+        plan.items, args.out, settings, execution_of(args), about, share_of(args), args.engine, plan.missing
+    )
     tell_outcome(args.out, outcome)
+    counts = tell_counts(args.out, outcome, plan)
     if outcome.complete and outcome.tally.statuses['ok']:
         say(f'next: fsfm-mm check {args.out}')
-    return exit_code(outcome, args.strict, len(plan.missing))
+    return exit_code(outcome, args.strict, len(counts.barren))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare-deepfake') -> int:

@@ -34,8 +34,8 @@ PATCH_SIZE = 16
 GOES_ON = 'The same command goes on where it stopped.'
 EXIT_CODES = """\
 Interrupted? The same command goes on where it stopped. Exit code: 0 all well; 1 stopped or wrong arguments;
-2 done, but files could not be read or crashed (with --strict also: a listed source is not there, or a source or a
-frame of a video gave no face);
+2 done, but files could not be read or crashed (with --strict also: a listed source is not there or gave no face, or a
+frame of a video gave none);
 130 Ctrl-C; 143 terminated. Shares that end before others, and ranks of torchrun or srun, say 0 instead of 2.
 """
 
@@ -109,6 +109,11 @@ def add_face_options(
         default=min_face,
         metavar='PIXELS',
         help=f'leave smaller faces out [{min_face}]',
+    )
+    group.add_argument(
+        '--upright',
+        action='store_true',
+        help="turn what lies on its side or upside down [leave it out, with the status 'turned']",
     )
 
 
@@ -242,6 +247,7 @@ def labelled_settings(
         size=args.size,
         min_face=args.min_face,
         chunk_size=64,
+        upright=args.upright,
     )
     return Settings(**{**given, **more})
 
@@ -321,10 +327,10 @@ def tell_outcome(out: str, outcome: Outcome, note: str = '') -> None:
         )
 
 
-def exit_code(outcome: Outcome, strict: bool, missing: int = 0) -> int:
+def exit_code(outcome: Outcome, strict: bool, lacking: int = 0) -> int:
     """2 where files failed, nothing came out, or (strict) a source or a frame of a video gave no face; else 0.
 
-    Strict counts sources that a set's lists name and that are ``missing`` as well.
+    Strict counts listed sources that are not there, and what else is ``lacking``, as well.
 
     A share says 0 as long as others are at work, and a rank always: a launcher that sees another code ends the
     other ranks, so one unreadable file would stop the run whenever it is started.
@@ -333,7 +339,7 @@ def exit_code(outcome: Outcome, strict: bool, missing: int = 0) -> int:
         return 0
     faces = outcome.tally.statuses['ok']
     barren = sum(count for status, count in outcome.tally.statuses.items() if status != 'ok')
-    failed = outcome.tally.failures or not faces or (strict and (barren or missing))
+    failed = outcome.tally.failures or not faces or (strict and (barren or lacking))
     return 2 if failed else 0
 
 

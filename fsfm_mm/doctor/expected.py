@@ -67,6 +67,12 @@ def expected_set(name: str | None) -> Expected | None:
     return expected_sets()[name]
 
 
+def prepared_set(about: Mapping[str, Any]) -> Expected | None:
+    """The published set that a preparation was of, by its ``prepare.json``; None for another or none."""
+    name = about.get('set')
+    return Expected(name, about.get('options') or {}) if name in PUBLISHED_SETS else None
+
+
 def guess_identity(videos: Iterable[str]) -> str | None:
     """The pattern of the first published set that has a name of two people among some videos; None for none."""
     names = [video.rpartition('/')[2] for video in videos]

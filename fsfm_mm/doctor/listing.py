@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.logging import MMLogger
@@ -19,6 +20,8 @@ from fsfm_mm.datasets.listing import list_folders
 from fsfm_mm.doctor.expected import Expected
 from fsfm_mm.doctor.report import Report
 from fsfm_mm.doctor.stored import has_archive
+from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
+from fsfm_mm.text import few, printable
 
 POSITIVE = 'real'
 #: An empty class is a finding, not the end of the listing.
@@ -47,11 +50,21 @@ def kind_of(root: str, kind: str = 'auto', expect: str | None = None) -> str:
         return 'antispoof'
     if os.path.isdir(os.path.join(root, 'images')) or has_archive(root):
         return 'pretrain'
+    if os.path.isfile(os.path.join(root, MANIFEST_FILE)):
+        raise ValueError(f'{root}: is a preparation in which no face was written: {_what_came(root)}.')
     raise ValueError(
         f'{root}: looks like no data set; expected images/ and parsing_maps/, or archive/ (pretraining), '
         '{train,val,test}/{real*,fake*} (deepfake) or txt/ and frame/ (antispoof), found '
         f'{quoted(sorted(os.listdir(root))) or "nothing"}. The folders of a published set need --expect.'
     )
+
+
+def _what_came(root: str) -> str:
+    """The statuses of a manifest, each with its number and a source."""
+    sources: dict[str, list[str]] = {}
+    for record in manifest_records(Path(root, MANIFEST_FILE)):
+        sources.setdefault(record.status, []).append(printable(record.source))
+    return '; '.join(f'{len(names)} {status} ({few(names, 3)})' for status, names in sorted(sources.items()))
 
 
 def split_folders(root: str) -> list[str]:
@@ -91,7 +104,9 @@ def list_splits(
     """
     entries: dict[str, list[dict]] = {}
     spoofs = kind == 'antispoof'
-    builders = _antispoof(root, splits, protocol, extra) if spoofs else _deepfake(root, splits, expected)
+    builders = (
+        _antispoof(root, splits, protocol, extra) if spoofs else _deepfake(report, root, splits, expected)
+    )
     for split, build in builders.items():
         with _complaints(report, split):
             dataset = build()
@@ -126,9 +141,19 @@ class _Collector(logging.Handler):
         self.report.add('error', 'listing', record.getMessage())
 
 
-def _deepfake(root: str, splits: Sequence[str], expected: Expected | None) -> dict[str, Builder]:
+def _deepfake(
+    report: Report, root: str, splits: Sequence[str], expected: Expected | None
+) -> dict[str, Builder]:
     """The prepared layout where there are class folders, else the published set's own."""
     there = split_folders(root)
+    folders = sorted(os.listdir(root)) if there and not splits else []
+    others = [name for name in folders if name not in SPLITS and _has_classes(os.path.join(root, name))]
+    if others:
+        known = ', '.join(SPLITS)
+        message = (
+            f'{quoted(others)} has class folders, but is none of {known}, so nobody reads it: rename it.'
+        )
+        report.add('error', 'unknown split', message)
     if not there and _has_classes(root):
         return {'all': functools.partial(LabelledFaces, root, '', **_COMMON)}
     if there or expected is None:

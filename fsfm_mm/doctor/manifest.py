@@ -25,8 +25,14 @@ class Line(NamedTuple):
     description: str  # of what is not 'ok'
 
 
-def read_manifest(report: Report, root: str) -> list[Line]:
-    """Read ``root/manifest.jsonl``; lines that are no records, and what became of the others, are reported."""
+def read_manifest(report: Report, root: str, domain: str = '') -> list[Line]:
+    """Read ``root/manifest.jsonl``; lines that are no records, and what became of the others, are reported.
+
+    Args:
+        report: Where to.
+        root: The data set.
+        domain: Of a part of a data set: said before its table and names.
+    """
     path = os.path.join(root, MANIFEST_FILE)
     lines, bad = [], []
     for number, line in enumerate(read_lines(path), 1):
@@ -35,12 +41,12 @@ def read_manifest(report: Report, root: str) -> list[Line]:
         except ValueError as error:
             bad.append(str(error))
             continue
-        told = '' if record.status == 'ok' else _describe(record)
+        told = '' if record.status == 'ok' else domain + _describe(record)
         lines.append(Line(sys.intern(record.status), record.file, record.map, record.sha256, told))
     report.add_files(
         'error', 'manifest', bad, f'of {MANIFEST_FILE} cannot be read: prepare the set again.', 'line'
     )
-    _report_statuses(report, lines)
+    _report_statuses(report, lines, domain)
     return lines
 
 
@@ -98,17 +104,44 @@ def check_finished(report: Report, root: str) -> None:
         report.add('warning', 'unfinished', message)
 
 
-def _report_statuses(report: Report, records: Sequence[Line]) -> None:
+#: Statuses with a finding of their own: level, name of the check, what is said after their number.
+_FINDINGS = {
+    'missing': (
+        'error',
+        'missing',
+        ('listed source', 'listed sources'),
+        'not there when the set was prepared: results do not compare with those on the whole set; get them and prepare '
+        'it anew.',
+    ),
+    'turned': (
+        'warning',
+        'turned face',
+        ('face', 'faces'),
+        'on the side or upside down, left out: prepare with --upright, or turn the sources.',
+    ),
+    'other_person': (
+        'note',
+        'other person',
+        ('frame', 'frames'),
+        'in which only others than the chosen person are seen, left out.',
+    ),
+}
+
+
+def _report_statuses(report: Report, records: Sequence[Line], domain: str) -> None:
     counts = Counter(record.status for record in records)
     rows = tuple((status, counts[status], STATUSES[status]) for status in STATUSES if counts[status])
     report.tables.append(
-        Table(f'{MANIFEST_FILE} ({len(records)} lines)', ('status', 'count', 'meaning'), rows)
+        Table(f'{domain}{MANIFEST_FILE} ({len(records)} lines)', ('status', 'count', 'meaning'), rows)
     )
     failures = [record for record in records if record.status in FAILURES]
     if failures:
         message = f'the preparation failed {number_of(len(failures), "time")}: mend or remove these sources.'
         report.add('warning', 'failed sources', message, [record.description for record in failures])
-    rest = [record for record in records if record.status not in ('ok', *FAILURES)]
+    for status, (level, check, (one, many), told) in _FINDINGS.items():
+        named = [record.description for record in records if record.status == status]
+        report.add_files(level, check, named, told, one, many)
+    rest = [record for record in records if record.status not in ('ok', *FAILURES, *_FINDINGS)]
     described = [record.description for record in rest]
     report.add_files(
         'note', 'no face', described, 'without a face; see the table.', 'source or frame', 'sources or frames'

@@ -17,7 +17,8 @@ import numpy as np
 from fsfm_mm.files.parallel import Attempt
 from fsfm_mm.files.pictures import BrokenSampleError
 from fsfm_mm.files.stopping import StoppedError
-from fsfm_mm.preparation.cutting.cutter import Clock, Cut, Cutter, nothing
+from fsfm_mm.preparation.cutting.clock import Clock
+from fsfm_mm.preparation.cutting.cutter import Cut, Cutter, nothing
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.manifest import FAILURES, write_part
 from fsfm_mm.preparation.parsers.base import FaceParser

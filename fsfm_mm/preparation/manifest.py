@@ -22,7 +22,11 @@ MANIFEST_FILE = 'manifest.jsonl'
 #: What can become of a source, a frame or a face; all but 'ok' leave no file behind.
 STATUSES = {
     'ok': 'written',
+    'missing': 'a listed source is not there',
     'no_face': 'no face was found',
+    'other_person': 'only others than the chosen person are seen',
+    'turned': 'the face lies on its side or upside down (--upright turns it)',
+    'short': 'the video has fewer frames than the protocol needs',
     'small': 'the face is smaller than wished',
     'unparsed': 'the parser gave no map (landmarks missing)',
     'unreadable': 'the file, or this frame of it, cannot be read',
@@ -52,6 +56,8 @@ class FaceRecord:
         file: Path of the image relative to the output, or its key in the archive.
         map: Path of the map relative to the output; None where it has none.
         sha256: SHA-256 of the written image's bytes (raw: of its pixels).
+        turned: Degrees, 90, 180 or 270, by which the picture was turned clockwise to set the face upright; all places
+            are in pixels of the turned picture. None, and not written, where it was not turned.
     """
 
     source: str
@@ -68,10 +74,14 @@ class FaceRecord:
     file: str | None = None
     map: str | None = None
     sha256: str | None = None
+    turned: int | None = None
 
     def to_json(self) -> str:
         """One line of JSON without a line end, the same text for the same record."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(', ', ': '))
+        content = asdict(self)
+        if self.turned is None:
+            del content['turned']
+        return json.dumps(content, ensure_ascii=False, separators=(', ', ': '))
 
     @classmethod
     def from_json(cls, line: str | bytes, where: str) -> FaceRecord:
@@ -145,9 +155,9 @@ def encoded(text: str) -> bytes:
 def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[tuple[str, FaceRecord]]]:
     """Read the head of a part, and each of its lines of the manifest (without its end) with what it says."""
     path = part_path(out, number)
-    data = path.read_bytes()  # another share may have joined the parts: FileNotFoundError says so
+    content = path.read_bytes()  # FileNotFoundError: another process has joined the parts, which callers know
     with reading(path, ' cannot be read'):
-        head, *lines = data.decode().split('\n')
+        head, *lines = content.decode('utf-8').split('\n')
     return parse_json(head, path), [(line, FaceRecord.from_json(line, str(path))) for line in lines[:-1]]
 
 

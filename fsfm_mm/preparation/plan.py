@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.broken import broken, reading
 from fsfm_mm.files.opening import read_text
 from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.settings import Settings, versions
@@ -29,7 +30,8 @@ UNKNOWN_FRAMES = 32
 #: Of a plan that chooses for itself: about so many chunks, each within these bounds.
 _CHUNKS, _LEAST_CHUNK, _LARGEST_CHUNK = 64, 16, 256
 #: The name of the detector is as good as its config.
-_NOT_COMPARED = ('sources', 'versions', 'detector_name')
+#: What the listing says already is not compared again.
+_NOT_COMPARED = ('sources', 'versions', 'detector_name', 'options', 'expected')
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,12 @@ class Plan:
     Attributes:
         about: Content of ``plan.json``: sources, settings, digest of the listing, versions.
         chunks: All chunks.
+        missing: Names of sources that a list of the set names and that are not there.
     """
 
     about: dict[str, Any]
     chunks: tuple[Chunk, ...]
+    missing: tuple[str, ...] = ()
 
 
 def weight(item: Item) -> int:
@@ -119,18 +123,22 @@ def listing_digest(items: Sequence[Item], sizes: Sequence[int]) -> str:
     """SHA-256 over the names, sizes and wanted frames of all sources; not over where their roots lie."""
     digest = hashlib.sha256()
     for item, size in zip(items, sizes):
-        line = json.dumps([item.root, item.source, item.key, size, str(item.frames), item.frame_name])
+        masks = [] if item.mask_video is None else [_size(item.mask_video)]
+        line = json.dumps([item.root, item.source, item.key, size, str(item.frames), item.frame_name, *masks])
         digest.update(line.encode() + b'\n')
     return digest.hexdigest()
 
 
-def make_plan(items: Sequence[Item], settings: Settings, about: dict[str, Any]) -> Plan:
+def make_plan(
+    items: Sequence[Item], settings: Settings, about: dict[str, Any], missing: Sequence[str] = ()
+) -> Plan:
     """Plan a run.
 
     Args:
         items: The sources, in the order of the manifest.
         settings: What decides the result.
         about: Further entries of ``prepare.json``, such as ``sources``.
+        missing: Names of listed sources that are not there.
 
     Raises:
         ValueError: No sources, or two sources whose results could have the same name.
@@ -139,12 +147,17 @@ def make_plan(items: Sequence[Item], settings: Settings, about: dict[str, Any]) 
         raise ValueError('there are no pictures or videos in the sources.')
     _check_keys(items, settings.choice)
     sizes = sizes_of(items)
-    listing = {'files': len(items), 'sha256': listing_digest(items, sizes)}
+    listing: dict[str, Any] = {'files': len(items), 'sha256': listing_digest(items, sizes)}
+    if missing:
+        names = '\n'.join(missing).encode('utf-8', 'backslashreplace')
+        listing['missing'] = {'files': len(missing), 'sha256': hashlib.sha256(names).hexdigest()}
     chunk_size = settings.chunk_size or default_chunk_size(items)
     chosen = {**asdict(settings), 'chunk_size': chunk_size}
+    if not settings.upright:  # results from before the option go on, byte for byte
+        del chosen['upright']
     content = {**about, **chosen, 'listing': listing, 'versions': versions()}
     # as it will be read back: tuples are lists in JSON
-    return Plan(json.loads(json.dumps(content)), tuple(make_chunks(items, chunk_size, sizes)))
+    return Plan(json.loads(json.dumps(content)), tuple(make_chunks(items, chunk_size, sizes)), tuple(missing))
 
 
 def _check_keys(items: Sequence[Item], choice: str) -> None:
@@ -221,12 +234,11 @@ def _plan_file(out: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
+    with reading(file, ' cannot be read', ': remove the folder and begin anew.'):
         content = json.loads(read_text(file))
-    except (ValueError, OSError) as error:
-        raise ValueError(f'{file} cannot be read ({error}): remove the folder and begin anew.') from error
-    if not isinstance(content, dict) or 'listing' not in content:
-        raise ValueError(f'{file} is not of this tool: name a new or an empty folder.')
+    listing = content.get('listing') if isinstance(content, dict) else None
+    if not isinstance(listing, dict) or type(listing.get('files')) is not int:
+        raise broken(file, ' is not of this tool: name a new or an empty folder.')
     return content
 
 
@@ -236,6 +248,9 @@ def _compare(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
             continue
         if key == 'listing':
             files = f'{before[key]["files"]} files then, {value["files"]} now'
+            gone = [listing.get('missing', {}).get('files', 0) for listing in (before[key], value)]
+            if any(gone):
+                files += f'; of those listed {gone[0]} were missing then, {gone[1]} now'
             what = f'from other sources ({files}; names or sizes have changed)'
         else:
             what = f'with {key} {_shown(before.get(key))}, not {_shown(value)}'

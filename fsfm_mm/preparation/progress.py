@@ -14,6 +14,8 @@ from fsfm_mm.preparation.plan import Chunk
 from fsfm_mm.text import few, printable, text_table
 
 _EXAMPLES = 3
+#: Sources without any face that are named; the manifest has all of them.
+_NAMED = 5
 
 
 class Progress(Watcher[Chunk]):
@@ -65,11 +67,13 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     seconds: Counter[str] = field(default_factory=Counter)
-    _sources: set[tuple[int, str]] = field(default_factory=set)
+    _sources: dict[tuple[int, str], bool] = field(default_factory=dict)
 
     def add(self, record: FaceRecord) -> None:
         """Count a record."""
-        self._sources.add((record.root, record.source))
+        if record.status != 'missing':
+            source = record.root, record.source
+            self._sources[source] = record.status == 'ok' or self._sources.get(source, False)
         self.statuses[record.status] += 1
         examples = self.examples.setdefault(record.status, [])
         text = record.message or printable(record.source)
@@ -78,8 +82,13 @@ class Tally:
 
     @property
     def sources(self) -> int:
-        """Number of sources."""
+        """Number of sources that are there."""
         return len(self._sources)
+
+    @property
+    def barren(self) -> list[str]:
+        """Sources that gave no face."""
+        return [source for (_, source), fruitful in self._sources.items() if not fruitful]
 
     @property
     def failures(self) -> int:
@@ -102,6 +111,9 @@ def summary(out: Path, tally: Tally, note: str = '') -> str:
             shown = tally.examples[status]
             named = few(shown, _EXAMPLES, '; and {} more', '; ', count)
             lines.append(f'  {count:>6} {status}: {meaning}. {named}')
+    if tally.barren:
+        names = few([printable(name) for name in tally.barren], _NAMED)
+        lines.append(f'  {len(tally.barren):>6} sources without any face: {names}')
     return '\n'.join(lines + profile(tally.seconds, tally.statuses['ok']))
 
 

@@ -23,6 +23,7 @@ from fsfm_mm.files.writing import check_folder
 from fsfm_mm.preparation.chunks import Workshop, cannot_write, chunk_worker
 from fsfm_mm.preparation.manifest import (
     MANIFEST_FILE,
+    FaceRecord,
     encoded,
     manifest_records,
     parts_done,
@@ -92,6 +93,7 @@ def prepare(
     about: dict[str, Any] | None = None,
     share: Share | None = None,
     engine: str = 'processes',
+    missing: Sequence[str] = (),
 ) -> Outcome:
     """Prepare faces from sources, or go on with that.
 
@@ -103,6 +105,7 @@ def prepare(
         about: Further entries of ``prepare.json``, such as ``sources``.
         share: Part of the work for this process; whichever share ends last joins the parts.
         engine: 'processes' on this machine, or 'ray' for those of a Ray cluster that shares the disk.
+        missing: Names of sources that a list of the set names and that are not there: the manifest says so.
 
     Returns:
         What has become of the sources.
@@ -113,7 +116,7 @@ def prepare(
         StoppedError: The disk refuses, sources or memory are gone, or workers cannot run. What was done is kept.
     """
     out, execution, share = Path(out), execution or Execution(), share or Share()
-    plan = make_plan(items, settings, about or {})
+    plan = make_plan(items, settings, about or {}, missing)
     # on the CPU and dropped again: it only tells wrong settings and missing weights before any work
     shop = Workshop.build(settings, out, Execution(device='cpu', imports=execution.imports))
     limits = '' if shop.parser is None else shop.parser.limits
@@ -124,13 +127,13 @@ def prepare(
     repeated = is_complete(out)
     mine = plan.chunks[share.index :: share.count]
     done = parts_done(out)
-    missing = [] if repeated else [chunk for chunk in mine if chunk.number not in done]
-    if missing:  # before the folder is taken: other settings are still possible when weights lack
+    todo = [] if repeated else [chunk for chunk in mine if chunk.number not in done]
+    if todo:  # before the folder is taken: other settings are still possible when weights lack
         shop.prepare()
     try:
         if not repeated:
             begin(out, plan)
-            _work(pool, partial(chunk_worker, settings, execution, out.absolute()), mine, missing)
+            _work(pool, partial(chunk_worker, settings, execution, out.absolute()), mine, todo)
         tally = _tally(out, mine if share.count > 1 else plan.chunks)
         complete = finish(out, plan, shop.writer, limits)
     except OSError as error:
@@ -219,6 +222,9 @@ def _join(out: Path, plan: Plan, writer: FaceWriter, limits: str) -> None:
             for line, record in lines:
                 statuses[record.status] += 1
                 manifest.write(encoded(line + '\n'))
+        for name in plan.missing:
+            statuses['missing'] += 1
+            manifest.write(encoded(FaceRecord(name, status='missing').to_json() + '\n'))
     writer.finish(out, len(plan.chunks), manifest_records(out / MANIFEST_FILE))
     if statuses['ok'] and plan.about['size']:  # of crops as the model will see them
         content = statistics(counts, statuses['ok'], plan.about['size'], 'bicubic', [])

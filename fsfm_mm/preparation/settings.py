@@ -8,17 +8,19 @@ import os
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from mmengine.registry import Registry
 
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.writers.base import FaceWriter
 from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
 from fsfm_mm.version import __version__
+
+if TYPE_CHECKING:  # workers begin without it
+    from mmengine.registry import Registry
 
 #: Crops are this times the longer side of the face box (FSFM appendix; FaceForensics++).
 CROP_MARGIN = 1.3
@@ -49,11 +51,14 @@ class Settings:
         chunk_size: Pictures, or wanted frames, that are worked on and written together; None lets the plan choose.
         landmarks: Config of a detector that looks *inside the crops* for the landmarks which the parser needs and
             ``detector`` does not give; None where nobody needs to.
-        follow: Whether ``choice`` follows people through a video; False chooses in each frame by itself.
+        follow: Whether ``choice`` follows people through a video, and of a number of wanted frames those without the
+            person are replaced by others of the same part of the video; False takes each frame by itself.
         chip_padding: Cut chips that are aligned by the landmarks instead of squares, with so much about the face's
             square on each side, in sides of it (see :mod:`fsfm_mm.preparation.cutting.chips`); None cuts squares.
         cut_black_borders: Take each picture whole but for its black borders, stretched to ``size``: for pictures
             that are faces already.
+        upright: Turn pictures and videos whose faces lie on their side or upside down; False gives such faces the
+            status 'turned' instead.
     """
 
     detector: Mapping[str, Any]
@@ -68,6 +73,7 @@ class Settings:
     follow: bool = True
     chip_padding: float | None = None
     cut_black_borders: bool = False
+    upright: bool = False
 
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:

@@ -123,7 +123,7 @@ def test_a_chip_is_of_the_largest_face_and_says_so(tmp_path):
 
 def test_small_faces_are_passed_over(tmp_path):
     cuts, _, _ = searched(tmp_path, range(40), min_face=60)
-    assert [cut.record.status for cut in cuts] == ['no_face', 'no_face']
+    assert [cut.record.status for cut in cuts] == ['small', 'small']
 
 
 def test_a_number_of_frames_that_is_stated_wrong(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from fsfm_mm.preparation.cutting.cutter import Cutter, crop_square
 from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.detectors.none import NoDetector
 from fsfm_mm.preparation.plan import make_chunks, make_plan
-from fsfm_mm.preparation.sources.items import FrameChoice, Item
+from fsfm_mm.preparation.sources.items import FrameChoice, Item, parts_of
 
 SIZE = 128
 
@@ -105,7 +105,7 @@ def two_people(frame):
 def test_largest_person_of_a_video_is_followed(video):
     cuts, kept = cut(video_item(video, FrameChoice('count', 9)), [two_people(i) for i in range(9)])
     assert [one.record.frame for one in cuts] == list(range(9))
-    assert [one.record.status for one in cuts] == ['no_face'] * 2 + ['ok'] * 7
+    assert [one.record.status for one in cuts] == ['other_person'] * 2 + ['ok'] * 7
     assert [one.key for one in cuts[2:]] == [f'v_frame_{i}' for i in range(2, 9)]
     assert {one.record.face for one in cuts[2:]} == {0}
     # the frames' grey, within the codec's loss
@@ -143,7 +143,7 @@ def test_frames_are_spread_over_the_video_and_named_as_asked(video):
 
 
 def test_a_video_without_faces_has_a_line_for_each_frame(video):
-    cuts, _ = cut(video_item(video, FrameChoice('count', 3)), [[]] * 3)
+    cuts, _ = cut(video_item(video, FrameChoice('count', 3)), [[]] * 9)
     assert [(one.record.status, one.record.frame) for one in cuts] == [
         ('no_face', 0),
         ('no_face', 4),
@@ -231,3 +231,68 @@ def test_squares_are_those_of_the_published_crops(margin):
         side = min(side, 240 - x0, 220 - y0)
         found = crop_square([left, top, right, bottom], 240, 220, margin)
         assert found == (x0, y0, x0 + side, y0 + side)
+
+
+class ByNumber(FaceDetector):
+    """Says of a frame what it is told for its number, which the frames of ``numbered_video`` show."""
+
+    def __init__(self, faces):
+        self.faces, self.looked = faces, 0
+
+    def detect(self, pictures):
+        self.looked += len(pictures)
+        halves = [
+            (picture[:, : SIZE // 2 - 8].mean(), picture[:, SIZE // 2 + 8 :].mean()) for picture in pictures
+        ]
+        return [self.faces(10 * round(tens / 25) + round(ones / 25)) for tens, ones in halves]
+
+
+def numbered_video(path, count):
+    frames = [np.full((SIZE, SIZE, 3), 25 * (i // 10), np.uint8) for i in range(count)]
+    for i, frame in enumerate(frames):
+        frame[:, SIZE // 2 :] = 25 * (i % 10)
+    write_video(path, frames, SIZE)
+    return path
+
+
+@pytest.mark.parametrize(
+    'shown, expected',
+    [
+        (range(80), [0, 11, 22, 33, 45, 56, 67, 79]),
+        # of the parts without a face nothing can be taken; the part of 56 ends at 61
+        (range(60, 80), [60, 67, 79]),
+        ([3, 30, 31, 77], [3, 31, 77]),
+    ],
+)
+def test_frames_without_a_face_are_replaced_by_others_of_their_part(tmp_path, shown, expected):
+    detector = ByNumber(lambda number: [face(20, 20, 40)] if number in shown else [])
+    item = video_item(numbered_video(tmp_path / 'v.mp4', 80), FrameChoice('count', 8))
+    for follow in (True, False):
+        detector.looked = 0
+        cutter = Cutter(settings(follow=follow), detector, lambda crop: 0)
+        cuts = cutter.cut(item)
+        found = [one.record.frame for one in cuts if one.slot is not None]
+        wanted = [0, 11, 22, 33, 45, 56, 67, 79]
+        assert found == (expected if follow else [n for n in wanted if n in shown])
+        assert len(cuts) == 8 and [one.key for one in cuts if one.key] == [f'v_frame_{n}' for n in found]
+        assert detector.looked <= (8 if len(found) == 8 or not follow else 8 + 8 * 8)
+
+
+def test_a_replaced_frame_shows_the_same_person(tmp_path):
+    """Who is chosen is decided by the chosen frames: the others are looked at for that person only."""
+    large, small = face(60, 60, 50), face(5, 5, 30)
+
+    detector = ByNumber(lambda number: [large, small] if number < 21 or number == 26 else [small])
+    cutter = Cutter(settings(), detector, lambda crop: 0)
+    cuts = cutter.cut(video_item(numbered_video(tmp_path / 'v.mp4', 31), FrameChoice('count', 4)))
+    assert [(one.record.frame, one.record.status) for one in cuts] == [
+        (0, 'ok'), (10, 'ok'), (20, 'ok'), (26, 'ok'),
+    ]  # fmt: skip
+    assert {one.record.box[0] for one in cuts} == {60}
+
+
+def test_parts_meet_halfway():
+    assert parts_of([0, 4, 8], 9) == {0: [1, 2], 4: [3, 5, 6], 8: [7]}
+    assert parts_of([0], 4) == {0: [1, 2, 3]}
+    assert parts_of([500], 1000) == {500: [62, 187, 312, 437, 562, 687, 812, 937]}
+    assert parts_of([0], 1) == {0: []}

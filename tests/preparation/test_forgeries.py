@@ -234,8 +234,8 @@ def test_wrong_requests(tmp_path):
     root = ffpp(tmp_path)
     with pytest.raises(ValueError, match=r"the set must be one of .* but is 'ff'"):
         forgery_listing('ff', root)
-    with pytest.raises(ValueError, match=r"the split of dfdc must be one of 'test', but is 'train'"):
-        forgery_listing('dfdc', root, ['train'])
+    with pytest.raises(ValueError, match=r"the split of dfdc must be one of 'train', 'test', but is 'val'"):
+        forgery_listing('dfdc', root, ['val'])
     with pytest.raises(ValueError, match="'dfd_raw' has no option 'manipulations'"):
         forgery_listing('dfd_raw', root, options={'manipulations': 'FaceSwap'})
     gone = touch(tmp_path / 'gone', 'a.mp4')

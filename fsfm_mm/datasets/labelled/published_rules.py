@@ -6,11 +6,15 @@ called ``frames``, ``faces``, ``images`` or ``crops``. The split files lie where
 a class for each video (:class:`Video`); see the table in :mod:`fsfm_mm.datasets.labelled.published_sets`.
 
 With ``find=find_originals`` the same rules work on the *source itself*, and ``Video.frames`` is the one video file.
+
+What a split file names is listed though it is not there, without files. Where there is no such list, a folder of the
+set in which nothing is found is listed as ``FOLDER/*``, so that no class and no manipulation vanishes unsaid.
 """
 
 from __future__ import annotations
 
 import csv
+import glob
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -19,6 +23,7 @@ from typing import Any
 
 from fsfm_mm.datasets.labelled.names import CLASSES, class_of_label, one_of, quoted, read_lines, video_of
 from fsfm_mm.datasets.listing import list_samples
+from fsfm_mm.files.archives import TAR_EXTENSIONS, members
 from fsfm_mm.files.broken import broken, parse_json, reading
 from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from fsfm_mm.files.opening import MAX_TEXT, read_bytes
@@ -26,15 +31,19 @@ from fsfm_mm.text import brief
 
 #: The manipulations of FaceForensics++ that the published protocols use.
 MANIPULATIONS = ('Deepfakes', 'Face2Face', 'FaceSwap', 'NeuralTextures')
+#: All that can be asked for; the fifth came later.
+ALL_MANIPULATIONS = (*MANIPULATIONS, 'FaceShifter')
 #: Subsets of DiFF: text to image, image to image, face swapping, face editing.
 DIFF_SUBSETS = ('T2I', 'I2I', 'FS', 'FE')
+#: Folders beside extracted frames whose pictures are no frames.
+_NO_FRAMES = ('masks', 'landmarks')
 #: Names of the folder that stands for the source's 'videos'.
 _FRAME_FOLDERS = ('videos', 'frames', 'faces', 'images', 'crops')
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video of a set.
+    """A video of a set, or ``FOLDER/*`` for all that should be in a folder and is not.
 
     Args:
         name: Its path relative to the data root, without extension, '/' between folders.
@@ -52,6 +61,10 @@ class Video:
 Finder = Callable[[str, str], dict[str, tuple[str, ...]]]
 
 
+class SplitNotThereError(ValueError):
+    """A split that is distributed by itself is not in the folder of a set."""
+
+
 def _plain(video: str) -> str:
     """A video's path without the folder that stands for 'videos', which may have another name."""
     return '/'.join(part for part in video.split('/') if part not in _FRAME_FOLDERS)
@@ -66,14 +79,17 @@ def _paths(root: str, folder: str, extensions: tuple[str, ...], expected: str) -
 
 
 def find_originals(root: str, folder: str) -> dict[str, tuple[str, ...]]:
-    """Find the video files below a folder, as :func:`find_videos` finds extracted ones; errors likewise."""
+    """Find the video files below a folder or, where there are none, extracted frames as :func:`find_videos` does."""
     found: dict[str, tuple[str, ...]] = {}
-    for path in _paths(root, folder, VIDEO_EXTENSIONS, 'the videos of the set there'):
+    paths = _paths(
+        root, folder, VIDEO_EXTENSIONS, 'the videos of the set, or frames extracted from them, there'
+    )
+    for path in paths:
         name = _plain(os.path.splitext(path)[0])
         if name in found:
             raise ValueError(f'{root}: {found[name][0]} and {path} are one video by name: remove one.')
         found[name] = (path,)
-    return found
+    return found or find_videos(root, folder)
 
 
 def find_videos(root: str, folder: str) -> dict[str, tuple[str, ...]]:
@@ -92,12 +108,18 @@ def find_videos(root: str, folder: str) -> dict[str, tuple[str, ...]]:
     videos: dict[str, list[str]] = {}
     expected = 'the frames extracted from the videos of that folder'
     for path in _paths(root, folder, IMAGE_EXTENSIONS, expected):
-        by = 'name' if '_frame_' in os.path.basename(path) else 'folder'
-        videos.setdefault(_plain(video_of(path, by)), []).append(path)
+        if not set(_NO_FRAMES) & set(path.split('/')[:-1]):
+            by = 'name' if '_frame_' in os.path.basename(path) else 'folder'
+            videos.setdefault(_plain(video_of(path, by)), []).append(path)
     return {name: tuple(frames) for name, frames in videos.items()}
 
 
-def _listed(found: dict[str, tuple[str, ...]], wanted: Iterable[tuple[str, str]]) -> list[Video]:
+def list_or_all(folder: str, class_name: str, videos: list[Video]) -> list[Video]:
+    """The videos of a folder, or one that stands for all of them where there are none."""
+    return videos or [Video(f'{folder}/*', class_name, ())]
+
+
+def listed_videos(found: dict[str, tuple[str, ...]], wanted: Iterable[tuple[str, str]]) -> list[Video]:
     """Videos that a split file names; without frames where none were found."""
     return [Video(name, class_name, found.get(_plain(name), ())) for name, class_name in wanted]
 
@@ -125,21 +147,27 @@ def ffpp(
     one_of('compression', compression, ('raw', 'c0', 'c23', 'c40'))
     chosen = [manipulations] if isinstance(manipulations, str) else list(manipulations)
     for name in chosen:
-        one_of('manipulations', name, MANIPULATIONS)
+        one_of('manipulations', name, ALL_MANIPULATIONS)
     path, pairs = _read_json(root, [f'dataset/splits/{split}.json', f'splits/{split}.json', f'{split}.json'])
     listed = pairs if isinstance(pairs, list) else []
-    names = [name for pair in listed for name in (pair if isinstance(pair, list) else [pair])]
-    if not names or not all(isinstance(name, str) and re.fullmatch('[0-9]{3}', name) for name in names):
+    singles = [name for pair in listed for name in (pair if isinstance(pair, list) else [pair])]
+    if not singles or not all(isinstance(name, str) and re.fullmatch('[0-9]{3}', name) for name in singles):
         raise broken(path, ": expected pairs of three-digit video names, such as [['000', '003'], ...].")
-    ids = set(names)
+    ids = set(singles)
+    of_two = [pair for pair in listed if isinstance(pair, list) and len(pair) == 2]
+    names = {'real': list(dict.fromkeys(singles))}
+    names['fake'] = [f'{a}_{b}' for pair in of_two for a, b in (pair, pair[::-1])]
     folders = {f'original_sequences/youtube/{compression}': 'real'}
     folders |= {f'manipulated_sequences/{name}/{compression}': 'fake' for name in chosen}
-    return [
-        Video(video, class_name, frames)
-        for folder, class_name in folders.items()
-        for video, frames in find(root, folder).items()
-        if video.rpartition('/')[2][:3] in ids
-    ]
+    videos = []
+    for folder, class_name in folders.items():
+        found = find(root, folder)
+        videos += [
+            Video(v, class_name, frames) for v, frames in found.items() if v.rpartition('/')[2][:3] in ids
+        ]
+        wanted = (f'{folder}/{name}' for name in names[class_name])
+        videos += [Video(video, class_name, ()) for video in wanted if video not in found]
+    return videos
 
 
 def dfd(root: str, split: str, compression: str = 'c23', *, find: Finder = find_videos) -> list[Video]:
@@ -149,7 +177,12 @@ def dfd(root: str, split: str, compression: str = 'c23', *, find: Finder = find_
         f'original_sequences/actors/{compression}': 'real',
         f'manipulated_sequences/DeepFakeDetection/{compression}': 'fake',
     }
-    return [Video(v, c, frames) for f, c in folders.items() for v, frames in find(root, f).items()]
+    videos = []
+    for folder, name in folders.items():
+        videos += list_or_all(
+            folder, name, [Video(v, name, frames) for v, frames in find(root, folder).items()]
+        )
+    return videos
 
 
 def celebdf(root: str, split: str, youtube_real: bool = True, *, find: Finder = find_videos) -> list[Video]:
@@ -158,11 +191,17 @@ def celebdf(root: str, split: str, youtube_real: bool = True, *, find: Finder = 
     classes = {'Celeb-real': 'real', 'YouTube-real': 'real', 'Celeb-synthesis': 'fake'}
     folders = [folder for folder in classes if youtube_real or folder != 'YouTube-real']
     listed = _celebdf_list(os.path.join(root, 'List_of_testing_videos.txt'), classes)
-    found = {video: f for folder in folders for video, f in find(root, folder).items()}
+    found = {folder: find(root, folder) for folder in folders}
     if split == 'test':
-        return _listed(found, [(v, classes[_top(v)]) for v in listed if _top(v) in folders])
+        everything = {video: frames for videos in found.values() for video, frames in videos.items()}
+        return listed_videos(everything, [(v, classes[_top(v)]) for v in listed if _top(v) in folders])
     tested = {_plain(video) for video in listed}
-    return [Video(v, classes[_top(v)], frames) for v, frames in found.items() if v not in tested]
+    videos = []
+    for folder, of_folder in found.items():
+        name = classes[folder]
+        rest = [Video(v, name, frames) for v, frames in of_folder.items() if v not in tested]
+        videos += list_or_all(folder, name, rest)
+    return videos
 
 
 def _top(video: str) -> str:
@@ -185,9 +224,13 @@ def _celebdf_list(file: str, classes: dict[str, str]) -> list[str]:
 
 
 def dfdc(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
-    """DFDC: labels.csv has filename,label (1 is fake); frames anywhere below the root."""
-    one_of('split', split, ('test',))
+    """DFDC: test: labels.csv has filename,label (1 is fake), frames anywhere below the root; train: Kaggle's parts."""
+    one_of('split', split, ('train', 'test'))
+    if split == 'train':
+        return _dfdc_parts(root, find)
     file = os.path.join(root, 'labels.csv')
+    if not os.path.isfile(file):
+        raise SplitNotThereError(f'{file}: no such list (filename,label) of the test videos.')
     lines = read_lines(file)
     with reading(file, ': is no CSV'):
         rows = [(number, next(csv.reader([line]))) for number, line in lines]
@@ -206,7 +249,30 @@ def dfdc(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
         if stem in found:
             raise ValueError(f"{root}: two videos are named '{stem}' ({frames[0]}, {found[stem][0]}).")
         found[stem] = frames
-    return _listed(found, wanted)
+    return listed_videos(found, wanted)
+
+
+def _dfdc_parts(root: str, find: Finder) -> list[Video]:
+    """Kaggle's training parts: {part}/metadata.json has {file: {label: REAL or FAKE, split, original}}."""
+    files = [
+        file for depth in ('', '*/', '*/*/') for file in glob.glob(f'{depth}metadata.json', root_dir=root)
+    ]
+    videos = []
+    for file in sorted(files):
+        path, table = _read_json(root, [file])
+        wanted = []
+        for name, about in table.items() if isinstance(table, dict) else ():
+            label = about.get('label') if isinstance(about, dict) else None
+            if label not in ('REAL', 'FAKE'):
+                told = f"expected {{'label': 'REAL' or 'FAKE', ...}} for {brief(name)}, found {brief(about)}"
+                raise broken(path, f': {told}.')
+            if about.get('split', 'train') == 'train':
+                stem = os.path.splitext(name)[0]
+                wanted.append((os.path.join(os.path.dirname(file), stem), label.lower()))
+        videos += listed_videos(find(root, os.path.dirname(file)), wanted)
+    if not videos:
+        raise SplitNotThereError(f'{root}: no training part; expected dfdc_train_part_N/metadata.json.')
+    return videos
 
 
 def dfdc_preview(root: str, split: str, *, find: Finder = find_videos) -> list[Video]:
@@ -225,17 +291,54 @@ def dfdc_preview(root: str, split: str, *, find: Finder = find_videos) -> list[V
             wanted.append((os.path.splitext(path)[0], label))
     if not wanted:
         raise ValueError(f"{file}: no video has the set '{split}'.")
-    return _listed(find(root, ''), wanted)
+    return listed_videos(find(root, ''), wanted)
 
 
-def wilddeepfake(root: str, split: str) -> list[Video]:
+def find_pictures(root: str, folder: str) -> dict[str, tuple[str, ...]]:
+    """Find pictures in a folder for each video: path of that folder -> its pictures; errors as of the others."""
+    videos: dict[str, list[str]] = {}
+    expected = 'a folder with face pictures for each video'
+    for path in _paths(root, folder, IMAGE_EXTENSIONS, expected):
+        videos.setdefault(video_of(path, 'folder'), []).append(path)
+    return {name: tuple(pictures) for name, pictures in videos.items()}
+
+
+def find_packed_pictures(root: str, folder: str) -> dict[str, tuple[str, ...]]:
+    """As :func:`find_pictures`, and the pictures in the tar archives there, as they are named once unpacked.
+
+    A picture in an archive is ``ARCHIVE/PATH IN IT``, see :mod:`fsfm_mm.files.archives`.
+    """
+    found = find_pictures(root, folder)
+    for path in _paths(root, folder, TAR_EXTENSIONS, 'tar archives'):
+        videos: dict[str, list[str]] = {}
+        for member in members(os.path.join(root, path)):
+            if member.lower().endswith(IMAGE_EXTENSIONS):
+                videos.setdefault(_unpacked(path, member), []).append(f'{path}/{member}')
+        for video, pictures in videos.items():
+            if video in found:
+                raise ValueError(f'{root}: {path} is unpacked beside it ({found[video][0]}): move one away.')
+            found[video] = tuple(pictures)
+    return found
+
+
+def _unpacked(archive: str, member: str) -> str:
+    """Folder of a picture where its archive is unpacked: archives hold their number as their first folder."""
+    folder, number = os.path.dirname(archive), os.path.basename(archive).partition('.')[0]
+    inside = os.path.dirname(member)
+    return (
+        f'{folder}/{inside}' if inside.split('/')[0] == number else f'{folder}/{number}/{inside}'.rstrip('/')
+    )
+
+
+def wilddeepfake(root: str, split: str, *, find: Finder = find_pictures) -> list[Video]:
     """WildDeepfake: real_test, fake_test ... with a folder of face images for each video."""
     one_of('split', split, ('train', 'test'))
-    videos: dict[tuple[str, str], list[str]] = {}
+    videos = []
     for name in CLASSES:
-        for path in _paths(root, f'{name}_{split}', IMAGE_EXTENSIONS, 'the videos of WildDeepfake'):
-            videos.setdefault((name, video_of(path, 'folder')), []).append(path)
-    return [Video(video, name, tuple(frames)) for (name, video), frames in videos.items()]
+        folder = f'{name}_{split}'
+        found = [Video(video, name, frames) for video, frames in find(root, folder).items()]
+        videos += list_or_all(folder, name, found)
+    return videos
 
 
 def diff(root: str, split: str, subsets: str | Iterable[str] = DIFF_SUBSETS) -> list[Video]:
@@ -247,8 +350,9 @@ def diff(root: str, split: str, subsets: str | Iterable[str] = DIFF_SUBSETS) -> 
     if not chosen:
         raise ValueError(f'subsets must name some of {quoted(DIFF_SUBSETS)}, but is empty.')
     folders = {f'DiFF_real/{split}': 'real'} | {f'{split}/{name}': 'fake' for name in chosen}
-    return [
-        Video(os.path.splitext(path)[0], class_name, (path,))
-        for folder, class_name in folders.items()
-        for path in _paths(root, folder, IMAGE_EXTENSIONS, 'images of DiFF there')
-    ]
+    videos = []
+    for folder, class_name in folders.items():
+        pictures = _paths(root, folder, IMAGE_EXTENSIONS, 'images of DiFF there')
+        found = [Video(os.path.splitext(path)[0], class_name, (path,)) for path in pictures]
+        videos += list_or_all(folder, class_name, found)
+    return videos

@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import numpy as np
 
-from fsfm_mm.files.pictures import BrokenSampleError, read_image
+from fsfm_mm.files.archives import read_member
+from fsfm_mm.files.pictures import BrokenSampleError, decode_image, read_image
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.ops.resizing import resize_image
 from fsfm_mm.preparation.cutting.chips import cut_chip, without_black_borders
-from fsfm_mm.preparation.cutting.reading import FrameSearch, read_frames, read_picture
-from fsfm_mm.preparation.cutting.tracks import choose_faces, choose_track
+from fsfm_mm.preparation.cutting.clock import Clock
+from fsfm_mm.preparation.cutting.hdf5_frames import is_hdf5
+from fsfm_mm.preparation.cutting.reading import (
+    FrameSearch,
+    decode_picture,
+    read_frames,
+    read_more_frames,
+    read_picture,
+    stated_frames,
+)
+from fsfm_mm.preparation.cutting.squares import crop_square, cut_out, in_view, landmarks_in
+from fsfm_mm.preparation.cutting.tracks import choose_faces, choose_track, under_mask
+from fsfm_mm.preparation.cutting.turning import (
+    most_common,
+    quarters_of,
+    quarters_of_faceless,
+    turn_picture,
+    turned_by,
+)
 from fsfm_mm.preparation.detectors.base import Face, FaceDetector
 from fsfm_mm.preparation.manifest import FaceRecord
-from fsfm_mm.preparation.settings import CROP_MARGIN, Settings
-from fsfm_mm.preparation.sources.items import Item, Origin
+from fsfm_mm.preparation.settings import Settings
+from fsfm_mm.preparation.sources.items import Item, Origin, parts_of
 from fsfm_mm.text import printable
 
-T = TypeVar('T')
 #: What is read of a video before its frames are searched for faces, at most.
 _BATCH_BYTES = 1 << 26
 _BATCH_FRAMES = 16
-
-
-class Clock:
-    """Seconds that each stage took, measured where the work is done."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count what happens inside to a stage."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] += time.perf_counter() - begin
-
-    def iterate(self, name: str, values: Iterable[T]) -> Iterator[T]:
-        """Count the making of the values to a stage."""
-        iterator = iter(values)
-        while True:
-            with self.stage(name):
-                try:
-                    value = next(iterator)
-                except StopIteration:
-                    return
-            yield value
+#: First frames of a video that are looked at turned where they show no face.
+_FACELESS = 3
 
 
 @dataclass
@@ -107,7 +94,7 @@ class Cutter:
             return self._cut_searched(item) if item.frames.search else self._cut_video(item)
         try:
             with self.clock.stage('read'):
-                picture = (read_image if self.detector.as_stored else read_picture)(item.path)
+                picture = self._read(item)
         except BrokenSampleError as error:
             return [nothing(item, 'unreadable', str(error))]
         if self.detector.as_stored:
@@ -117,12 +104,40 @@ class Cutter:
     def cut_picture(self, item: Item, picture: np.ndarray) -> list[Cut]:
         """Cut the wanted faces out of a picture that is read, uint8 (H, W, 3) BGR; as :meth:`cut`."""
         (faces,) = self._detect([picture])
+        quarters = self._quarters(picture, faces, bool(faces) and not self.settings.upright)
+        if quarters and not self.settings.upright:
+            return [nothing(item, 'turned', turned_by(quarters))]
+        if quarters:
+            picture = turn_picture(picture, quarters)
+            (faces,) = self._detect([picture])
         chosen = choose_faces(faces, self.settings.choice)
         with self.clock.stage('cut'):
-            cuts = [self._cut_face(item, picture, face, number) for number, face in enumerate(chosen)]
+            cuts = [
+                self._cut_face(item, picture, face, number, quarters=quarters)
+                for number, face in enumerate(chosen)
+            ]
         for number, cut in enumerate(cuts):
             cut.key = _person(item.key, number)
         return cuts or [nothing(item, 'no_face')]
+
+    def _read(self, item: Item) -> np.ndarray:
+        as_stored = self.detector.as_stored
+        if item.member is None:
+            return (read_image if as_stored else read_picture)(item.path)
+        try:
+            data = read_member(item.path, item.member)
+        except OSError as error:
+            raise BrokenSampleError(f'{printable(item.source)}: cannot be read ({error}).') from error
+        return decode_image(data, item.source) if as_stored else decode_picture(data, item.source)
+
+    def _quarters(self, picture: np.ndarray, faces: list[Face], later: bool = False) -> int:
+        """How a picture is to be turned; 0 where its faces are looked at one by one ``later``."""
+        if later:
+            return 0
+        chosen = choose_faces(faces, self.settings.choice)[:1]
+        if not chosen:
+            return quarters_of_faceless(picture, self.detector)
+        return quarters_of(picture, chosen[0], self.detector, self.settings.chip_padding is not None)
 
     def _take_whole(self, item: Item, picture: np.ndarray) -> Cut:
         height, width = picture.shape[:2]
@@ -148,10 +163,16 @@ class Cutter:
 
     def _usable(self, face: Face, width: int, height: int) -> bool:
         aligned = self.settings.chip_padding is not None
-        return _in_view(face.box, width, height) and not (aligned and face.landmarks is None)
+        return in_view(face.box, width, height) and not (aligned and face.landmarks is None)
 
     def _cut_face(
-        self, item: Item, picture: np.ndarray, face: Face, number: int, frame: int | None = None
+        self,
+        item: Item,
+        picture: np.ndarray,
+        face: Face,
+        number: int,
+        frame: int | None = None,
+        quarters: int = 0,
     ) -> Cut:
         # a picture that is a crop already has its margin
         margin = 1.0 if self.detector.crops_already else self.settings.margin
@@ -170,6 +191,7 @@ class Cutter:
             box=[round(float(value), 2) for value in face.box],
             square=None if self.settings.chip_padding is not None else list(square),
             landmarks=None if face.landmarks is None else np.round(face.landmarks, 2).tolist(),
+            turned=90 * quarters or None,
         )
         side = _side(face)
         if side < self.settings.min_face:
@@ -177,6 +199,9 @@ class Cutter:
             record.message = (
                 f'the face is {side:.0f} pixels large, wished are {self.settings.min_face} or more'
             )
+            return Cut(record)
+        if lies := self._quarters(picture, [face]):
+            record.status, record.message = 'turned', turned_by(lies)
             return Cut(record)
         if self.settings.chip_padding is not None:
             assert face.landmarks is not None and self.settings.size is not None  # see _usable and Settings
@@ -189,70 +214,151 @@ class Cutter:
         """Of each chosen frame, or the next one with a face that is large enough, that face."""
         assert item.frames is not None
         search = FrameSearch(item.path, item.frames, self.alive)
-        faces: dict[int, tuple[np.ndarray, Face]] = {}
+        faces: dict[int, tuple[np.ndarray, Face, int]] = {}
+        small = -1
         broken: list[Cut] = []
         try:
             for index, picture in self.clock.iterate('read', search):
                 self.alive()
-                large = [face for face in self._detect([picture])[0] if _side(face) >= self.settings.min_face]
+                (found,) = self._detect([picture])
+                if self.settings.upright and (quarters := self._quarters(picture, found)):
+                    picture = turn_picture(picture, quarters)
+                    (found,) = self._detect([picture])
+                else:
+                    quarters = 0
+                large = [face for face in found if _side(face) >= self.settings.min_face]
+                small = index if found and not large else small
                 for face in choose_faces(large, self.settings.choice)[:1]:
                     search.take(index)
-                    faces[index] = picture, face
+                    faces[index] = picture, face, quarters
         except BrokenSampleError as error:  # what was found before it is used
             broken = [nothing(item, 'unreadable', str(error))]
         cuts = []
         for number, (start, place) in enumerate(zip(search.starts, search.places)):
             if place is None:
-                cuts.append(nothing(item, 'no_face', 'no face from this frame on', start))
+                status = 'small' if small >= start else 'no_face'
+                which = 'no face that is large enough' if small >= start else 'no face'
+                cuts.append(nothing(item, status, f'{which} from this frame on', start))
                 continue
-            picture, face = faces[place]
+            picture, face, quarters = faces[place]
             with self.clock.stage('cut'):
-                cut = self._cut_face(item, picture, face, 0, place)
+                cut = self._cut_face(item, picture, face, 0, place, quarters)
             if cut.slot is not None:
                 cut.key = item.key + item.frame_name.format(index=place, number=number)
             cuts.append(cut)
         return cuts + broken
 
     def _cut_video(self, item: Item) -> list[Cut]:
-        frames: list[int] = []
-        faces: list[list[Face]] = []
-        cuts: dict[int, Cut] = {}  # by the face's id
-        broken: list[Cut] = []
+        """Of each chosen frame the chosen people, or of another frame of the same part of the video."""
         assert item.frames is not None
+        seen = _Seen()
+        broken: list[Cut] = []
         try:
-            frames_read = read_frames(item.path, item.frames, self.alive)
-            for batch in _batches(self.clock.iterate('read', frames_read)):
-                self.alive()
-                frames += [index for index, _ in batch]
-                found = self._detect([picture for _, picture in batch])
-                faces += found
-                with self.clock.stage('cut'):
-                    for (index, picture), here in zip(batch, found):
-                        cuts.update(
-                            {id(face): self._cut_face(item, picture, face, 0, index) for face in here}
-                        )
+            self._look(item, seen, read_frames(item.path, item.frames, self.alive))
         except BrokenSampleError as error:  # what was read before it is used
             broken = [nothing(item, 'unreadable', str(error))]
-        people = (
-            choose_track(faces, self.settings.choice)
-            if self.settings.follow
-            else [list(enumerate(choose_faces(here, self.settings.choice))) for here in faces]
+        wanted = sorted(seen.faces)
+        people = self._people(seen, wanted)
+        parts = (
+            parts_of(wanted, stated_frames(item.path))
+            if wanted
+            and self.settings.follow
+            and item.frames.mode in ('count', 'middle')
+            and not is_hdf5(item.path)
+            else {}
         )
-        chosen = [[(rank, cuts[id(face)]) for rank, face in here] for here in people]
-        return _named(item, frames, chosen) + broken
+        more = [n for frame, part in parts.items() if not _ends_search(people[frame]) for n in part]
+        if more:
+            self._look(item, seen, read_more_frames(item.path, more, self.alive))
+            people = self._people(seen, wanted)
+        cuts = []
+        for number, frame in enumerate(wanted):
+            others = [
+                n
+                for n in parts.get(frame, ())
+                if n in people and any(c.slot is not None for _, c in people[n])
+            ]
+            if others and not _ends_search(people[frame]):
+                frame = min(others, key=lambda n: (abs(n - frame), n))
+            for rank, cut in people[frame]:
+                cut.record.face = rank
+                cut.key = _person(item.key, rank) + item.frame_name.format(index=frame, number=number)
+                cuts.append(cut)
+            if not people[frame]:
+                cuts.append(self._nobody(item, seen, frame))
+        if '{number' in item.frame_name and 0 < len(wanted) < item.frames.value:
+            told = f'frames in the video: {len(wanted)}, needed: {item.frames.value}'
+            cuts.append(nothing(item, 'short', told))
+        return cuts + broken
+
+    def _nobody(self, item: Item, seen: _Seen, frame: int) -> Cut:
+        if seen.faces[frame] or frame in seen.others:
+            return nothing(item, 'other_person', frame=frame)
+        if seen.faceless and not self.settings.upright:
+            return nothing(item, 'turned', turned_by(seen.faceless), frame)
+        return nothing(item, 'no_face', frame=frame)
+
+    def _people(self, seen: _Seen, wanted: Sequence[int]) -> dict[int, list[tuple[int, Cut]]]:
+        """Frame -> the chosen people in it with their ranks; whom to choose is decided by the wanted frames."""
+        frames = sorted(seen.faces)
+        faces = [seen.faces[frame] for frame in frames]
+        if self.settings.follow:
+            voters = set(wanted)
+            chosen = choose_track(faces, self.settings.choice, [frame in voters for frame in frames])
+        else:
+            chosen = [list(enumerate(choose_faces(here, self.settings.choice))) for here in faces]
+        return {
+            frame: [(rank, seen.cuts[id(face)]) for rank, face in here] for frame, here in zip(frames, chosen)
+        }
+
+    def _look(self, item: Item, seen: _Seen, frames: Iterable[tuple[int, np.ndarray]]) -> None:
+        """Find and cut out all faces of some frames."""
+        for batch in _batches(self.clock.iterate('read', frames)):
+            self.alive()
+            found = self._detect([picture for _, picture in batch])
+            if seen.quarters is None:
+                lie = [self._quarters(p, f, not self.settings.upright) for (_, p), f in zip(batch, found)]
+                seen.quarters = most_common(lie)
+            if seen.quarters:
+                batch = [(index, turn_picture(picture, seen.quarters)) for index, picture in batch]
+                found = self._detect([picture for _, picture in batch])
+            if item.mask_video is not None:
+                masks = dict(read_more_frames(item.mask_video, [index for index, _ in batch], self.alive))
+                masks = {index: turn_picture(mask, seen.quarters) for index, mask in masks.items()}
+                seen.others |= {index for (index, _), faces in zip(batch, found) if faces}
+                found = [under_mask(faces, masks.get(index)) for (index, _), faces in zip(batch, found)]
+            for (index, picture), here in zip(batch, found):
+                seen.faces[index] = here
+                # a video without a face so far may lie on its side
+                if not here and not any(seen.faces.values()) and len(seen.faces) <= _FACELESS:
+                    seen.faceless = seen.faceless or self._quarters(picture, [])
+                with self.clock.stage('cut'):
+                    for face in here:
+                        seen.cuts[id(face)] = self._cut_face(item, picture, face, 0, index, seen.quarters)
 
 
-def _named(item: Item, frames: list[int], chosen: list[list[tuple[int, Cut]]]) -> list[Cut]:
-    """The chosen faces of a video under their names, and a record for each frame without any."""
-    cuts = []
-    for number, (frame, here) in enumerate(zip(frames, chosen)):
-        for rank, cut in here:
-            cut.record.face = rank
-            cut.key = _person(item.key, rank) + item.frame_name.format(index=frame, number=number)
-            cuts.append(cut)
-        if not here:
-            cuts.append(nothing(item, 'no_face', frame=frame))
-    return cuts
+@dataclass
+class _Seen:
+    """What was seen of a video.
+
+    Attributes:
+        faces: Frame -> its faces.
+        cuts: What came of each face, by its id.
+        quarters: How its frames are turned upright; None before the first ones are seen.
+        faceless: How frames without a face would be turned to show one; 0 for none.
+        others: Frames with faces, of a video whose mask says which one is wanted.
+    """
+
+    faces: dict[int, list[Face]] = field(default_factory=dict)
+    cuts: dict[int, Cut] = field(default_factory=dict)
+    quarters: int | None = None
+    faceless: int = 0
+    others: set[int] = field(default_factory=set)
+
+
+def _ends_search(people: Sequence[tuple[int, Cut]]) -> bool:
+    """Whether a frame needs no other in its place: a face was cut out, or it is a matter of how the camera lay."""
+    return any(cut.slot is not None or cut.record.status == 'turned' for _, cut in people)
 
 
 def _person(key: str, number: int) -> str:
@@ -267,12 +373,6 @@ def nothing(item: Item, status: str, message: str = '', frame: int | None = None
 def _side(face: Face) -> float:
     left, top, right, bottom = face.box
     return float(max(right - left, bottom - top))
-
-
-def _in_view(box: Sequence[float] | np.ndarray, width: int, height: int) -> bool:
-    """Whether a box has an area, and some of it lies in a picture."""
-    left, top, right, bottom = box
-    return right > max(left, 0) and bottom > max(top, 0) and left < width and top < height
 
 
 def _batches(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
@@ -291,73 +391,3 @@ def _batches(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[in
         yield batch
     if problem is not None:
         raise problem
-
-
-def crop_square(
-    box: Sequence[float] | np.ndarray, width: int, height: int, margin: float = CROP_MARGIN
-) -> tuple[int, int, int, int]:
-    """Square about a face box, clipped to the picture; a square still, as in FaceForensics++.
-
-    The side is ``margin`` times the longer side of the box, in whole pixels; it begins half a side, rounded down,
-    before the box's centre, rounded down. A square that reaches over the picture's left or top edge begins at that
-    edge, and one that reaches over the right or bottom edge gets shorter.
-
-    Args:
-        box: Left, top, right, bottom in pixels.
-        width: Width of the picture.
-        height: Height of the picture.
-        margin: Factor, above 0.
-
-    Returns:
-        Left, top, right, bottom in whole pixels, right - left == bottom - top >= 1.
-
-    Raises:
-        ValueError: When the box has no area or lies outside the picture.
-    """
-    left, top, right, bottom = (float(value) for value in box)
-    if not _in_view(box, width, height):
-        raise ValueError(f'the box {[left, top, right, bottom]} holds nothing of a {width}x{height} picture.')
-    side = max(int(max(right - left, bottom - top) * margin), 1)
-    x0 = min(max(math.floor((left + right) / 2) - side // 2, 0), width - 1)
-    y0 = min(max(math.floor((top + bottom) / 2) - side // 2, 0), height - 1)
-    side = min(side, width - x0, height - y0)
-    return x0, y0, x0 + side, y0 + side
-
-
-def cut_out(picture: np.ndarray, square: tuple[int, int, int, int], size: int | None = None) -> np.ndarray:
-    """Cut a square out of a picture and resize it.
-
-    Args:
-        picture: uint8 (H, W, 3).
-        square: Left, top, right, bottom inside the picture, see :func:`crop_square`; a rectangle is stretched to the
-            square result.
-        size: Side of the result in pixels; None keeps the square's own.
-
-    Returns:
-        uint8 (size, size, 3), an array of its own; bicubic, averaged over areas where it shrinks (antialiased).
-    """
-    x0, y0, x1, y1 = square
-    crop = picture[y0:y1, x0:x1]
-    if size is None or crop.shape[:2] == (size, size):
-        return np.ascontiguousarray(crop).copy()
-    return resize_image(crop, (size, size))
-
-
-def landmarks_in(
-    landmarks: np.ndarray | None, square: tuple[int, int, int, int], size: int | None = None
-) -> np.ndarray | None:
-    """Landmarks in the pixels of a crop.
-
-    Args:
-        landmarks: float (5, 2) in pixels of the picture, or None.
-        square: The square that was cut out.
-        size: Side of the resized crop; None for the square's own.
-
-    Returns:
-        float64 (5, 2), or None.
-    """
-    if landmarks is None:
-        return None
-    scale = 1.0 if size is None else size / (square[2] - square[0])
-    # pixel centres are at +0.5, before and after
-    return (np.asarray(landmarks, np.float64) + 0.5 - np.array(square[:2])) * scale - 0.5

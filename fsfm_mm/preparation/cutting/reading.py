@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -56,7 +56,11 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
         BrokenSampleError: The file cannot be read, is cut off, has more pixels than
             :func:`~fsfm_mm.files.picture_headers.max_pixels`, or is no picture.
     """
-    data = read_sample(path)
+    return decode_picture(read_sample(path), path)
+
+
+def decode_picture(data: bytes, path: str | os.PathLike) -> np.ndarray:
+    """Decode the bytes of a photo, see :func:`read_picture`; ``path`` is what they are called in a message."""
     check_header(data, path)
     try:
         with open_picture(data, _FORMATS) as image:
@@ -145,6 +149,16 @@ def read_frames(
         yield from held
     if first.problem:
         raise BrokenSampleError(f'{printable(path)}: {first.problem}')
+
+
+def read_more_frames(
+    path: str | os.PathLike, wanted: Collection[int], alive: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Read frames of a video by their numbers, as :func:`read_frames` gives them; none for those beyond its end.
+
+    What is wrong with the video was told by the first reading of it.
+    """
+    yield from itertools.islice(_Pass(path, frozenset(wanted), alive), len(wanted))
 
 
 class FrameSearch:
@@ -239,6 +253,11 @@ class _Pass:
         return (
             f'breaks off after frame {self.count - 1}, {stated:.0f} frames are stated (cut off or damaged).'
         )
+
+
+def stated_frames(path: str | os.PathLike) -> int:
+    """How many frames a video says that it has, at least 0; the file may be wrong."""
+    return _stated(path)[0]
 
 
 def frame_rate(path: str | os.PathLike) -> float:

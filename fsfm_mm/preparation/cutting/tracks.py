@@ -14,6 +14,8 @@ from fsfm_mm.preparation.settings import CHOICES
 #: The largest dissimilarity at which two faces may be one person, see :func:`dissimilarity`. Chosen frames lie
 #: seconds apart, so people move: two widths of a face, or from half to double the size and one width.
 MAX_DISSIMILARITY = 2.0
+#: Grey level from which on a pixel of a mask counts: compression leaves neither black nor white.
+_BRIGHT = 64
 
 
 def choose_faces(faces: Sequence[Face], choice: str = 'largest') -> list[Face]:
@@ -38,6 +40,28 @@ def choose_faces(faces: Sequence[Face], choice: str = 'largest') -> list[Face]:
 
     chosen = sorted(faces, key=rank)
     return chosen if choice == 'all' else chosen[:1]
+
+
+def under_mask(faces: Sequence[Face], mask: np.ndarray | None) -> list[Face]:
+    """The face of a picture that a mask shows.
+
+    Args:
+        faces: What a detector found.
+        mask: uint8 (H, W, 3) of the picture's size, bright where it is; None where there is none.
+
+    Returns:
+        The face whose box holds most of the bright pixels, where that is half of them at least; else none.
+    """
+    if mask is None:
+        return []
+    rows, columns = np.nonzero(mask.max(axis=2) >= _BRIGHT)
+
+    def held(face: Face) -> float:
+        left, top, right, bottom = face.box
+        return float(((columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)).mean())
+
+    best = max(faces, key=held, default=None) if len(rows) else None
+    return [best] if best is not None and held(best) >= 0.5 else []
 
 
 def dissimilarity(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
@@ -113,12 +137,15 @@ class Tracker:
         return tracks
 
 
-def choose_track(frames: Sequence[Sequence[Face]], choice: str = 'largest') -> list[list[tuple[int, Face]]]:
+def choose_track(
+    frames: Sequence[Sequence[Face]], choice: str = 'largest', votes: Sequence[bool] | None = None
+) -> list[list[tuple[int, Face]]]:
     """Choose whom to cut out of a video: a person, not a face in each frame.
 
     Args:
         frames: The faces of each frame, in order.
         choice: 'largest' (the track with the largest total area), 'best' (the largest total score) or 'all'.
+        votes: Which frames the totals are of; None for all of them, as where there is no face in those.
 
     Returns:
         For each frame its chosen faces with the rank of their track, 0 for the first chosen, ascending. Ranks
@@ -131,9 +158,12 @@ def choose_track(frames: Sequence[Sequence[Face]], choice: str = 'largest') -> l
         raise ValueError(f'the choice of faces must be one of {", ".join(CHOICES)}, but is {choice!r}.')
     tracker = Tracker()
     numbered = [list(zip(tracker.update(faces), faces)) for faces in frames]
+    if votes is None or not any(vote and faces for vote, faces in zip(votes, frames)):
+        votes = [True] * len(frames)
     totals: dict[int, float] = {}
-    for track, face in (pair for pairs in numbered for pair in pairs):
-        totals[track] = totals.get(track, 0.0) + (face.score if choice == 'best' else face.area)
+    for vote, pairs in zip(votes, numbered):
+        for track, face in pairs:
+            totals[track] = totals.get(track, 0.0) + vote * (face.score if choice == 'best' else face.area)
     ranked = sorted(totals, key=lambda track: (-totals[track], track))
     rank = {track: place for place, track in enumerate(ranked if choice == 'all' else ranked[:1])}
     return [

@@ -50,6 +50,9 @@ class FaceDetector(abc.ABC):
     crops_already: bool = False
     #: Whether pictures are taken whole and with their pixels as they are stored, as training reads them.
     as_stored: bool = False
+    #: Score that upright faces hardly ever fall below and turned ones hardly ever reach: a face below it is looked at
+    #: turned, too. None where that is not known.
+    upright_score: float | None = None
     #: The only side of such pictures that is taken; None where others are resized.
     only_size: int | None = None
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fsfm_mm.text import printable
 
+#: Frames of a part of a video that are tried in the place of the chosen one.
+_TRIES = 8
 FRAME_MODES = ('count', 'middle', 'parts', 'stride', 'all')
 
 
@@ -69,6 +72,24 @@ class FrameChoice:
         return [min(self.first + k * (num_frames // self.value), num_frames - 1) for k in range(self.value)]
 
 
+def parts_of(wanted: Sequence[int], num_frames: int) -> dict[int, list[int]]:
+    """Chosen frame of a video -> others of its part that may take its place, ascending.
+
+    The parts meet halfway between two chosen frames. Of a large part some frames are tried, spread over it.
+
+    Args:
+        wanted: The chosen frames, ascending.
+        num_frames: Frames of the video, or about so many.
+    """
+    between = [(a + b) // 2 + 1 for a, b in itertools.pairwise(wanted)]
+    parts = {}
+    for frame, first, end in zip(wanted, [0, *between], [*between, num_frames]):
+        others = [n for n in range(first, end) if n != frame]
+        count = min(len(others), _TRIES)
+        parts[frame] = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
+    return parts
+
+
 @dataclass(frozen=True)
 class Item:
     """One source file.
@@ -83,6 +104,8 @@ class Item:
         frame_name: What follows ``key`` in the name of a frame: a format of ``index``, its number in the video, and
             ``number``, its place among the chosen ones, both from 0.
         map_path: The parsing map of a picture that is a face already; None without one.
+        mask_video: A video of the same frames that shows in white whose face is wanted; None where nothing says it.
+        member: Place of a picture in the archive ``path``, see :func:`fsfm_mm.files.archives.members`; None for a file.
     """
 
     path: str
@@ -92,6 +115,8 @@ class Item:
     frames: FrameChoice | None = None
     frame_name: str = '_frame_{index}'
     map_path: str | None = None
+    mask_video: str | None = None
+    member: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fsfm_mm.datasets.labelled.names import (
     one_of,
     quoted,
     read_lines,
+    split_of_folder,
     video_of_frame,
 )
 from fsfm_mm.datasets.listing import list_samples
@@ -24,6 +25,7 @@ from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from fsfm_mm.preparation.sources.face_videos import face_videos, faces_by_name, frame_items
 from fsfm_mm.preparation.sources.forgeries import Listing
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
+from fsfm_mm.text import few, printable
 
 #: How a set is prepared: 'published' as the protocols' authors did; 'ours': frames from the middle of equal parts of
 #: the video, squares about the face, and development parts in training.
@@ -105,7 +107,8 @@ def _celeb(root: str, path: str) -> tuple[str, str] | None:
 
 def _folders(root: str, path: str) -> tuple[str, str] | None:
     """Any set sorted by hand: {train,test}/{real,fake}/...; in WCS VIDEO/profile/*.jpg (CeFA), VIDEO.hdf5 (WMCA)"""
-    split, name = [*path.split('/'), ''][:2]
+    folder, name = [*path.split('/'), ''][:2]
+    split = split_of_folder(folder)
     return (split, name) if split in SPLITS and name in CLASSES else None
 
 
@@ -163,6 +166,7 @@ def spoof_listing(
         raise ValueError(f'{root}: no such folder.')
     listing = Listing()
     videos: dict[tuple[str, str], set[str]] = defaultdict(set)
+    others: Counter[str] = Counter()
     videos_too = VIDEO_EXTENSIONS if rule not in _SINGLE else ()
     faces = face_videos(root) if rule == 'folders' and protocol == 'WCS' else {}
     for video, files in faces.items():
@@ -171,7 +175,8 @@ def spoof_listing(
             listing.left_out += len(files)
             continue
         key = _key(video, place, _SORTING)
-        listing.items += frame_items(root, files, f'{key}_', _frames(naming, form))
+        for item in frame_items(root, files, f'{key}_', _frames(naming, form)):
+            listing.add(item, place, key)
         videos[place].add(key)
     for path in list_samples(root, videos_too + (IMAGE_EXTENSIONS if rule in _PICTURES else ())):
         if os.path.dirname(os.path.dirname(path)) in faces:
@@ -179,12 +184,20 @@ def spoof_listing(
         place = place_of(root, path)
         if place is None:
             listing.left_out += 1
+            others[printable(path.split('/')[0] if '/' in path else 'beside the folders')] += 1
             continue
         item = _item(root, path, naming, place, form)
-        listing.items.append(item)
-        videos[place].add(item.key if item.frames else video_of_frame(item.key, naming, item.path))
+        video = item.key if item.frames else video_of_frame(item.key, naming, item.path)
+        listing.add(item, place, video.removesuffix('_frame'))
+        videos[place].add(video)
     items_by_key(listing.items)
     listing.videos.update({place: len(names) for place, names in videos.items()})
+    listing.listed = dict.fromkeys(listing.videos)
+    if others:
+        named = few([f'{folder} {count}' for folder, count in sorted(others.items())])
+        listing.notes.append(
+            f'left out: {others.total()} files that are in no split of the protocol ({named})'
+        )
     found = {name for _, name in listing.videos}
     if found != set(CLASSES):
         raise ValueError(
@@ -208,7 +221,9 @@ def _key(stem: str, place: tuple[str, str], sorting: re.Pattern[str]) -> str:
     """Name of a video's results: split, class, and its folders but for those that sort, joined."""
     split, name = place
     *folders, last = stem.split('/')
-    video = '_'.join([*(part for part in folders if part != split and not sorting.fullmatch(part)), last])
+    video = '_'.join(
+        [*(f for f in folders if split not in (f, split_of_folder(f)) and not sorting.fullmatch(f)), last]
+    )
     return f'{split}/{name}/{video}'
 
 
@@ -247,19 +262,25 @@ def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO')
                 path = inside(root, line.lstrip('/'), f'{file}:{number}')
                 stem, ending = os.path.splitext(path)
                 video = video_of_frame(stem, protocol, f'{file}:{number}')
+                place = split, name
+                listing.listed[place] = (listing.listed.get(place) or 0) + 1
                 files = faces.get(os.path.basename(video).rstrip('_'))
                 if files and not os.path.isfile(os.path.join(root, path)):
-                    if video not in seen:
-                        seen.add(video)
-                        key = _listed_key(video, domain)
-                        listing.items += frame_items(root, files, key, PUBLISHED_FRAMES[protocol])
-                    listing.videos[split, name] += 1
+                    key = _listed_key(video, domain)
+                    frames_of = frame_items(root, files, key, PUBLISHED_FRAMES[protocol])
+                    for item in frames_of if video not in seen else []:
+                        listing.add(item, place, video)
+                    seen.add(video)
+                    listing.videos[place] += 1
                     continue
                 # of a shot only the picture itself is used
-                for frame in [stem.removeprefix(video)] if split == 'shot' else names.frames:
-                    _add_listed(listing, root, domain, f'{video}{frame}', ending, seen)
-                listing.videos[split, name] += 1
-    if not listing.videos:
+                frames = [stem.removeprefix(video)] if split == 'shot' else names.frames
+                stems = [f'{video}{frame}' for frame in frames]
+                there = [
+                    _add_listed(listing, root, domain, one, ending, seen, (*place, video)) for one in stems
+                ]
+                listing.videos[place] += any(there)
+    if not listing.listed:
         raise ValueError(
             f'{lists}: no lists {domain}_{{real,fake}}_{{train,test,shot}}.txt with a line in them.'
         )
@@ -270,19 +291,54 @@ def protocol_listing(root: str, lists: str, domain: str, protocol: str = 'MCIO')
     return listing
 
 
-def _add_listed(listing: Listing, root: str, domain: str, stem: str, ending: str, seen: set[str]) -> None:
-    if stem in seen:
-        return
-    seen.add(stem)
+def _add_listed(
+    listing: Listing,
+    root: str,
+    domain: str,
+    stem: str,
+    ending: str,
+    seen: set[str],
+    place: tuple[str, str, str],
+) -> bool:
+    """Take in a listed picture, once; whether it is there."""
     path = stem + ending
-    if not os.path.isfile(os.path.join(root, path)):
+    there = os.path.isfile(os.path.join(root, path))
+    if stem in seen:
+        return there
+    seen.add(stem)
+    if there:
+        key = _listed_key(stem, domain)
+        listing.add(Item(os.path.join(root, path), path, 0, key), place[:2], place[2].removesuffix('_frame'))
+    else:
         listing.missing.append(path)
-        return
-    listing.items.append(Item(os.path.join(root, path), path, 0, _listed_key(stem, domain)))
+    return there
 
 
 def _listed_key(stem: str, domain: str) -> str:
     return stem.removeprefix('frame/').removeprefix(f'{domain}/')
+
+
+def prepared_videos(
+    naming: str, prepared: Iterable[str | None]
+) -> tuple[dict[tuple[str, ...], str], list[str]]:
+    """What was prepared of a set, video by video.
+
+    Args:
+        naming: As of :func:`write_lists`.
+        prepared: As of :func:`write_lists`.
+
+    Returns:
+        (split, class, video) -> first frame, of the videos with all frames of the protocol; and ``SPLIT/CLASS/VIDEO``
+        of those that lack some.
+    """
+    videos: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for file in filter(None, prepared):
+        split, name, *_ = file.split('/')
+        video = video_of_frame(os.path.splitext(file)[0], naming, file)
+        videos[split, name, video].append(file)
+    wanted = len(PROTOCOLS[naming].frames)
+    whole = {place: min(files) for place, files in sorted(videos.items()) if len(files) == wanted}
+    return whole, [place[2].removesuffix('_frame') for place in sorted(videos) if place not in whole]
 
 
 def write_lists(
@@ -303,16 +359,11 @@ def write_lists(
     Returns:
         Name of each list -> its lines.
     """
-    videos: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for file in filter(None, prepared):
-        split, name, *_ = file.split('/')
-        video = video_of_frame(os.path.splitext(file)[0], naming, file)
-        videos[split, name, video].append(f'{domain}/{file}')
-    wanted = len(PROTOCOLS[naming].frames)
+    whole, _ = prepared_videos(naming, prepared)
     lines: dict[str, list[str]] = {f'{domain}_{n}_{s}.txt': [] for s in SPLITS for n in CLASSES}
-    for (split, name, _), files in sorted(videos.items()):
-        if split in SPLITS and len(files) == wanted:
-            lines[f'{domain}_{name}_{split}.txt'].append(min(files))
+    for (split, name, _), file in whole.items():
+        if split in SPLITS:
+            lines[f'{domain}_{name}_{split}.txt'].append(f'{domain}/{file}')
     for file, content in lines.items():
         if content:
             write_atomically(Path(out) / 'txt' / file, '\n'.join(content) + '\n')
