@@ -36,6 +36,8 @@ MAX_PICKLES = 5
 AGAIN = ': copy or download it again, or take the checkpoint before it.'
 #: Characters of a class's name in a pickle: with the square of it grows the time that torch takes to refuse it.
 LONGEST_GLOBAL = 1000
+#: An operation takes a byte of the file, a few microseconds, and up to 220 bytes of memory.
+MAX_OPERATIONS = 4_000_000
 #: Tensors may name the same bytes many times over; so many times the size of the file, and so many bytes, are enough.
 UNPACKED_TIMES, UNPACKED_BYTES = 16, 1 << 26
 #: What a safetensors file holds beside tensors, as JSON: the card, and what timm needs to build an export.
@@ -271,6 +273,7 @@ def pickled_globals(stream: BinaryIO) -> list[str]:
 
     Raises:
         ValueError: Where a pickle ends too early or holds an operation that does not exist.
+        OverflowError: It has more than :data:`MAX_OPERATIONS`.
     """
     names: dict[str, None] = {}
     with stream:
@@ -289,7 +292,11 @@ def pickled_globals(stream: BinaryIO) -> list[str]:
 def _globals_of_one(stream: BinaryIO) -> Iterator[str]:
     strings: list[str] = ['']
     memo: dict[Any, str] = {}
-    for operation, argument, _ in pickletools.genops(stream):
+    for number, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+        if number == MAX_OPERATIONS:
+            raise OverflowError(
+                f'its pickle has more than {MAX_OPERATIONS} operations, weights need thousands'
+            )
         if operation.name == 'GLOBAL':
             yield str(argument).replace(' ', '.')
         elif operation.name == 'STACK_GLOBAL':

@@ -259,6 +259,15 @@ def test_a_name_of_any_length_is_refused_at_once(tmp_path, as_zip):
         load_checkpoint_file(path)
 
 
+@pytest.mark.parametrize('as_zip', [ZIP, LEGACY])
+def test_operations_of_a_pickle_are_counted_first(tmp_path, monkeypatch, as_zip):
+    path = write({'a': [[] for _ in range(1000)]}, tmp_path / 'x.pth', as_zip)
+    assert len(load_checkpoint_file(path)['a']) == 1000
+    monkeypatch.setattr(saving, 'MAX_OPERATIONS', 900)
+    with pytest.raises(ValueError, match='its pickle has more than 900 operations'):
+        load_checkpoint_file(path)
+
+
 def rezipped(path, change):
     with zipfile.ZipFile(path) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]

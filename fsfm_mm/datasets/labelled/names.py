@@ -178,8 +178,8 @@ def read_lines(file: str, skip: int = 0) -> list[tuple[int, str]]:
     """
     with reading(file, ': the list cannot be read'):
         text = io.StringIO(read_text(file, 'utf-8-sig'), newline=None)
-        lines = [(number, line.strip()) for number, line in enumerate(text, 1)]
-    kept = [(number, line) for number, line in lines[skip:] if line and not line.startswith('#')]
+    lines = ((number, line.strip()) for number, line in enumerate(text, 1) if number > skip)
+    kept = [(number, line) for number, line in lines if line and not line.startswith('#')]
     if not kept:
         raise broken(file, ': the list names no files.')
     return kept
