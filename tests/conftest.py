@@ -33,6 +33,7 @@ def signal_handlers():
     """Nobody listens to signals for longer than a test, however its run ended."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background of a shell ignore it
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)

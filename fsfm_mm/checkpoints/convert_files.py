@@ -112,6 +112,9 @@ def convert_file(
     card = _card(state, source, path, stated, facts or {})
     _need_heads(card, state, path)
     _check_size(card, state, path)
+    if card.input_size is None:
+        places = positions_and_patches(state)[0].shape[1] - 1
+        report.notes.append(f'how its {places} patches lie is not known: --grid ROWSxCOLUMNS says it')
     if patch_size is not None and patch_size != card.patch_size:
         report.notes.append(
             f'patches of {card.patch_size} pixels are resampled to {patch_size}, and the positions'

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fsfm_mm.commands.arguments import CommandParser, add_short_options, end, short_options
 from fsfm_mm.commands.output import say
 from fsfm_mm.evaluation.report import LEFT_OUT
+from fsfm_mm.files.broken import parse_json, reading
 from fsfm_mm.files.opening import read_text
 from fsfm_mm.files.writing import check_folder, write_atomically
 from fsfm_mm.settings.config_files import find_config
@@ -77,7 +78,7 @@ def check_settings(work_dir: Path, settings: dict[str, object]) -> None:
     if not path.exists():
         write_atomically(path, text)
     elif (found := read_text(path)) != text:
-        before = json.loads(found)
+        before = parse_json(found, path)
         differing = ', '.join(
             f'{key} {before.get(key)} -> {value}'
             for key, value in settings.items()
@@ -93,8 +94,10 @@ def is_finished(results: Path) -> bool:
     published = results / 'published.json'
     if not published.exists():
         return False
-    notes = json.loads(read_text(published))['notes']
-    return (results / 'honest.json').exists() or any(note.startswith(LEFT_OUT) for note in notes)
+    with reading(published, ' is no table of a test', ': delete it, and it is written again'):
+        notes = json.loads(read_text(published))['notes']
+        left_out = any(note.startswith(LEFT_OUT) for note in notes)
+    return left_out or (results / 'honest.json').exists()
 
 
 def seeds_of(config: str, args: argparse.Namespace) -> list[int]:

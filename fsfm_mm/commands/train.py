@@ -110,10 +110,10 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     if args.resume:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
     check_earlier_run(cfg, args.overwrite)
     if cfg.get('resume'):
-        choose_checkpoint(cfg)
+        named = args.resume or cfg.get('load_from')
+        choose_checkpoint(cfg, None if named == 'auto' else named)
     settings_from_encoder(cfg, typed_settings(cfg), args.override_card)
     keep_statistics(cfg)
     return cfg

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 
-from mmengine.logging import print_log
-
 from fsfm_mm.files.listing import broken_link, list_files
 from fsfm_mm.text import few
 
@@ -35,5 +33,7 @@ def list_folders(folder: str) -> list[str]:
 
 def _tell(left_out: list[str]) -> None:
     if left_out:
+        from mmengine.logging import print_log  # here: preparing imports little
+
         count = f'{len(left_out)} {"link" if len(left_out) == 1 else "links"}'
         print_log(f'Left out: {count}: {few(left_out, between=" ")}', logger='current', level=logging.WARNING)

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fsfm_mm.datasets.labelled.names import class_of_path
 from fsfm_mm.doctor.expected import Expected, check_pattern, guess_identity, people_of
+from fsfm_mm.doctor.faces import check_faces
 from fsfm_mm.doctor.listing import CLASSES, POSITIVE, list_splits
 from fsfm_mm.doctor.lookalikes import report_lookalikes
 from fsfm_mm.doctor.manifest import check_finished, check_manifest
@@ -75,6 +77,7 @@ def check_labelled(
         compare_counts(report, listed, asked)
     _compare_prepared(report, root, kind, listed, splits)
     check_videos(report, listed)
+    check_folders(report, root, listed)
     videos = [video for entries in listed.values() for video in _videos(entries)]
     # a guess may be wrong, and most publishers share persons between splits; FaceForensics++ does not
     certain = bool(identity) or (expected is not None and expected.name == 'ffpp')
@@ -197,6 +200,19 @@ def check_videos(report: Report, listed: Splits) -> None:
         report.add_files('warning', 'same name', pictures, f'of the same name {both}: {advice}')
 
 
+def check_folders(report: Report, root: str, listed: Splits) -> None:
+    """Pictures whose innermost folder that names a class names another than their label."""
+    for split, entries in listed.items():
+        found = []
+        for entry in entries:
+            path = os.path.relpath(entry['img_path'], root).replace(os.sep, '/')
+            folder = class_of_path(path, CLASSES)
+            if folder not in (None, entry['class_name']):
+                found.append(f'{path}: {entry["class_name"]}, but its folder says {folder}')
+        advice = f"of '{split}' have a label that a folder around them contradicts: look which is right."
+        report.add_files('warning', 'contradicting folder', found, advice)
+
+
 def _is_video(frames: Sequence[dict]) -> bool:
     return len(frames) > 1 or '_frame_' in os.path.basename(frames[0]['img_path'])
 
@@ -255,6 +271,7 @@ def _check_files(
         source.sha256 = check_manifest(report, root, names)
     found = scan(source, workers, progress)
     report_problems(report, source, found)
+    check_faces(report, root, source, found)
     owners = numbered([f'{s} {e["domain"]}: {e["class_name"]}: {e["video_id"]}' for s, e in entries])
     alike = report_lookalikes(report, names, found, owners, splits)
     _check_shortcuts(report, found, entries, identity, alike.group)

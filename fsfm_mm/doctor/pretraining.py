@@ -10,6 +10,7 @@ import numpy as np
 
 from fsfm_mm.datasets.labelled.names import video_of
 from fsfm_mm.datasets.pretraining.archive_format import FOLDER
+from fsfm_mm.doctor.faces import check_faces
 from fsfm_mm.doctor.lookalikes import FLAT, report_lookalikes
 from fsfm_mm.doctor.manifest import (
     check_finished,
@@ -67,6 +68,7 @@ def check_pretraining(
     found = scan(source, workers, progress)
     report.facts.append(f'{number_of(len(source.names), "picture")}, {_with_maps(found)} with a usable map')
     report_problems(report, source, found)
+    check_faces(report, root, source, found)
     _check_sizes(report, found)
     _check_labels(report, source, found)
     videos = numbered([video_of(name) for name in source.names])

@@ -19,7 +19,7 @@ from fsfm_mm.files.pictures import BrokenSampleError, WrongSizeError, read_image
 from fsfm_mm.files.progress import ProgressBar
 from fsfm_mm.ops.region_tables import patch_labels
 from fsfm_mm.ops.resizing import resize_labels
-from fsfm_mm.regions import NUM_LABELS, REGION_ORDER, region_membership
+from fsfm_mm.regions import NUM_LABELS, REGION_LABELS, REGION_ORDER, region_membership
 from fsfm_mm.text import printable
 
 CHUNK = 64
@@ -27,6 +27,10 @@ CHUNK = 64
 THUMB = 16
 #: Regions are counted on the grid of the published recipe: 14x14 patches of 16 pixels.
 GRID, PATCH = 14, 16
+#: Sides in pixels between which :func:`detail_of` looks for detail.
+DETAIL_SIDE, DETAIL_BASE = 32, 112
+#: Labels of the parts whose places tell how a face is turned.
+ABOVE, MOUTH = (*REGION_LABELS['eyebrows'], *REGION_LABELS['eyes']), REGION_LABELS['mouth']
 _MEMBER = region_membership()
 
 
@@ -125,6 +129,31 @@ def describe(image: np.ndarray) -> tuple[int, np.ndarray]:
     return int(np.packbits(bits).view(np.uint64)[0]), np.rint(thumb).astype(np.uint8).ravel()
 
 
+def detail_of(image: np.ndarray) -> float:
+    """Share of a picture's contrast, 0..1, that is finer than 32 pixels across would show."""
+    whole = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    base, low = (DETAIL_BASE, DETAIL_BASE), (DETAIL_SIDE, DETAIL_SIDE)
+    shrinks = min(whole.shape) > DETAIL_BASE
+    grey = cv2.resize(whole, base, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    coarse = cv2.resize(
+        cv2.resize(grey, low, interpolation=cv2.INTER_AREA), base, interpolation=cv2.INTER_CUBIC
+    )
+    return float((grey - coarse).std() / max(float(grey.std()), 1e-3))
+
+
+def roll_of(labels: np.ndarray) -> float:
+    """Degrees that a face is turned clockwise, -180 to 180, by eyes, brows and mouth of its map; NaN without."""
+    middles = []
+    for part in (ABOVE, MOUTH):  # the middle of middles: a map may call an ear an eye
+        places = [np.nonzero(labels == label) for label in part]
+        medians = [np.median(place, axis=1) for place in places if len(place[0])]
+        if not medians:
+            return float('nan')
+        middles.append(np.mean(medians, axis=0))
+    (y, x), (to_y, to_x) = middles
+    return float(np.degrees(np.arctan2(x - to_x, to_y - y)))
+
+
 @dataclass
 class Scan:
     """A few numbers of each of N samples.
@@ -132,6 +161,7 @@ class Scan:
     Attributes:
         sizes: int32 (N, 2), height and width; 0 where the picture cannot be read.
         hashes: uint64 (N,), thumbs: uint8 (N, 256): see :func:`describe`.
+        details: float32 (N,), rolls: float32 (N,): see :func:`detail_of` and :func:`roll_of`; NaN where there is none.
         labels: float32 (N, 11), share of the pixels with each label; NaN without a map.
         regions: float32 (N, 8), share of the patches in each region; NaN without a map.
         properties: Number of a measured sample -> its properties.
@@ -141,6 +171,8 @@ class Scan:
     sizes: np.ndarray
     hashes: np.ndarray
     thumbs: np.ndarray
+    details: np.ndarray
+    rolls: np.ndarray
     labels: np.ndarray
     regions: np.ndarray
     properties: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
@@ -153,6 +185,8 @@ class Scan:
             np.zeros((count, 2), np.int32),
             np.zeros(count, np.uint64),
             np.zeros((count, THUMB * THUMB), np.uint8),
+            np.full(count, np.nan, np.float32),
+            np.full(count, np.nan, np.float32),
             np.full((count, NUM_LABELS), np.nan, np.float32),
             np.full((count, len(REGION_ORDER)), np.nan, np.float32),
         )
@@ -162,7 +196,9 @@ class Scan:
         if opened.image is not None:
             self.sizes[index] = opened.image.shape[:2]
             self.hashes[index], self.thumbs[index] = describe(opened.image)
+            self.details[index] = detail_of(opened.image)
         if opened.labels is not None:
+            self.rolls[index] = roll_of(opened.labels)
             counts = np.bincount(opened.labels.ravel(), minlength=NUM_LABELS)
             self.labels[index] = counts / opened.labels.size
             # the grid of the published recipe, whatever the size
@@ -176,7 +212,7 @@ class Scan:
     def put(self, start: int, part: Scan) -> None:
         """Take in the samples from number ``start`` on."""
         stop = start + len(part.sizes)
-        for name in ('sizes', 'hashes', 'thumbs', 'labels', 'regions'):
+        for name in ('sizes', 'hashes', 'thumbs', 'details', 'rolls', 'labels', 'regions'):
             getattr(self, name)[start:stop] = getattr(part, name)
         self.properties |= {start + index: values for index, values in part.properties.items()}
         self.problems |= {start + index: found for index, found in part.problems.items()}

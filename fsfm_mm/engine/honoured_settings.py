@@ -127,9 +127,10 @@ def honour(
         schedulers = _of(runner.param_schedulers, name)
         _honour_groups(wrapper, state, before or {}, now[name], schedulers)
         moved = places[0].iterations != places[1].iterations and any(not one.by_epoch for one in schedulers)
-        if moved or before is None or before['schedules'] != now[name]['schedules']:
+        saved = _of(checkpoint.get('param_schedulers'), name)
+        lacking = before is None or len(saved) != len(schedulers)
+        if moved or lacking or (before or {}).get('schedules') != now[name]['schedules']:
             groups = [*state['param_groups'], *(state[key] for key in (STAND_IN,) if key in state)]
-            saved = _of(checkpoint.get('param_schedulers'), name)
             states = step_again(wrapper, schedulers, saved, groups, before, places)
             if name:
                 checkpoint.setdefault('param_schedulers', {})[name] = states
@@ -153,6 +154,8 @@ def _honour_groups(wrapper: Any, state: dict, then: Mapping, now: Mapping, sched
         for key in own.keys() - {'params'} - driven:
             if key in released or key not in before or before[key] != built[key]:
                 part[key] = own[key]
+        if 'betas' in own.keys() & driven and before.get('betas', ())[1:] != built['betas'][1:]:
+            part['betas'] = (part['betas'][0], *own['betas'][1:])  # momentum is the first of them only
 
 
 def _driven(names: Iterable[str]) -> set[str]:

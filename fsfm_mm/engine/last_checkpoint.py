@@ -13,12 +13,13 @@ from fsfm_mm.files.checkpoint_files import check_whole
 from fsfm_mm.files.checkpoint_folders import last_whole_checkpoint
 
 
-def choose_checkpoint(cfg: Config) -> None:
+def choose_checkpoint(cfg: Config, named: str | None = None) -> None:
     """Find the file that a run resumes from, and check that it is whole before anything is built.
 
     Args:
-        cfg: Config with ``work_dir``; without ``load_from`` it gets the last whole checkpoint there, and where there
-            is nothing like one yet, it does not resume. A folder in ``load_from`` stands for its last whole one.
+        cfg: Config with ``work_dir``; ``load_from`` becomes the file. Where nothing was named and there is nothing like
+            a checkpoint yet, it does not resume, and ``load_from`` stays: the weights that the run begins with.
+        named: A checkpoint; a folder stands for its last whole one. None takes the last whole one of the run.
 
     Raises:
         ValueError: The named checkpoint does not exist or is damaged, none in the work directory can be gone on from,
@@ -27,17 +28,16 @@ def choose_checkpoint(cfg: Config) -> None:
     work_dir = Path(cfg.work_dir)
     saved_in = (cfg.get('default_hooks', {}).get('checkpoint') or {}).get('out_dir')
     others = [Path(saved_in) / work_dir.resolve().name] if saved_in else []
-    if cfg.get('load_from') is None:
+    if named is None:
         last = last_whole_checkpoint(work_dir, others)
-        cfg.resume, cfg.load_from = last is not None, None if last is None else str(last)
-        if last is None:
-            print_log(
-                f'--resume: {work_dir} holds no checkpoint, so the run begins anew.',
-                'current',
-                logging.WARNING,
-            )
+        if last is not None:
+            cfg.load_from = str(last)
+            return
+        cfg.resume, start = False, f' from {cfg.load_from}' if cfg.get('load_from') else ''
+        text = f'--resume: {work_dir} holds no checkpoint, so the run begins anew{start}.'
+        print_log(text, 'current', logging.WARNING)
         return
-    file = Path(cfg.load_from)
+    file = Path(named)
     if not file.exists():
         raise ValueError(f'--resume: there is no checkpoint {file}')
     if file.is_dir():  # a sharded checkpoint of another strategy stays what it is

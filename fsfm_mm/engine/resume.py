@@ -96,7 +96,6 @@ def fit_to_run(runner: Any, checkpoint: dict) -> dict[str, Any]:
         )
     _refuse_another_model(runner, checkpoint)
     _leave_average(runner, checkpoint)
-    _refuse_an_end_that_is_past(runner, checkpoint['meta'])
     saved, now = checkpoint.get(RUN_STATE, {}).get('facts', {}), run_facts(runner)
     changed = changed_settings(checkpoint['meta'].get('cfg', ''), runner.cfg)
     _refuse_another_optimizer(changed)
@@ -107,17 +106,27 @@ def fit_to_run(runner: Any, checkpoint: dict) -> dict[str, Any]:
     sentence = another_run(changed, facts)
     if sentence:
         runner.logger.warning(sentence)
-    meta, length = checkpoint['meta'], now['iterations_per_epoch']
-    then = Place(meta['iter'], meta['epoch'], saved.get('iterations_per_epoch', length))
-    if isinstance(runner.train_loop, EpochBasedTrainLoop) and then.epoch_length != length:
-        share = (then.iterations - then.epochs * then.epoch_length) / then.epoch_length
-        meta['iter'] = then.epochs * length + round(min(max(share, 0.0), 1.0) * length)
+    then, place = _places(runner, checkpoint['meta'], saved.get('iterations_per_epoch'))
+    _refuse_an_end_that_is_past(runner, checkpoint['meta'])
     built = as_built(runner)
     before = checkpoint.get(RUN_STATE, {}).get('built')
     if before is None:  # an older file, or one of mmengine's
         before = {} if sentence else built
-    honour(runner, checkpoint, before, built, (then, Place(meta['iter'], meta['epoch'], length)))
+    honour(runner, checkpoint, before, built, (then, place))
     return built
+
+
+def _places(runner: Any, meta: dict, length_then: int | None) -> tuple[Place, Place]:
+    """Where a checkpoint is, as its run counts and as this one does; this one's is put into its facts."""
+    length = len(runner.train_dataloader)
+    then = Place(meta['iter'], meta['epoch'], length_then or length)
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        if then.epochs == 0 and then.iterations > then.epoch_length:  # of a run that counted iterations
+            meta['epoch'] = then.iterations // then.epoch_length
+        if then.epoch_length != length:
+            share = (then.iterations - meta['epoch'] * then.epoch_length) / then.epoch_length
+            meta['iter'] = meta['epoch'] * length + round(min(max(share, 0.0), 1.0) * length)
+    return then, Place(meta['iter'], meta['epoch'], length)
 
 
 def _refuse_another_optimizer(changed: Mapping[str, tuple[Any, Any]]) -> None:

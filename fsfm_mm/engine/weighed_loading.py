@@ -70,8 +70,8 @@ def _load_and_weigh(
     share = share_there(own, absent)
     if share < LEAST_SHARE:
         raise StoppedError(_too_little(module, own, state_dict, share))
-    rest, theirs = ({key: some[key] for key in some if key not in fitted} for some in (own, state_dict))
-    found = mismatch(rest, theirs)
+    compared = {key: state_dict[key] for key in state_dict if key not in fitted}
+    found = mismatch({key: own[key] for key in own if key not in fitted}, compared)
     if absent and found and is_main_process():
         print_log(
             f'{_last_read[0]} holds {share:.0%} of {_name(module)}; what differs: {found}.',

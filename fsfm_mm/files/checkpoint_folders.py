@@ -86,7 +86,7 @@ def last_whole_checkpoint(work_dir: str | os.PathLike, others: Iterable[Path] = 
     if not wrong and left:
         wrong = f'{work_dir} holds {few(left, 3)}, from which no run can go on.'
     if wrong:
-        elsewhere = '' if named is None or named.parent in folders else f' (there may be one at {named})'
+        elsewhere = f' (there is one at {named})' if named is not None and os.path.exists(named) else ''
         raise ValueError(
             f'{wrong} No other checkpoint in {work_dir} is whole{elsewhere}: name the file itself.'
         )

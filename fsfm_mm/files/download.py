@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
+
+from fsfm_mm.text import shortened
 
 CHUNK = 1 << 20
 
@@ -41,7 +45,9 @@ def download(
     """Download a file; processes that want the same one wait for each other.
 
     What has arrived is kept beside the file (``*.part``) and gone on with, in this call or a later one,
-    where the server still has the same version (ETag or Last-Modified) and knows ranges.
+    where the server still has the same version (ETag or Last-Modified) and answers with the very range that is
+    missing. A file is whole where the server has said how long it is, or has ended it in chunks, or its checksum is
+    known; https is not left for http, nor either for anything else.
 
     Args:
         url: http(s) address.
@@ -66,20 +72,24 @@ def download(
     with FileLock(f'{path}.lock'):
         failures = 0
         while not path.exists():
-            before = _size(part)
+            before, whole, reason = _size(part), False, 'the connection was cut'
             try:
-                if _transfer(url, part, timeout):
-                    _refuse_other(url, part, sha256)
-                    os.replace(part, path)
-                    _version_file(part).unlink(missing_ok=True)
-                    break
-                reason: object = 'the connection was cut'
+                whole = _transfer(url, part, timeout, known=sha256 is not None)
             except urllib.error.HTTPError as error:
+                reason = f'the server answers {error.code} {error.reason}'
                 if error.code < 500:
-                    raise ConnectionError(f'{url}: the server answers {error.code} {error.reason}') from error
-                reason = error
-            except (OSError, http.client.HTTPException) as error:
-                reason = error
+                    raise ConnectionError(f'{url}: {shortened(reason, 200)}') from error
+            except (
+                OSError,
+                http.client.HTTPException,
+                ValueError,
+            ) as error:  # the latter: of a senseless answer
+                reason = shortened(str(error) or type(error).__name__, 200)
+            if whole:
+                _refuse_other(url, part, sha256)
+                os.replace(part, path)
+                _version_file(part).unlink(missing_ok=True)
+                break
             failures = 0 if _size(part) > before else failures + 1
             if failures >= attempts:
                 raise ConnectionError(f'{url}: {reason}')
@@ -116,10 +126,10 @@ def weights_file(
         try:
             download(url, cached, attempts=3, sha256=sha256)
         except OSError as error:
+            reason = str(error).removeprefix(f'{url}: ')
             raise ConnectionError(
-                f'the weights {name} could not be fetched ({error}): get them from {url} by other means '
-                f'and name the file ({option} FILE; weights=... in a config) or put it at {cached}; or take '
-                f'{instead}, which needs a package index only.'
+                f'the weights were not fetched ({reason}): get {url} by other means ({option} FILE, or as '
+                f'{cached}) or take {instead}, from packages alone.'
             ) from error
     return _checked(cached, sha256, 'delete it, and it is fetched again')
 
@@ -153,28 +163,71 @@ def _version_file(part: Path) -> Path:
     return part.with_name(f'{part.name}.version')
 
 
-def _transfer(url: str, part: Path, timeout: float) -> bool:
-    """One request; True when the file is whole."""
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows as urllib does, but neither from https to http nor to ftp, where anybody on the way could answer."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        allowed = ('https:',) if req.full_url.lower().startswith('https:') else ('https:', 'http:')
+        if not newurl.lower().startswith(allowed):
+            told = f'and sends on to {shortened(newurl, 100)}, which is not followed'
+            raise urllib.error.HTTPError(req.full_url, code, told, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _range_end(response: Any, have: int, version: str) -> int:
+    """Length of the whole file, by an answer to the request for what is missing; raises ValueError for another."""
+    stated = response.headers.get('Content-Range', '')
+    match = re.fullmatch(r'bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)', stated.strip())
+    first, last = (int(match[1]), int(match[2])) if match else (-1, -1)
+    total = last + 1 if match is None or match[3] == '*' else int(match[3])
+    if first != have or total != last + 1 or response.length not in (None, total - have):
+        raise ValueError(
+            f'the server answers with another range ({stated!r:.60}) than asked for, from {have} on'
+        )
+    if _version(response) not in ('', version):  # it need not be repeated with a part
+        raise ValueError('the server goes on with another version of the file')
+    return total
+
+
+def _version(response: Any) -> str:
+    """What names the version of a file; a weak ETag says "about the same", which is not enough to join two halves."""
+    tag = response.headers.get('ETag', '')
+    return tag if tag and not tag.startswith('W/') else response.headers.get('Last-Modified', '')
+
+
+def _transfer(url: str, part: Path, timeout: float, known: bool) -> bool:
+    """One request; True when the file is whole, as far as one can tell without its checksum, which may be known."""
     version_file = _version_file(part)
-    version = version_file.read_text(encoding='utf-8') if version_file.exists() else ''
+    version = version_file.read_text(encoding='latin-1') if version_file.exists() else ''
+    version = version if version.isprintable() else ''
     have = _size(part) if version else 0  # of an unknown version: not to be gone on with
     headers = {'Range': f'bytes={have}-', 'If-Range': version} if have else {}
     request = urllib.request.Request(url, headers=headers)
     try:
-        response = urllib.request.urlopen(request, timeout=timeout)
+        response = urllib.request.build_opener(_Redirects).open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
         part.unlink(missing_ok=True)  # longer than the file: begin anew
         return False
     with response:
-        resumed = response.status == 206 and have > 0
-        length = response.headers.get('Content-Length')
-        total = None if length is None else int(length) + (have if resumed else 0)
-        # a weak ETag says "about the same", which is not enough to join two halves
-        tag = response.headers.get('ETag', '')
-        usable = tag if tag and not tag.startswith('W/') else response.headers.get('Last-Modified', '')
-        version_file.write_text(usable, encoding='utf-8')
+        resumed = response.status == 206
+        try:
+            total = _range_end(response, have, version) if resumed else response.length
+        except ValueError:
+            part.unlink(missing_ok=True)  # and begin anew
+            raise
+        if (
+            response.status not in (200, 206)
+            or response.headers.get('Content-Encoding', 'identity') != 'identity'
+        ):
+            raise ValueError(f'the server answers {response.status} with something else than the file')
+        if total is None and not response.chunked and not known:
+            raise ValueError(
+                'the server does not say how long the file is, so that it could be cut off unseen'
+            )
+        if not resumed:
+            version_file.write_text(_version(response), encoding='latin-1', errors='replace')
         with open(part, 'ab' if resumed else 'wb') as file:
             while chunk := response.read(CHUNK):
                 file.write(chunk)

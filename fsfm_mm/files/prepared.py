@@ -15,6 +15,7 @@ SUMMARY_FILE = 'prepare.json'
 #: What is read of it, where it is there.
 _KINDS = {
     'approximate_maps': bool,
+    'map_limits': str,
     'detector_name': str,
     'chip_padding': float,
     'margin': float,

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from fsfm_mm.files import replacing
+from fsfm_mm.files.broken import reading
 from fsfm_mm.prediction.results import COLUMNS, Prediction
 from fsfm_mm.text import csv_text
 
@@ -54,15 +55,11 @@ class Records:
         if not self.path.is_file():
             return
         model = json.loads(json.dumps(self._model))
-        with open(self.path, encoding='utf-8') as lines:
+        with open(self.path, 'rb') as lines:
             for number, line in enumerate(lines, 1):
-                try:
+                with reading(f'{self.path}:{number}', ' is no prediction', ': name another folder'):
                     content = json.loads(line)
                     prediction = Prediction.from_dict(content)
-                except ValueError as error:
-                    raise ValueError(
-                        f'{self.path}:{number} is no prediction ({error}): name another folder'
-                    ) from error
                 if content.get('model') != model:
                     raise ValueError(
                         f'{self.path} holds predictions of another model or with other settings: name another folder, '

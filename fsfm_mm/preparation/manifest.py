@@ -155,9 +155,9 @@ def encoded(text: str) -> bytes:
 def read_part(out: Path, number: int) -> tuple[dict[str, Any], list[tuple[str, FaceRecord]]]:
     """Read the head of a part, and each of its lines of the manifest (without its end) with what it says."""
     path = part_path(out, number)
-    data = path.read_bytes()  # one that is gone is no broken one: another process has joined the parts
+    content = path.read_bytes()  # FileNotFoundError: another process has joined the parts, which callers know
     with reading(path, ' cannot be read'):
-        head, *lines = data.decode('utf-8').split('\n')
+        head, *lines = content.decode('utf-8').split('\n')
     return parse_json(head, path), [(line, FaceRecord.from_json(line, str(path))) for line in lines[:-1]]
 
 

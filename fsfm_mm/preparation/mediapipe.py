@@ -57,8 +57,8 @@ class Network:
         try:
             with only_errors():
                 self._net = cv2.dnn.readNetFromTFLite(content)
-        except (cv2.error, AttributeError) as error:
-            raise ValueError(f'{name} needs OpenCV 5, and this is {cv2.__version__} ({error}).') from error
+        except cv2.error as error:
+            raise ValueError(f'{name} cannot be read by OpenCV {cv2.__version__} ({error.err}).') from error
 
     def __call__(self, blob: np.ndarray, output: str) -> np.ndarray:
         """The named output, float32, for a blob float32 (1, 3, H, W) RGB; OpenCV gives these networks' one by one."""

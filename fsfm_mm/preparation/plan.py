@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsfm_mm.files import write_atomically
+from fsfm_mm.files.broken import broken, reading
 from fsfm_mm.files.opening import read_text
 from fsfm_mm.files.prepared import SUMMARY_FILE
 from fsfm_mm.preparation.settings import Settings, versions
@@ -233,12 +234,11 @@ def _plan_file(out: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
+    with reading(file, ' cannot be read', ': remove the folder and begin anew.'):
         content = json.loads(read_text(file))
-    except (ValueError, OSError) as error:
-        raise ValueError(f'{file} cannot be read ({error}): remove the folder and begin anew.') from error
-    if not isinstance(content, dict) or 'listing' not in content:
-        raise ValueError(f'{file} is not of this tool: name a new or an empty folder.')
+    listing = content.get('listing') if isinstance(content, dict) else None
+    if not isinstance(listing, dict) or type(listing.get('files')) is not int:
+        raise broken(file, ' is not of this tool: name a new or an empty folder.')
     return content
 
 

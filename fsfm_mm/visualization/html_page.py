@@ -94,7 +94,8 @@ def _template() -> Template:
     environment = Environment(
         loader=PackageLoader('fsfm_mm.visualization', 'templates'),
         autoescape=True,
-        finalize=lambda value: printable(value) if isinstance(value, str) else value,
+        # what a macro made is markup already
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

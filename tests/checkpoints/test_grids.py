@@ -14,6 +14,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 
 import fsfm_mm
 import fsfm_mm.components  # looks at what mmengine loads
+from fsfm_mm.apis.loading import load_checked
 from fsfm_mm.checkpoints import (
     ModelCard,
     convert,
@@ -34,9 +35,9 @@ def classifier(grid, patch=8, **changes):
     return sharpened(build_classifier({**sizes, 'img_size': tuple(patch * side for side in grid)}, **changes))
 
 
-def saved(model, path, **card):
+def saved(network, path, **card):
     card = ModelCard(num_heads=2, **STATISTICS, **card).to_dict()
-    save_checkpoint_file({'state_dict': model.state_dict(), 'card': card}, path)
+    save_checkpoint_file({'state_dict': network.state_dict(), 'card': card}, path)
     return path
 
 
@@ -112,7 +113,9 @@ def test_a_converted_file_keeps_the_grid(tmp_path, capsys):
     source = theirs(model, tmp_path / 'timm.pth')
     arguments = [str(source), str(tmp_path / 'o.pth'), '--from', 'timm', '--num-heads', '2']
     arguments += ['--card', 'mean=[0.5,0.4,0.3]', 'std=[0.3,0.2,0.1]']
-    command.main([*arguments, '--grid', '14x10'])
+    command.main(arguments)
+    assert 'how its 140 patches lie is not known: --grid' in capsys.readouterr().out
+    command.main([*arguments, '--grid', '14x10', '--overwrite'])
     loaded, card = fsfm_mm.load(tmp_path / 'o.pth', device='cpu')
     assert card.input_size == (112, 80) and loaded.backbone.grid == (14, 10)
     x = torch.randn(2, 3, 112, 80)
@@ -129,6 +132,25 @@ def test_a_square_count_may_be_another_grid_when_it_is_said(tmp_path):
     assert convert_file(source, tmp_path / 'a.pth', 'timm', facts=facts)[0].input_size == 96
     card, _ = convert_file(source, tmp_path / 'b.pth', 'timm', facts=facts, grid=(8, 18))
     assert card.input_size == (64, 144)
+
+
+def test_a_size_that_wins_over_the_card_does_not_scramble_positions(tmp_path):
+    model = classifier((12, 12))
+    settings = dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='FusedAttentionViT',
+            arch=dict(embed_dim=32, depth=1, num_heads=2),
+            img_size=96,
+            patch_size=8,
+            out_type='avg_featmap',
+        ),
+        head=dict(type='LinearClsHead', num_classes=2, in_channels=32),
+    )
+    path = saved(model, tmp_path / 'd.pth', input_size=96, patch_size=8, model=settings)
+    loaded = load_checked(path, typed={'backbone.img_size': [64, 144]}, override=True, device='cpu').model
+    assert loaded.backbone.grid == (8, 18)
+    assert torch.equal(loaded.backbone.pos_embed, resampled(model, (12, 12), (8, 18)))
 
 
 def test_timms_training_says_its_grid(tmp_path):

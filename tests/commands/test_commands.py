@@ -31,6 +31,7 @@ HEAVY = {
 WRONG_PATHS = {
     'train': ['missing.py'],
     'test': ['fsfm_demo', 'missing.pth'],
+    'predict': ['model.pth', 'missing'],
     'replay': ['missing'],
     'leave-one-out': ['missing.py'],
     'prepare': ['missing', 'out'],

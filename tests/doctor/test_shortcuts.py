@@ -155,6 +155,7 @@ def test_pictures_that_share_an_owner_are_joined():
     groups = joined([['a'], ['b'], ['a', 'c'], ['c'], ['d', 'b'], []])
     assert groups[0] == groups[2] == groups[3] and groups[1] == groups[4]
     assert len(np.unique(groups)) == 3
+    assert joined([]).shape == (0,)
 
 
 def test_large_sets_are_measured_in_part():

@@ -32,8 +32,8 @@ def said(monkeypatch):
 
 
 def resumed(work_dir, load_from=None, **more):
-    cfg = Config(dict(work_dir=str(work_dir), resume=True, load_from=load_from and str(load_from), **more))
-    choose_checkpoint(cfg)
+    cfg = Config({**dict(work_dir=str(work_dir), resume=True, load_from=None), **more})
+    choose_checkpoint(cfg, load_from and str(load_from))
     return cfg
 
 
@@ -102,6 +102,20 @@ def test_nothing_at_all_begins_anew_and_says_so(tmp_path, said):
         assert said.pop() == f'--resume: {work_dir} holds no checkpoint, so the run begins anew.'
         with pytest.raises(ValueError, match=r'without checkpoints|no such'):
             checkpoint_file(work_dir)
+
+
+def test_begun_anew_it_begins_with_the_weights_of_the_config(tmp_path, said):
+    """The same command from the first start to the last, as schedulers repeat it."""
+    work_dir, weights = folder(tmp_path / 'work'), str(tmp_path / 'weights.pth')
+    cfg = Config(dict(work_dir=str(work_dir), resume=True, load_from=weights))
+    choose_checkpoint(cfg)
+    assert (cfg.resume, cfg.load_from) == (False, weights) and said[-1].endswith(
+        f'begins anew from {weights}.'
+    )
+    folder(work_dir, 'epoch_1.pth')
+    cfg.resume = True
+    choose_checkpoint(cfg)
+    assert (cfg.resume, cfg.load_from) == (True, str(work_dir / 'epoch_1.pth'))
 
 
 def test_another_run_is_not_resumed_over_this_one(tmp_path):

@@ -95,3 +95,44 @@ def test_in_a_run_by_iterations(tmp_path):
     fresh, _, _ = run(tmp_path / 'fresh', schedule, **by_iterations)
     found, _, _ = run(tmp_path / 'changed', schedule, tmp_path / 'whole/iter_14.pth', **by_iterations)
     assert rates(found, 0) == rates(fresh, 14)
+
+
+def test_a_run_by_iterations_goes_on_by_epochs(tmp_path):
+    by_iterations = {
+        'train_cfg': dict(_delete_=True, by_epoch=False, max_iters=20),
+        'log_processor': dict(by_epoch=False),
+    }
+    schedule = [dict(type='StepLR', step_size=1, gamma=0.7)]
+    run(tmp_path / 'whole', schedule, **by_iterations)
+    fresh, _, _ = run(tmp_path / 'fresh', schedule)
+    found, _, _ = run(tmp_path / 'changed', schedule, tmp_path / 'whole/iter_14.pth')
+    assert rates(found, 0) == rates(fresh, 14)
+
+
+def test_without_states_of_schedules(tmp_path):
+    """mmengine would begin them at the start of the run."""
+    schedule = SCHEDULES['usual recipe']
+    seen, _, end = run(
+        tmp_path / 'whole', schedule, **{'default_hooks.checkpoint.save_param_scheduler': False}
+    )
+    found = run(tmp_path / 'found', schedule, tmp_path / 'whole/iter_7.pth')
+    assert found[0] == {i: values for i, values in seen.items() if i >= 7}
+    assert_equal(found[2], end)
+
+
+def test_momentum_of_adam(tmp_path):
+    """It is the first of its betas, which a schedule drives; the second is a setting."""
+    schedule = [dict(type='LinearMomentum', start_factor=0.5, end=3, **CONVERTED)]
+    adam = dict(_delete_=True, type='AdamW', lr=0.01, betas=(0.8, 0.99))
+    seen, _, end = run(tmp_path / 'whole', schedule, **{'optim_wrapper.optimizer': adam})
+    found = run(
+        tmp_path / 'same', schedule, tmp_path / 'whole/iter_7.pth', **{'optim_wrapper.optimizer': adam}
+    )
+    assert found[0] == {i: values for i, values in seen.items() if i >= 7}
+    assert_equal(found[2], end)
+    adam['betas'] = (0.6, 0.9)
+    fresh, _, _ = run(tmp_path / 'fresh', schedule, **{'optim_wrapper.optimizer': adam})
+    found, _, _ = run(
+        tmp_path / 'new', schedule, tmp_path / 'whole/iter_7.pth', **{'optim_wrapper.optimizer': adam}
+    )
+    assert rates(found, 0) == rates(fresh, 7)

@@ -4,6 +4,7 @@ import argparse
 import io
 import os
 import pickle
+import pickletools
 import zipfile
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
+from fsfm_mm.checkpoints import read_card
 from fsfm_mm.files import checkpoint_files as saving
 from fsfm_mm.files import writing
 from fsfm_mm.files.checkpoint_files import check_whole, load_checkpoint_file, pickled_globals
@@ -181,6 +183,149 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content, sentence):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=sentence):
         load_checkpoint_file(path)
+
+
+def huge_array():
+    """An array of 16 TiB: a pickle says how large it is before it says what is in it."""
+    return Payload(np._core.multiarray._reconstruct, np.ndarray, (1 << 44,), b'b')
+
+
+def many_laughs():
+    value = ['x']
+    for _ in range(60):
+        value = [value, value]
+    return value
+
+
+CONTENTS = {
+    'no state dict': ({'state_dict': None}, 'state_dict must hold tensors by name, but is None'),
+    'a list for a state dict': ({'state_dict': [1]}, r'state_dict must hold tensors by name, but is \[1\]'),
+    'numbers for names': (
+        {'state_dict': {3: torch.zeros(1)}},
+        'names in state_dict must be texts, but one is 3',
+    ),
+    'numbers for names of a model': ({'model': {3: torch.zeros(1)}}, 'the names in model must be texts'),
+    'numbers for names outside': ({3: torch.zeros(1)}, 'the names in it must be texts, but one is 3'),
+    '16 TiB': ({'a': huge_array()}, r'is cut short or damaged \(.*16\.0 TiB'),
+    'much from little': (
+        {'state_dict': {'a': torch.zeros(1).expand(1 << 40)}},
+        r'\d+ bytes stand for tensors of 4398046511104',
+    ),
+    'a sparse tensor': (
+        {'state_dict': {'a': torch.eye(2).to_sparse()}},
+        'a is a tensor without values or a sparse',
+    ),
+    'a tensor without values': (
+        {'state_dict': {'a': torch.zeros(2, device='meta')}},
+        'a is a tensor without',
+    ),
+}
+
+
+@pytest.mark.parametrize('as_zip', [ZIP, LEGACY])
+@pytest.mark.parametrize('name', CONTENTS)
+def test_contents_that_are_no_weights_are_refused_in_one_sentence(tmp_path, name, as_zip):
+    content, sentence = CONTENTS[name]
+    path = write(content, tmp_path / 'x.pth', as_zip)
+    with pytest.raises(ValueError, match=sentence) as caught:
+        load_checkpoint_file(path)
+    assert 'x.pth' in str(caught.value) and str(caught.value).isprintable() and len(str(caught.value)) <= 300
+
+
+def test_a_card_that_repeats_itself_without_end_is_refused(tmp_path):
+    path = write({'state_dict': TENSORS, 'card': {'model': {'a': many_laughs()}}}, tmp_path / 'x.pth', ZIP)
+    with pytest.raises(
+        ValueError, match=r'x\.pth: its card cannot be used \(it has more than 100000 entries'
+    ):
+        read_card(path)
+
+
+@pytest.mark.parametrize('as_zip', [ZIP, LEGACY])
+def test_a_name_of_any_length_is_refused_at_once(tmp_path, as_zip):
+    # torch's own refusal searches its message for a time that grows with the square of the name
+    path = write({'a': Own()}, tmp_path / 'x.pth', as_zip)
+    data = path.read_bytes()
+    name = b'ctest_checkpoint_files\nOwn\n'
+    assert data.count(name) == 1
+    if as_zip:
+        with zipfile.ZipFile(path) as archive:
+            members = {n: archive.read(n) for n in archive.namelist()}
+        with zipfile.ZipFile(path, 'w') as archive:
+            for n, content in members.items():
+                archive.writestr(n, content.replace(name, b'c' + b'x' * 2_000_000 + b'\nOwn\n'))
+    else:
+        path.write_bytes(data.replace(name, b'c' + b'x' * 2_000_000 + b'\nOwn\n'))
+    with pytest.raises(ValueError, match='a name of more than 1000 characters'):
+        load_checkpoint_file(path)
+
+
+def rezipped(path, change):
+    with zipfile.ZipFile(path) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, content in change(members):
+            archive.writestr(name, content)
+
+
+def test_archives_that_show_one_thing_and_hold_another(tmp_path):
+    path = write(TENSORS, tmp_path / 'x.pth', ZIP)
+    rezipped(path, lambda members: [('decoy/data.pkl', pickle.dumps({})), *members])
+    with pytest.raises(ValueError, match=r'it has more than one data\.pkl'):
+        load_checkpoint_file(path)
+    write({'a': torch.arange(1000.0)}, path, ZIP)
+    with zipfile.ZipFile(path) as archive:  # the same bytes under many names
+        parts = [archive.getinfo(name) for name in archive.namelist()]
+    largest = max(parts, key=lambda part: part.file_size)
+    with zipfile.ZipFile(path, 'a') as archive:
+        for number in range(9):
+            copy = zipfile.ZipInfo(f'x/data/{number + 1}')
+            for field in ('CRC', 'compress_size', 'file_size', 'header_offset'):
+                setattr(copy, field, getattr(largest, field))
+            archive.filelist.append(copy)
+            archive.NameToInfo[copy.filename] = copy
+            archive._didModify = True
+    with pytest.raises(ValueError, match='its parts together are longer than the file'):
+        load_checkpoint_file(path)
+
+
+@pytest.mark.parametrize('keys', [['0', 1, 2], 5, None, ['no such'], [b'0']])
+def test_storage_keys_of_the_legacy_format(tmp_path, keys):
+    path = write(TENSORS, tmp_path / 'x.pth', LEGACY)
+    data = path.read_bytes()
+    stream = io.BytesIO(data)
+    for _ in range(4):
+        for _ in pickletools.genops(stream):
+            pass
+    start = stream.tell()
+    for _ in pickletools.genops(stream):
+        pass
+    path.write_bytes(data[:start] + pickle.dumps(keys, protocol=2) + data[stream.tell() :])
+    with pytest.raises(ValueError, match=r'x\.pth (is cut short or damaged|was not loaded)') as caught:
+        load_checkpoint_file(path)
+    assert len(str(caught.value)) <= 300
+
+
+HEADERS = [
+    '"text"',
+    'null',
+    '[]',
+    '[' * 200_000,
+    '3',
+    '{"a": null}',
+    '{"a": {"data_offsets": [0, "x"]}}',
+    '{"a": []}',
+]
+METADATA = ['[]', '"x"', '{"card": 3}', '{"card": "{"}', '{"card": "' + '[' * 200_000 + '"}']
+
+
+@pytest.mark.parametrize('header', HEADERS + [f'{{"__metadata__": {metadata}}}' for metadata in METADATA])
+def test_headers_of_safetensors(tmp_path, header):
+    path = tmp_path / 'x.safetensors'
+    header = header.encode()
+    path.write_bytes(len(header).to_bytes(8, 'little') + header)
+    with pytest.raises(ValueError, match=r'x\.safetensors') as caught:
+        load_checkpoint_file(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) <= 300
 
 
 def test_other_things_that_are_no_checkpoint(tmp_path):

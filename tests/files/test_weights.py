@@ -129,3 +129,10 @@ def test_the_cache_folder(monkeypatch, tmp_path):
 def test_a_download_without_a_checksum_is_taken_as_it_is(server, tmp_path):
     server.content = b'anything'
     assert download(f'{server.url}/net.onnx', tmp_path / 'x').read_bytes() == b'anything'
+
+
+def test_what_cannot_be_fetched_names_the_next_best(cache):
+    with pytest.raises(
+        ConnectionError, match=r'never/asked\.onnx by other means .* or take --detector other'
+    ):
+        fetch(None, NO_URL, SHA256)

@@ -6,7 +6,6 @@ tries one again, which is always the same, and ``--keep FOLDER`` leaves the dama
 
 import argparse
 import contextlib
-import gc
 import os
 import random
 import resource
@@ -118,7 +117,6 @@ def fuzz_here(
                 continue
             attempt.tell((position,))
             found.add(try_case(name, number, seed, folder, whole, keep))
-    gc.collect()
     return found
 
 

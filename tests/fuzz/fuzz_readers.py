@@ -27,8 +27,9 @@ from fsfm_mm.doctor.stored import open_stored
 from fsfm_mm.evaluation.score_table import SampleScore, ScoreTable
 from fsfm_mm.files.checkpoint_files import check_whole, load_checkpoint_file, save_checkpoint_file
 from fsfm_mm.files.pictures import read_image, read_parsing_map
+from fsfm_mm.files.prepared import read_summary
 from fsfm_mm.preparation.cutting.reading import read_picture
-from fsfm_mm.preparation.manifest import FaceRecord, approximate_maps, manifest_records
+from fsfm_mm.preparation.manifest import FaceRecord, manifest_records
 from fsfm_mm.preparation.writers.archive import ArchiveWriter
 from fsfm_mm.preparation.writers.base import PreparedFace
 from fsfm_mm.statistics import load_mean_std
@@ -259,7 +260,9 @@ def _write_list(folder: Path) -> None:
 
 
 def _read_list(folder: Path) -> None:
-    FaceListDataset('list.txt', str(folder), label_names={0: 'real', 1: 'fake'}, missing='skip').full_init()
+    FaceListDataset(
+        'list.txt', str(folder), label_names={0: 'real', 1: 'fake'}, missing='skip', serialize_data=False
+    )
 
 
 def _write_splits(folder: Path) -> None:
@@ -354,7 +357,7 @@ READERS: dict[str, Reader] = {
     ),
     'manifest': Reader(_write_manifest, _read_manifest, (('manifest.jsonl', damage.of_lines),)),
     'summary': Reader(
-        _write_summary, lambda f: approximate_maps(f) and None, (('prepare.json', damage.of_json),)
+        _write_summary, lambda f: read_summary(f) and None, (('prepare.json', damage.of_json),)
     ),
     'log': Reader(
         _write_log, lambda f: read_scalars(f) and None, (('run/vis_data/scalars.json', damage.of_lines),)

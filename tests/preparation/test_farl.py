@@ -248,7 +248,7 @@ def test_an_address_where_nobody_answers(server, monkeypatch):
 def test_facers_own_address_by_default(monkeypatch):
     asked = []
 
-    def fake(name, path, url, sha256, option):
+    def fake(name, path, url, sha256, option, instead):
         asked.append((name, path, url, sha256))
         raise ConnectionError
 

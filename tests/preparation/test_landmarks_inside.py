@@ -11,23 +11,26 @@ from fsfm_mm.commands import prepare as command
 from fsfm_mm.commands import preparing
 from fsfm_mm.datasets.labelled.crops import crop_facts_of_root
 from fsfm_mm.preparation.detectors.base import Face
+from fsfm_mm.preparation.detectors.blazeface import BlazeFace
 from fsfm_mm.preparation.detectors.dlib_frontal import DlibFrontal
 from fsfm_mm.preparation.detectors.retinaface import FacerRetinaFace
 from fsfm_mm.preparation.detectors.yunet import YuNet
 from fsfm_mm.preparation.manifest import manifest_records
 from fsfm_mm.preparation.parsers.base import usable_points
 from fsfm_mm.preparation.parsers.farl import FaRLParser
+from fsfm_mm.preparation.parsers.mesh import MeshParser
 from fsfm_mm.preparation.run import prepare
-from fsfm_mm.preparation.settings import Execution, Settings
+from fsfm_mm.preparation.settings import Execution, Settings, presets
+from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
 
 POINTS = np.array([[0.35, 0.4], [0.65, 0.4], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]])
-DETECTORS = ('yunet', 'retinaface', 'dlib', 'none')
-PARSERS = ('farl', 'farl-celebm', 'template', 'none')
+DETECTORS = tuple(presets(FACE_DETECTORS))
+PARSERS = (*presets(FACE_PARSERS), 'none')
 
 
 @pytest.fixture(autouse=True)
 def stubs(monkeypatch):
-    """The networks see one face that fills the picture; FaRL labels what has landmarks, as the real one."""
+    """The networks see one face that fills the picture; FaRL labels what has landmarks, the mesh all, as in truth."""
     seen = []
 
     def detect(self, pictures):
@@ -39,18 +42,21 @@ def stubs(monkeypatch):
             faces.append([Face(np.array([0.0, 0.0, width, height]), 0.9, points)])
         return faces
 
-    for kind in (YuNet, FacerRetinaFace, DlibFrontal):
+    for kind in (YuNet, BlazeFace, FacerRetinaFace, DlibFrontal):
         monkeypatch.setattr(kind, 'detect', detect)
         monkeypatch.setattr(kind, 'prepare', lambda self: None)
-    monkeypatch.setattr(FaRLParser, 'prepare', lambda self: None)
-    monkeypatch.setattr(
-        FaRLParser,
-        'parse',
-        lambda self, crops, landmarks: [
-            None if usable_points(five) is None else np.ones(crop.shape[:2], np.uint8)
-            for crop, five in zip(crops, landmarks)
-        ],
-    )
+    for kind in (FaRLParser, MeshParser):
+        monkeypatch.setattr(kind, 'prepare', lambda self: None)
+        monkeypatch.setattr(
+            kind,
+            'parse',
+            lambda self, crops, landmarks: [
+                None
+                if self.needs_landmarks and usable_points(five) is None
+                else np.ones(crop.shape[:2], np.uint8)
+                for crop, five in zip(crops, landmarks)
+            ],
+        )
     return seen
 
 
@@ -62,7 +68,7 @@ def test_every_pair_gives_all_faces(tmp_path, stubs, detector, parser):
     options = ['--detector', detector, '--parser', parser, '--min-face', '8', '--workers', '0']
     assert command.main([str(tmp_path / 'photos'), str(out), *options]) == 0
     assert [record.status for record in manifest_records(out / 'manifest.jsonl')] == ['ok'] * 3
-    inside = detector in ('dlib', 'none') and parser != 'none'
+    inside = detector in ('dlib', 'none') and parser not in ('none', 'mesh')
     assert json.loads((out / 'prepare.json').read_text())['landmarks'] == (
         dict(type='YuNet') if inside else None
     )

@@ -307,7 +307,7 @@ def test_wrong_inputs_are_told_in_one_sentence(tmp_path, pack, capsys):
         ((data, tmp_path / 'o', '--chunk-size', 0), '--chunk-size must be 1 or more'),
         ((data, tmp_path / 'o', '--quality', 0), 'quality must lie within 1 and 100'),
         ((data, tmp_path / 'taken'), 'taken holds files of something else'),
-        ((data, tmp_path / 'taken/x/o'), 'fsfm-mm pack: stopped: '),
+        ((data, tmp_path / 'taken/x/o'), 'taken/x is a file: name a folder'),
     ]:
         assert pack(*arguments) == 1
         error = capsys.readouterr().err

@@ -11,11 +11,11 @@ from fsfm_mm.datasets.labelled.base import LabelledDataset
 from fsfm_mm.datasets.labelled.lists import without_missing
 from fsfm_mm.datasets.labelled.names import (
     PROTOCOLS,
-    class_of_folder,
     inside,
     one_of,
     quoted,
     read_lines,
+    refuse_other_class,
     video_of_frame,
 )
 from fsfm_mm.datasets.listing import list_samples
@@ -132,18 +132,12 @@ class AntiSpoofDataset(LabelledDataset):
         folder, file = os.path.split(path)
         stem, extension = os.path.splitext(file)
         video = video_of_frame(stem, self.protocols[domain], place)
-        self._refuse_other_class(path, name, place)
+        refuse_other_class(path, name, self.classes, place, f"the list is of '{name}'")
         frames = PROTOCOLS[self.protocols[domain]].frames if self.all_frames else ()
         stems = [f'{video}{frame}' for frame in frames]
         for frame_stem in dict.fromkeys([stem, *stems]):
             img_path = os.path.join(base, folder, frame_stem + extension)
             yield self._entry(img_path, domain, name, f'{folder}/{video}' if folder else video)
-
-    def _refuse_other_class(self, path: str, name: str, place: str) -> None:
-        """A list of one class must not name files in a folder of another: classes would swap silently."""
-        of_folders = {class_of_folder(part, self.classes) for part in path.split('/')[:-1]} - {None}
-        if of_folders and name not in of_folders:
-            raise broken(place, f": '{path}' lies in a folder of another class, but the list is of '{name}'.")
 
     @staticmethod
     def _entry(img_path: str, domain: str, name: str, video: str) -> dict:

@@ -19,6 +19,7 @@ from fsfm_mm.datasets.labelled.names import (
     one_of,
     quoted,
     read_lines,
+    refuse_other_class,
     video_of,
 )
 from fsfm_mm.files.broken import broken
@@ -41,13 +42,15 @@ class FaceListDataset(LabelledDataset):
         label_names: What integer labels mean: ``{0: 'real', 1: 'fake'}``.
         skip_lines: Lines of a header at the top of each list.
         missing: 'error' when a listed file is not there, or 'skip' to leave such files out with a warning.
+        other_folders: 'error' where a file lies in a folder that names another class than its label ('real' of a
+            file in 'fake_x'), or 'allow', which believes the list.
         video_by: See :func:`~fsfm_mm.datasets.labelled.names.video_of`. Where a path does not begin with a
             folder of its class, the class name is put before the video's.
         **kwargs: See :class:`~fsfm_mm.datasets.labelled.base.LabelledDataset`.
 
     Raises:
         ValueError: A line is bad (the message names file and line), a path leads out of ``data_root`` or
-            is listed twice, files are missing, or a class is empty.
+            is listed twice, its folder names another class than its label, files are missing, or a class is empty.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class FaceListDataset(LabelledDataset):
         label_names: Mapping[int, str] | None = None,
         skip_lines: int = 0,
         missing: str = 'error',
+        other_folders: str = 'error',
         video_by: str = 'name',
         **kwargs: Any,
     ) -> None:
@@ -67,8 +71,10 @@ class FaceListDataset(LabelledDataset):
         self.domain = domain or default_domain(self.root)
         self.label_names = {int(number): name for number, name in (label_names or {}).items()}
         one_of('missing', missing, ('error', 'skip'))
+        one_of('other_folders', other_folders, ('error', 'allow'))
         one_of('video_by', video_by, ('name', 'folder'))
         self.skip_lines, self.missing, self.video_by = skip_lines, missing, video_by
+        self.other_folders = other_folders
         super().__init__(**kwargs)
 
     def source(self) -> str:
@@ -99,6 +105,9 @@ class FaceListDataset(LabelledDataset):
         if other is not place:
             raise broken(place, f": '{relative}' is listed a second time; the first is at {other}.")
         name = class_of_label(label, self.classes, self.label_names, place)
+        if self.other_folders == 'error':
+            told = f"its label is '{name}'; other_folders='allow' believes the list"
+            refuse_other_class(relative, name, self.classes, place, told)
         video = video_of(relative, self.video_by)
         if class_of_folder(video.partition('/')[0], self.classes) != name:
             video = f'{name}/{video}'

@@ -87,6 +87,41 @@ def class_of_folder(folder: str, classes: Sequence[str]) -> str | None:
     return max(fitting, key=len, default=None)
 
 
+def class_of_path(path: str, classes: Sequence[str]) -> str | None:
+    """Return the class that the folders of a path name: the innermost that names one, and no other with it.
+
+    Args:
+        path: Of a file, with '/' between folders; its own name says nothing.
+        classes: Class names.
+
+    Returns:
+        The class; None where no folder names one. 'real_and_fake' names none.
+    """
+    for folder in reversed(path.split('/')[:-1]):
+        words = re.split('[^a-z]+', folder.lower())
+        found = class_of_folder(folder, classes)
+        if found is not None and not any(c.lower() in words for c in classes if c != found):
+            return found
+    return None
+
+
+def refuse_other_class(path: str, name: str, classes: Sequence[str], place: str, told: str) -> None:
+    """Refuse a label that contradicts the folders of its file: classes would swap without a word.
+
+    Args:
+        path: Of the file, relative to the set, with '/' between folders.
+        name: The class that the label means.
+        classes: Class names.
+        place: 'file:line', for the message.
+        told: How the message ends.
+
+    Raises:
+        ValueError: The file lies in a folder of another class.
+    """
+    if class_of_path(path, classes) not in (None, name):
+        raise broken(place, f": '{path}' lies in a folder of another class, but {told}.")
+
+
 def video_of(path: str, video_by: str = 'name') -> str:
     """Return the video that a frame belongs to.
 

@@ -54,6 +54,8 @@ _SPEAKS = np.array(
     ],
     np.float32,
 )
+#: Half the width of a bridge between hair and a suit, in distances of the eyes' outer corners.
+_BRIDGE = 0.08
 _CHIN, _FOREHEAD, _LIPS = 152, 10, (13, 14)
 
 
@@ -147,7 +149,8 @@ def _agreement(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def draw_regions(labels: np.ndarray, crop: np.ndarray, points: np.ndarray, person: np.ndarray) -> None:
     """Draw skin and hair over all of a map; the rest, neck and clothes as well, is background.
 
-    What would be hair must be connected with hair above the mouth.
+    What would be hair below the mouth must be connected with hair above it, by more than a thin bridge: a dark suit
+    is no hair.
 
     Args:
         labels: uint8 (H, W), changed in place.
@@ -164,7 +167,11 @@ def draw_regions(labels: np.ndarray, crop: np.ndarray, points: np.ndarray, perso
     sigma = min(max(_RESULT * unit * GRID / width, 0.3), GRID / 8)
     shares = cv2.resize(cv2.GaussianBlur(shares, (0, 0), sigma), (width, height))
     labels[:] = np.array([BACKGROUND, SKIN, HAIR], np.uint8)[shares.argmax(-1)]
-    _, pieces = cv2.connectedComponents((labels == HAIR).astype(np.uint8), connectivity=4)
     down = np.arange(width) * axes[1, 0] + np.arange(height)[:, None] * axes[1, 1]
     above = down < points[list(_LIPS)].mean(0) @ axes[1]
-    labels[(pieces > 0) & ~np.isin(pieces, pieces[above])] = BACKGROUND
+    radius = min(max(round(_BRIDGE * unit), 1), width // 8)
+    round_brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    hair = labels == HAIR
+    _, pieces = cv2.connectedComponents(cv2.erode(hair.astype(np.uint8), round_brush), connectivity=4)
+    held = (pieces > 0) & np.isin(pieces, pieces[above])
+    labels[hair & ~above & (cv2.dilate(held.astype(np.uint8), round_brush) == 0)] = BACKGROUND

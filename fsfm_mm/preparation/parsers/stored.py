@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsfm_mm.files.pictures import BrokenSampleError, read_parsing_map
+from fsfm_mm.files.pictures import BrokenSampleError, WrongSizeError, read_parsing_map
 from fsfm_mm.ops.resizing import resize_labels
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.sources.items import Origin
@@ -47,14 +47,12 @@ class StoredMaps(FaceParser):
 def _read(origin: Origin | None, size: tuple[int, ...]) -> np.ndarray | None:
     if origin is None or origin.item.map_path is None:
         return None
-    labels = read_parsing_map(origin.item.map_path)
-    if labels.shape != origin.shape:
+    height, width = origin.shape
+    try:
+        labels = read_parsing_map(origin.item.map_path, (height, width))
+    except WrongSizeError as error:
         raise BrokenSampleError(
-            f'{origin.item.map_path}: the parsing map is {_size(labels.shape)} pixels, '
-            f'but its image {origin.item.path} is {_size(origin.shape)}.'
-        )
+            f'{origin.item.map_path}: the parsing map is {error.size[0]}x{error.size[1]} pixels, '
+            f'but its image {origin.item.path} is {width}x{height}.'
+        ) from error
     return resize_labels(labels, (size[0], size[1]))
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f'{shape[1]}x{shape[0]}'

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from fsfm_mm.datasets import FaceListDataset, LabelledFaces, check_splits, entries_of
 from fsfm_mm.datasets.labelled.base import natural_key, spread_frames
-from fsfm_mm.datasets.labelled.names import class_of_folder, video_of
+from fsfm_mm.datasets.labelled.names import class_of_folder, class_of_path, video_of
 from fsfm_mm.drawn import GeneratedForgeries
 from fsfm_mm.registry import DATASETS
 
@@ -288,6 +288,21 @@ def test_missing_frames(tmp_path, warnings_of):
     name = a_list(tmp_path, 'x real\ny fake\n')
     with pytest.raises(ValueError, match='2 of 2'):
         FaceListDataset(name, tmp_path, missing='skip')
+
+
+def test_a_label_that_the_folder_contradicts_is_refused(tmp_path):
+    text = 'real/a.png real\nset/fake_x/b.png real\nreal_and_fake/c.png fake\n'
+    touch(tmp_path / 'd', 'real/a.png', 'set/fake_x/b.png', 'real_and_fake/c.png')
+    name = a_list(tmp_path / 'd', text)
+    with pytest.raises(
+        ValueError, match=r"list.txt:2: 'set/fake_x/b.png' lies in .* its label is 'real'; other_folders="
+    ):
+        FaceListDataset(name, tmp_path / 'd').full_init()
+    allowed = FaceListDataset(name, tmp_path / 'd', other_folders='allow')
+    assert [allowed.entry(i)['class_name'] for i in range(3)] == ['real', 'real', 'fake']
+    assert class_of_path('real/fake_x/a.png', ('fake', 'real')) == 'fake'
+    assert class_of_path('fake_x/frames/real_1.png', ('fake', 'real')) == 'fake'
+    assert class_of_path('real_and_fake/a.png', ('fake', 'real')) is None
 
 
 def test_lists_that_cannot_be_read(tmp_path):
