@@ -110,7 +110,7 @@ def fuzz_here(
         folder = Path(place)
         READERS[name].write(folder)
         whole = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
-        READERS[name].read(folder)  # what is whole is read, and what is loaded late is there
+        assert not READERS[name].read(folder)  # what is whole is read, and what is loaded late is there
         for position, number in enumerate(numbers):
             if position in attempt.skip:
                 found.offences.append(f'{name} {number}: {attempt.skip[position]}')

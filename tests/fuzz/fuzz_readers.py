@@ -74,6 +74,11 @@ PICTURES = tuple(
 def _write_pictures(folder: Path) -> None:
     for name, _ in PICTURES:
         cv2.imwrite(str(folder / name), _picture(3))
+
+
+def _write_photos(folder: Path) -> None:
+    """With the kinds that only the preparation reads."""
+    _write_pictures(folder)
     picture = Image.fromarray(_picture(4))
     picture.save(folder / 'x.gif')
     picture.save(folder / 'x.tiff', compression='tiff_lzw')
@@ -319,7 +324,7 @@ def _write_scores(folder: Path) -> None:
 READERS: dict[str, Reader] = {
     'image': Reader(_write_pictures, lambda f: _each(f, read_image), PICTURES),
     'picture': Reader(
-        _write_pictures,
+        _write_photos,
         lambda f: _each(f, read_picture),
         (*PICTURES, ('x.gif', damage.of_bytes), ('x.tiff', damage.of_bytes), ('exif.jpg', damage.of_bytes)),
     ),
