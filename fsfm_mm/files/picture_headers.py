@@ -60,6 +60,20 @@ def kind_of_heif(data: bytes) -> str | None:
     return 'HEIF' if brands & _HEIF else None
 
 
+def heif_says_turns(data: bytes) -> bool:
+    """Whether a HEIC file says itself how it is to be turned or mirrored: what its EXIF says does not count then."""
+    place = 0
+    while place + 8 <= len(data):
+        length = int.from_bytes(data[place : place + 4], 'big')
+        if data[place + 4 : place + 8] == b'meta':
+            head = data[place : place + length]
+            return b'irot' in head or b'imir' in head
+        if length < 8:
+            break
+        place += length
+    return True
+
+
 def size_in_header(data: bytes) -> tuple[int, int] | None:
     """Width and height that a decoder will make room for.
 

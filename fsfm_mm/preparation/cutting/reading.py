@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, features
+from PIL import ExifTags, Image, ImageOps, features
 
 from fsfm_mm.files.broken import broken, reason
-from fsfm_mm.files.picture_headers import kind_of_heif
+from fsfm_mm.files.picture_headers import heif_says_turns, kind_of_heif
 from fsfm_mm.files.pictures import (
     BrokenSampleError,
     check_header,
@@ -44,7 +44,7 @@ _ALIVE_EVERY = 100
 def read_picture(path: str | os.PathLike) -> np.ndarray:
     """Read a photo as it is meant to be seen.
 
-    An EXIF orientation is applied (of HEIC and AVIF the file's own turns, as their standard says). Grey, palette and
+    An EXIF orientation is applied (of HEIC and AVIF only where the file has no turns of its own). Grey, palette and
     CMYK pictures become RGB, 16 bits their upper 8, transparent parts are put over white, of an animation or several
     pages the first is taken. Colour profiles are not applied.
 
@@ -75,6 +75,9 @@ def decode_picture(data: bytes, path: str | os.PathLike) -> np.ndarray:
                 picture = _decode_plain_jpeg(data)
                 if picture is not None:
                     return picture
+            if kind == 'HEIF' and not heif_says_turns(data):
+                # pillow-heif takes the file's own turns for granted, and those of EXIF away
+                image.getexif()[ExifTags.Base.Orientation] = image.info.get('original_orientation') or 1
             return _decode(image)
     except Image.UnidentifiedImageError as error:
         raise BrokenSampleError(
