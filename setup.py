@@ -52,7 +52,7 @@ setup(
         'mlflow': ['mlflow>=3.17'],  # a logger
         'onnx': ['onnxruntime>=1.20'],  # parsers in ONNX files
         'ray': ['ray[data]>=2.40'],  # preparation on several machines
-        'video': ['av>=17'],  # a second reader of videos
+        'video': ['av>=17.1'],  # a second reader of videos
         'wandb': ['wandb>=0.31'],  # a logger
     },
 )

@@ -50,10 +50,10 @@ class WrongSizeError(BrokenSampleError):
 
 
 @contextlib.contextmanager
-def only_errors() -> Iterator[None]:
-    """Keep OpenCV's warnings from the terminal, where a sentence of ours says the same or nothing is wrong."""
+def only_errors(level: int = cv2.utils.logging.LOG_LEVEL_ERROR) -> Iterator[None]:
+    """Keep OpenCV's warnings, or less, from the terminal: a sentence of ours says the same or nothing is wrong."""
     before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    cv2.utils.logging.setLogLevel(level)
     try:
         yield
     finally:

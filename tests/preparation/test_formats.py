@@ -1,5 +1,6 @@
 """Pictures and videos of phones and cameras: every format, and both readers of videos alike."""
 
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from picture_files import (
 )
 from PIL import Image, features
 
+from fsfm_mm.commands.prepare import main
 from fsfm_mm.files.pictures import BrokenSampleError, read_image
 from fsfm_mm.preparation.cutting import reading, videos
 from fsfm_mm.preparation.cutting.reading import frame_rate, read_frames, read_picture, stated_frames
@@ -62,6 +64,7 @@ def make(path, codec, pix_fmt, times=range(12), tagged=None):
 
     if codec not in av.codecs_available:
         pytest.skip(f'this build of PyAV writes no {codec}')
+    path.parent.mkdir(exist_ok=True)
     with av.open(str(path), 'w') as file:
         stream = file.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 176, 144, pix_fmt
@@ -326,3 +329,22 @@ def test_what_to_install(tmp_path, monkeypatch, ending, told):
     monkeypatch.setattr(reading, '_has', lambda kind: False)
     with pytest.raises(BrokenSampleError, match=f'p.{ending}: is a picture in {told}`'):
         read_picture(tmp_path / f'p.{ending}')
+
+
+def test_the_command_records_who_read(av, tmp_path, capsys):
+    """A video that OpenCV does not decode becomes crops; another reader is another run."""
+    make(tmp_path / 'in/a.mp4', *VIDEOS['av1.mp4'])
+    out, rest = (
+        str(tmp_path / 'out'),
+        ['--detector', 'none', '--parser', 'none', '--frames', '3', '--workers', '0', '--size', '32'],
+    )
+    assert main([str(tmp_path / 'in'), out, *rest]) == 0
+    kept = json.loads((tmp_path / 'out/prepare.json').read_text())
+    assert kept['video_reader'] == 'auto' and kept['versions']['av'] == av.__version__
+    assert len(list((tmp_path / 'out/images').iterdir())) == 3
+    assert main([str(tmp_path / 'in'), out, *rest, '--video-reader', 'opencv']) == 1
+    assert 'was begun with video_reader "auto", not "opencv"' in capsys.readouterr().err
+    del kept['video_reader']  # a result from before the option
+    (tmp_path / 'out/prepare.json').write_text(json.dumps(kept))
+    assert main([str(tmp_path / 'in'), out, *rest]) == 0
+    assert 'is complete already' in capsys.readouterr().out

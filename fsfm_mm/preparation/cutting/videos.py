@@ -166,8 +166,13 @@ def _only_this_file() -> Iterator[None]:
                 os.environ[_OPTIONS] = before
 
 
+def _silence() -> contextlib.AbstractContextManager[None]:
+    """OpenCV does not say which file its errors are about."""
+    return only_errors(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def _opencv(name: str) -> _OpenCVVideo | None:
-    with only_errors(), _only_this_file():
+    with _silence(), _only_this_file():
         # one thread: files are worked on in parallel, and every thread holds frames
         video = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not video.isOpened():
@@ -192,14 +197,16 @@ class _OpenCVVideo(_Ahead):
             raise
 
     def _next(self) -> bool:
-        return self._video.grab()
+        with _silence():
+            return self._video.grab()
 
     @property
     def seconds(self) -> float:
         return self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
     def retrieve(self) -> np.ndarray | None:
-        whole, frame = self._video.retrieve()
+        with _silence():
+            whole, frame = self._video.retrieve()
         return frame if whole else None
 
     def close(self) -> None:
@@ -215,7 +222,7 @@ def _pyav(name: str) -> _PyAVVideo | None:
         except (av.FFmpegError, ValueError):
             return None
         stream = file.streams.best('video')
-        if stream is None:
+        if stream is None or stream.codec_context is None:  # nothing decodes it
             return None
         video = _PyAVVideo(file, stream)
         stack.pop_all()
@@ -242,14 +249,19 @@ class _PyAVVideo(_Ahead):
     def _decoded(self) -> Iterator[av.VideoFrame]:
         import av
 
-        packets = self._file.demux(self._stream)
+        packets, begun = self._file.demux(self._stream), False
         while True:
             try:
                 packet = next(packets, None)
             except av.FFmpegError:  # cut off: what the decoder still holds
                 packet = None
-            with contextlib.suppress(av.FFmpegError):  # it is damaged; OpenCV passes over it, too
-                yield from self._stream.decode(packet)
+            try:
+                for frame in self._stream.decode(packet):
+                    begun = True
+                    yield frame
+            except av.FFmpegError:  # damaged, as OpenCV ends there: numbers of later frames would be wrong
+                if begun:
+                    return
             if packet is None:
                 return
 
