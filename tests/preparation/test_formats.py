@@ -245,7 +245,7 @@ def test_the_version_is_recorded(av):
 def has(kind):
     if kind == 'HEIF':
         pytest.importorskip('pillow_heif', reason='pillow-heif is not installed')
-        reading._has(kind)
+        reading.can_read(kind)
     elif not features.check('avif'):
         pytest.skip('this build of pillow has no AVIF')
 
@@ -326,7 +326,7 @@ def test_what_to_install(tmp_path, monkeypatch, ending, told):
     (tmp_path / f'p.{ending}').write_bytes(
         b'\0\0\0\x1cftyp' + brand + bytes(4) + b'mif1' + brand + b'miaf' + bytes(99)
     )
-    monkeypatch.setattr(reading, '_has', lambda kind: False)
+    monkeypatch.setattr(reading, 'can_read', lambda kind: False)
     with pytest.raises(BrokenSampleError, match=f'p.{ending}: is a picture in {told}`'):
         read_picture(tmp_path / f'p.{ending}')
 

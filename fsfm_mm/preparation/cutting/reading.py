@@ -65,7 +65,7 @@ def decode_picture(data: bytes, path: str | os.PathLike) -> np.ndarray:
     """Decode the bytes of a photo, see :func:`read_picture`; ``path`` is what they are called in a message."""
     check_header(data, path)
     kind = kind_of_heif(data)
-    if kind is not None and not _has(kind):
+    if kind is not None and not can_read(kind):
         raise BrokenSampleError(
             f'{printable(path)}: is a picture in {kind}, which is read after `pip install {_WITH[kind]}`.'
         )
@@ -89,7 +89,7 @@ def decode_picture(data: bytes, path: str | os.PathLike) -> np.ndarray:
         raise broken(path, told, BrokenSampleError) from error
 
 
-def _has(kind: str) -> bool:
+def can_read(kind: str) -> bool:
     """Whether PIL reads AVIF or HEIF here; it does so with one thread from now on."""
     if kind == 'AVIF':
         if not features.check('avif'):
