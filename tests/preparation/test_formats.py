@@ -27,6 +27,7 @@ from fsfm_mm.preparation.cutting.reading import frame_rate, read_frames, read_pi
 from fsfm_mm.preparation.cutting.videos import opened
 from fsfm_mm.preparation.settings import Settings, versions
 from fsfm_mm.preparation.sources.finding import PICTURE_EXTENSIONS, find_items
+from fsfm_mm.preparation.sources.forgeries import folder_listing
 from fsfm_mm.preparation.sources.items import FrameChoice
 
 RGB = smooth_picture()
@@ -348,3 +349,17 @@ def test_the_command_records_who_read(av, tmp_path, capsys):
     (tmp_path / 'out/prepare.json').write_text(json.dumps(kept))
     assert main([str(tmp_path / 'in'), out, *rest]) == 0
     assert 'is complete already' in capsys.readouterr().out
+
+
+def test_own_classes_list_what_is_read(tmp_path):
+    for name in ('real/a.HEIC', 'real/b.wmv', 'fake/c.avif', 'fake/d.3gp', 'fake/e.tiff'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    listing = folder_listing(str(tmp_path), (), FrameChoice(), None)
+    assert {item.source: item.frames is not None for item in listing.items} == {
+        'real/a.HEIC': False,
+        'real/b.wmv': True,
+        'fake/c.avif': False,
+        'fake/d.3gp': True,
+        'fake/e.tiff': False,
+    }
