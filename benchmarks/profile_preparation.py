@@ -61,7 +61,15 @@ def write_parser(path: Path) -> Path:
 
 def write_video(path: Path, photo: Path) -> Path:
     """Write a video of one photo that moves a little, MPEG-4, 720 lines."""
-    picture = cv2.resize(read_picture(str(photo)), VIDEO_SIZE)
+    picture = read_picture(str(photo))
+    width, height = VIDEO_SIZE
+    scale = min(
+        width / picture.shape[1], height / picture.shape[0]
+    )  # a stretched face would be no face of a video
+    picture = cv2.resize(picture, None, fx=scale, fy=scale)[:height, :width]
+    rest = width - picture.shape[1], height - picture.shape[0]
+    sides = rest[1] // 2, rest[1] - rest[1] // 2, rest[0] // 2, rest[0] - rest[0] // 2
+    picture = cv2.copyMakeBorder(picture, *sides, cv2.BORDER_REPLICATE)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 25, VIDEO_SIZE)
     for i in range(VIDEO_FRAMES):
         writer.write(np.roll(picture, i % 40, axis=1))

@@ -26,6 +26,7 @@ NOT_RUN = {
     'docs/downstream.md': 2,
     'docs/downstream_data.md': 7,
     'docs/prediction.md': 3,
+    'docs/faults.md': 2,
     'docs/preparation.md': 5,
     'docs/training.md': 5,
 }

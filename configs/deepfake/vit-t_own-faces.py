@@ -2,8 +2,8 @@
 
 python tools/train.py configs/deepfake/vit-t_own-faces.py --data data/mine --init work_dirs/my_faces
 A fifth of the training videos and pictures is held out for validation and for a threshold (fsfm-mm test --calibrate),
-unless there is a folder val. A work directory stands for its last whole checkpoint. Architecture, sizes and statistics are the encoder's, whatever it
-is; --init none starts a ViT-T from scratch.
+unless there is a folder val. A work directory stands for its last whole checkpoint. Architecture, sizes and statistics
+are the encoder's, whatever it is; --init none starts a ViT-T from scratch.
 Hardware: two CPU cores for a few hundred pictures. Time: minutes. Result: depends on the data; see docs/downstream.md.
 """
 

@@ -116,6 +116,7 @@ def prepare(
         StoppedError: The disk refuses, sources or memory are gone, or workers cannot run. What was done is kept.
     """
     out, execution, share = Path(out), execution or Execution(), share or Share()
+    check_folder(out, 'the output')  # before anything is read
     plan = make_plan(items, settings, about or {}, missing)
     # on the CPU and dropped again: it only tells wrong settings and missing weights before any work
     shop = Workshop.build(settings, out, Execution(device='cpu', imports=execution.imports))
@@ -123,7 +124,6 @@ def prepare(
     workers, gpu = execution.num_workers(shop.takes_device()), execution.device != 'cpu'
     pool = Pool(workers, execution.timeout, shop.imports(), engine, gpu)
     check_place(out, plan)
-    check_folder(out, 'the output')
     repeated = is_complete(out)
     mine = plan.chunks[share.index :: share.count]
     done = parts_done(out)

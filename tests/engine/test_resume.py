@@ -306,7 +306,7 @@ def test_what_cannot_be_resumed_says_so(tmp_path):
     torch.save(
         {'state_dict': runner.model.state_dict(), 'meta': {}, 'message_hub': {}}, tmp_path / 'weights.pth'
     )
-    runner._load_from = str(tmp_path / 'weights.pth')
+    runner._load_from, runner._resume = str(tmp_path / 'weights.pth'), True
     with pytest.raises(StoppedError, match=r'holds weights only.*load_from=FILE'):
         runner.train()
 

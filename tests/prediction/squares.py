@@ -11,14 +11,12 @@ from mmpretrain.registry import MODELS
 from fsfm_mm.checkpoints import ModelCard, save_checkpoint_file
 from fsfm_mm.checkpoints.model_settings import plain_settings
 from fsfm_mm.preparation.detectors.base import Face, FaceDetector
-from fsfm_mm.registry import FACE_DETECTORS
 
 sys.path.append(str(Path(__file__).parents[1] / 'preparation'))
 
 SIDE = 48
 
 
-@FACE_DETECTORS.register_module(force=True)
 class WhiteSquares(FaceDetector):
     """A face wherever there is a square with a white rim."""
 

@@ -172,6 +172,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header('ETag', '"v1"')
         self.send_header('Content-Length', str(len(self.content) - start))
+        if start:
+            self.send_header('Content-Range', f'bytes {start}-{len(self.content) - 1}/{len(self.content)}')
         self.end_headers()
         amount = self.cuts.pop(0) if self.cuts else len(self.content)
         self.wfile.write(self.content[start : start + amount])

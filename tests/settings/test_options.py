@@ -39,7 +39,7 @@ CASES = [
     (
         'vit-t_own-faces',
         {'data': 'X'},
-        {f'{part}_dataloader.dataset.data_root': 'X' for part in ('train', 'test')},
+        {f'{part}_dataloader.dataset.data_root': 'X' for part in ('train', 'val', 'test')},
     ),
     (FFPP, {'data': 'X'}, {f'{part}_dataloader.dataset.data_root': 'X' for part in ('train', 'val')}),
     ('fsfm_vit-b_vggface2_400e', {'data': 'X'}, {'train_dataloader.dataset.data_root': 'X'}),

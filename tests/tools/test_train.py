@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def test_what_cannot_be_resumed_is_one_sentence(tmp_path, capsys):
     checkpoint = torch.load(work_dir / 'iter_2.pth', weights_only=False)
     weights = tmp_path / 'weights.pth'
     torch.save({key: checkpoint[key] for key in ('state_dict', 'meta', 'message_hub')}, weights)
+    shutil.rmtree(work_dir)  # whose checkpoints those of another run may not replace
     run(tmp_path, arguments=['--resume', str(weights)], code=1, **ITERATIONS)
     assert 'fsfm-mm train: the checkpoint to resume holds weights only' in capsys.readouterr().err
     weights.write_bytes(weights.read_bytes()[:5000])
