@@ -48,9 +48,11 @@ setup(
         'dev': requirements('dev'),
         'dlib': ['dlib-bin>=19.24'],  # a detector: dlib as wheels
         'hdf5': ['h5py>=3.10'],  # WMCA's files
+        'heif': ['pillow-heif>=1.0'],  # HEIC, the pictures of phones
         'mlflow': ['mlflow>=3.17'],  # a logger
         'onnx': ['onnxruntime>=1.20'],  # parsers in ONNX files
         'ray': ['ray[data]>=2.40'],  # preparation on several machines
+        'video': ['av>=17.1'],  # a second reader of videos
         'wandb': ['wandb>=0.31'],  # a logger
     },
 )

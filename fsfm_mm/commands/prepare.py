@@ -22,6 +22,7 @@ from fsfm_mm.commands.preparing import (
     add_execution_options,
     add_face_options,
     add_frames_option,
+    add_reader_option,
     archive_format,
     detector_name,
     detector_of,
@@ -88,6 +89,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
         '--config', metavar='FILE', help='file with detector = dict(...), parser = dict(...), custom_imports'
     )
     add_frames_option(what)
+    add_reader_option(what)
     form = parser.add_argument_group('what to write')
     form.add_argument(
         '--format',
@@ -264,6 +266,7 @@ def command(args: argparse.Namespace) -> int:
         inside,
         follow=crops != 'published',
         upright=args.upright,
+        video_reader=args.video_reader,
     )
     execution = execution_of(args, imports)
     about = {

@@ -14,6 +14,7 @@ from fsfm_mm.commands.preparing import (
     WRONG_ARGUMENTS,
     add_execution_options,
     add_face_options,
+    add_reader_option,
     check_place,
     detector_name,
     execution_of,
@@ -102,6 +103,7 @@ def parse_args(
         help='frames, crops and splits, see below [published]',
     )
     add_face_options(what, None, 224, 0, faces=False)
+    add_reader_option(what)
     add_execution_options(parser)
     return parser.parse_args(argv)
 

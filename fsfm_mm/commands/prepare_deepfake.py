@@ -16,6 +16,7 @@ from fsfm_mm.commands.preparing import (
     add_execution_options,
     add_face_options,
     add_frames_option,
+    add_reader_option,
     check_place,
     crop_settings,
     detector_name,
@@ -84,6 +85,7 @@ def parse_args(
         help="ffpp, dfd_*: in forged videos take the face that the set's own masks show",
     )
     add_frames_option(what)
+    add_reader_option(what)
     what.add_argument(
         '--real-frames',
         type=int,

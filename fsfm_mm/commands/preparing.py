@@ -18,6 +18,7 @@ from fsfm_mm.commands.output import say
 from fsfm_mm.datasets.labelled.crops import PUBLISHED_MARGINS
 from fsfm_mm.files.parallel import ENGINES
 from fsfm_mm.files.stopping import StoppedError
+from fsfm_mm.preparation.cutting.videos import VIDEO_READERS
 from fsfm_mm.preparation.progress import summary
 from fsfm_mm.preparation.run import Outcome, Share
 from fsfm_mm.preparation.settings import CHOICES, CROP_MARGIN, Execution, Settings, presets
@@ -54,6 +55,16 @@ def frame_choice(text: str) -> FrameChoice:
         return FrameChoice(modes[mode], int(value or 1))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_reader_option(group: Any) -> None:
+    """Who reads videos."""
+    group.add_argument(
+        '--video-reader',
+        choices=VIDEO_READERS,
+        default='auto',
+        help='pyav: PyAV (pip install av); auto: OpenCV, and PyAV where that cannot [auto]',
+    )
 
 
 def add_frames_option(group: Any) -> None:
@@ -248,6 +259,7 @@ def labelled_settings(
         min_face=args.min_face,
         chunk_size=64,
         upright=args.upright,
+        video_reader=args.video_reader,
     )
     return Settings(**{**given, **more})
 

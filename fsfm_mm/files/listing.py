@@ -12,7 +12,10 @@ from fsfm_mm.text import printable
 #: Extensions of image files, lower case; names are compared without regard to case.
 IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
 #: Extensions of video files.
-VIDEO_EXTENSIONS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
+VIDEO_EXTENSIONS = (
+    *('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'),
+    *('.3gp', '.3g2', '.wmv', '.asf', '.flv', '.ts', '.mts', '.m2ts', '.ogv'),
+)
 #: Extensions of parsing maps.
 MAP_EXTENSIONS = ('.npy', '.png')
 

@@ -14,6 +14,8 @@ _BYTES = 8
 #: A progressive JPEG has about ten.
 _MOST_SCANS = 100
 _PNG = b'\x89PNG\r\n\x1a\n'
+#: Brands of ISO's container that stand for pictures in HEVC.
+_HEIF = {b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1'}
 #: Markers of JPEG that begin a frame, and those that stand alone.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ALONE = {0x01, *range(0xD0, 0xD9)}
@@ -45,6 +47,31 @@ def check_pixels(width: int, height: int) -> None:
 def too_many_scans(data: bytes) -> bool:
     """Whether a JPEG repeats its picture more often than anybody needs: each time costs the time of a whole one."""
     return data.startswith(b'\xff\xd8') and data.count(b'\xff\xda') > _MOST_SCANS
+
+
+def kind_of_heif(data: bytes) -> str | None:
+    """PIL's name of the format of a picture in ISO's container: 'AVIF', or 'HEIF' (HEIC); None for any other file."""
+    if data[4:8] != b'ftyp':
+        return None
+    end = max(min(int.from_bytes(data[:4], 'big'), 1 << 10), 12)
+    brands = {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
+    if brands & {b'avif', b'avis'}:
+        return 'AVIF'
+    return 'HEIF' if brands & _HEIF else None
+
+
+def heif_says_turns(data: bytes) -> bool:
+    """Whether a HEIC file says itself how it is to be turned or mirrored: what its EXIF says does not count then."""
+    place = 0
+    while place + 8 <= len(data):
+        length = int.from_bytes(data[place : place + 4], 'big')
+        if data[place + 4 : place + 8] == b'meta':
+            head = data[place : place + length]
+            return b'irot' in head or b'imir' in head
+        if length < 8:
+            break
+        place += length
+    return True
 
 
 def size_in_header(data: bytes) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import os
+import warnings
 from collections.abc import Iterator
 
 import cv2
@@ -18,6 +19,9 @@ from fsfm_mm.files.opening import read_bytes
 from fsfm_mm.files.picture_headers import check_pixels, max_bytes, max_pixels, size_in_header, too_many_scans
 from fsfm_mm.regions import NUM_LABELS
 from fsfm_mm.text import printable
+
+# PIL's warnings do not say which file they are about; what is wrong is told by our own sentences
+warnings.filterwarnings('ignore', module=r'PIL\.')
 
 #: Pixels exactly as stored: parsing maps belong to the stored pixels, so an EXIF rotation is not applied.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -46,10 +50,10 @@ class WrongSizeError(BrokenSampleError):
 
 
 @contextlib.contextmanager
-def only_errors() -> Iterator[None]:
-    """Keep OpenCV's warnings from the terminal, where a sentence of ours says the same or nothing is wrong."""
+def only_errors(level: int = cv2.utils.logging.LOG_LEVEL_ERROR) -> Iterator[None]:
+    """Keep OpenCV's warnings, or less, from the terminal: a sentence of ours says the same or nothing is wrong."""
     before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    cv2.utils.logging.setLogLevel(level)
     try:
         yield
     finally:

@@ -32,6 +32,8 @@ _CHUNKS, _LEAST_CHUNK, _LARGEST_CHUNK = 64, 16, 256
 #: The name of the detector is as good as its config.
 #: What the listing says already is not compared again.
 _NOT_COMPARED = ('sources', 'versions', 'detector_name', 'options', 'expected')
+#: What a result says that is older than the entry.
+_BEFORE = {'video_reader': 'auto'}
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _compare(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     for key, value in now.items():
-        if key in _NOT_COMPARED or before.get(key) == value:
+        if key in _NOT_COMPARED or before.get(key, _BEFORE.get(key)) == value:
             continue
         if key == 'listing':
             files = f'{before[key]["files"]} files then, {value["files"]} now'

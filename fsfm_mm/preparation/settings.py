@@ -8,11 +8,13 @@ import os
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from fsfm_mm.preparation.cutting.videos import check_video_reader, has_pyav
 from fsfm_mm.preparation.detectors.base import FaceDetector
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.writers.base import FaceWriter
@@ -59,6 +61,7 @@ class Settings:
             that are faces already.
         upright: Turn pictures and videos whose faces lie on their side or upside down; False gives such faces the
             status 'turned' instead.
+        video_reader: Who decodes videos, one of :data:`~fsfm_mm.preparation.cutting.videos.VIDEO_READERS`.
     """
 
     detector: Mapping[str, Any]
@@ -74,6 +77,7 @@ class Settings:
     chip_padding: float | None = None
     cut_black_borders: bool = False
     upright: bool = False
+    video_reader: str = 'auto'
 
     def __post_init__(self) -> None:
         if self.choice not in CHOICES:
@@ -93,6 +97,7 @@ class Settings:
             raise ValueError('aligned chips, and faces without black borders, have one size: give it.')
         if self.chip_padding is not None and self.cut_black_borders:
             raise ValueError('chip_padding and cut_black_borders exclude each other.')
+        check_video_reader(self.video_reader)
 
 
 @dataclass(frozen=True)
@@ -242,11 +247,13 @@ def build_writer(config: Mapping[str, Any]) -> FaceWriter:
 
 def versions() -> dict[str, str]:
     """Versions of what can change a pixel."""
+    extras = {'av': metadata.version('av')} if has_pyav() else {}
     return {
         'fsfm_mm': __version__,
         'numpy': np.__version__,
         'opencv': cv2.__version__,
         'torch': _torch_version(),
+        **extras,
     }
 
 

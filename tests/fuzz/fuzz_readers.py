@@ -28,7 +28,7 @@ from fsfm_mm.evaluation.score_table import SampleScore, ScoreTable
 from fsfm_mm.files.checkpoint_files import check_whole, load_checkpoint_file, save_checkpoint_file
 from fsfm_mm.files.pictures import read_image, read_parsing_map
 from fsfm_mm.files.prepared import read_summary
-from fsfm_mm.preparation.cutting.reading import read_picture
+from fsfm_mm.preparation.cutting.reading import can_read, read_picture
 from fsfm_mm.preparation.manifest import FaceRecord, manifest_records
 from fsfm_mm.preparation.writers.archive import ArchiveWriter
 from fsfm_mm.preparation.writers.base import PreparedFace
@@ -71,6 +71,14 @@ PICTURES = tuple(
 )
 
 
+#: Of phones, where they are read.
+PHONES = tuple(
+    (f'x{ending}', damage.of_bytes)
+    for ending, kind in (('.avif', 'AVIF'), ('.heic', 'HEIF'))
+    if can_read(kind)
+)
+
+
 def _write_pictures(folder: Path) -> None:
     for name, _ in PICTURES:
         cv2.imwrite(str(folder / name), _picture(3))
@@ -83,6 +91,8 @@ def _write_photos(folder: Path) -> None:
     picture.save(folder / 'x.gif')
     picture.save(folder / 'x.tiff', compression='tiff_lzw')
     picture.save(folder / 'exif.jpg', exif=_exif())
+    for name, _ in PHONES:
+        picture.save(folder / name, exif=_exif())
 
 
 def _exif() -> Image.Exif:
@@ -326,7 +336,11 @@ READERS: dict[str, Reader] = {
     'picture': Reader(
         _write_photos,
         lambda f: _each(f, read_picture),
-        (*PICTURES, ('x.gif', damage.of_bytes), ('x.tiff', damage.of_bytes), ('exif.jpg', damage.of_bytes)),
+        (
+            *PICTURES,
+            *(('x.gif', damage.of_bytes), ('x.tiff', damage.of_bytes), ('exif.jpg', damage.of_bytes)),
+            *PHONES,
+        ),
     ),
     'map': Reader(
         _write_maps,

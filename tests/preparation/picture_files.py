@@ -81,11 +81,12 @@ def number_of(frame):
     return round((float(frame[:, frame.shape[1] * 3 // 4 :].mean()) + 1) / 10)
 
 
-def turn_video(path, target):
-    """A copy of an mp4 that says "show me turned by 90 degrees clockwise"."""
+def turn_video(path, target, turn=(0, 1, -1, 0)):
+    """A copy of an mp4 that says "show me turned": by 90 degrees clockwise, or as the matrix says."""
     content = bytearray(Path(path).read_bytes())
     start = content.index(b'tkhd') + 44
-    matrix = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
+    a, b, c, d = (value << 16 for value in turn)
+    matrix = (a, b, 0, c, d, 0, 0, 0, 0x40000000)
     content[start : start + 36] = b''.join(struct.pack('>i', value) for value in matrix)
     Path(target).write_bytes(content)
     return target

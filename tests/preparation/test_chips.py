@@ -128,7 +128,7 @@ def test_small_faces_are_passed_over(tmp_path):
 
 def test_a_number_of_frames_that_is_stated_wrong(tmp_path, monkeypatch):
     write_video(tmp_path / 'v.mp4', [np.full((32, 32, 3), 200, np.uint8)] * 30, 32)
-    monkeypatch.setattr('fsfm_mm.preparation.cutting.reading._stated', lambda path: (50, 3 * 32 * 32))
+    monkeypatch.setattr('fsfm_mm.preparation.cutting.reading._stated', lambda *_: (50, 3 * 32 * 32))
     search = FrameSearch(tmp_path / 'v.mp4', PUBLISHED)
     for index, _ in search:
         search.take(index)

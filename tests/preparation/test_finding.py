@@ -172,13 +172,13 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
 
 def test_what_is_passed_over_is_told(tmp_path, capsys):
-    touch(tmp_path, 'a.jpg', 'b.HEIC', 'sub/c.heic', 'notes.txt', 'README', '.hidden.heic')
+    touch(tmp_path, 'a.jpg', 'b.PSD', 'sub/c.psd', 'notes.txt', 'README', '.hidden.psd')
     assert keys(tmp_path) == ['a']
-    said = f'passed over: 4 files with other endings in {tmp_path} (.heic 2, .txt 1, none 1).\n'
+    said = f'passed over: 4 files with other endings in {tmp_path} (.psd 2, .txt 1, none 1).\n'
     assert capsys.readouterr().err == said
     touch(tmp_path, *(f'x.{ending}' for ending in 'abcd'))
     keys(tmp_path)
-    assert capsys.readouterr().err.endswith('(.heic 2, .a 1, .b 1, .c 1, .d 1, ...).\n')
+    assert capsys.readouterr().err.endswith('(.psd 2, .a 1, .b 1, .c 1, .d 1, ...).\n')
 
 
 def test_an_interrupted_result_of_an_earlier_run_is_no_source(tmp_path, capsys):

@@ -213,7 +213,7 @@ class Cutter:
     def _cut_searched(self, item: Item) -> list[Cut]:
         """Of each chosen frame, or the next one with a face that is large enough, that face."""
         assert item.frames is not None
-        search = FrameSearch(item.path, item.frames, self.alive)
+        search = FrameSearch(item.path, item.frames, self.alive, self.settings.video_reader)
         faces: dict[int, tuple[np.ndarray, Face, int]] = {}
         small = -1
         broken: list[Cut] = []
@@ -251,16 +251,17 @@ class Cutter:
     def _cut_video(self, item: Item) -> list[Cut]:
         """Of each chosen frame the chosen people, or of another frame of the same part of the video."""
         assert item.frames is not None
+        reader = self.settings.video_reader
         seen = _Seen()
         broken: list[Cut] = []
         try:
-            self._look(item, seen, read_frames(item.path, item.frames, self.alive))
+            self._look(item, seen, read_frames(item.path, item.frames, self.alive, reader))
         except BrokenSampleError as error:  # what was read before it is used
             broken = [nothing(item, 'unreadable', str(error))]
         wanted = sorted(seen.faces)
         people = self._people(seen, wanted)
         parts = (
-            parts_of(wanted, stated_frames(item.path))
+            parts_of(wanted, stated_frames(item.path, reader))
             if wanted
             and self.settings.follow
             and item.frames.mode in ('count', 'middle')
@@ -269,7 +270,7 @@ class Cutter:
         )
         more = [n for frame, part in parts.items() if not _ends_search(people[frame]) for n in part]
         if more:
-            self._look(item, seen, read_more_frames(item.path, more, self.alive))
+            self._look(item, seen, read_more_frames(item.path, more, self.alive, reader))
             people = self._people(seen, wanted)
         cuts = []
         for number, frame in enumerate(wanted):
@@ -323,7 +324,8 @@ class Cutter:
                 batch = [(index, turn_picture(picture, seen.quarters)) for index, picture in batch]
                 found = self._detect([picture for _, picture in batch])
             if item.mask_video is not None:
-                masks = dict(read_more_frames(item.mask_video, [index for index, _ in batch], self.alive))
+                numbers, reader = [index for index, _ in batch], self.settings.video_reader
+                masks = dict(read_more_frames(item.mask_video, numbers, self.alive, reader))
                 masks = {index: turn_picture(mask, seen.quarters) for index, mask in masks.items()}
                 seen.others |= {index for (index, _), faces in zip(batch, found) if faces}
                 found = [under_mask(faces, masks.get(index)) for (index, _), faces in zip(batch, found)]

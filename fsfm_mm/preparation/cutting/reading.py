@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import itertools
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, features
 
 from fsfm_mm.files.broken import broken, reason
-from fsfm_mm.files.picture_headers import check_pixels
+from fsfm_mm.files.picture_headers import heif_says_turns, kind_of_heif
 from fsfm_mm.files.pictures import (
     BrokenSampleError,
     check_header,
@@ -22,14 +21,16 @@ from fsfm_mm.files.pictures import (
     only_errors,
     open_picture,
     read_sample,
-    refuse_special,
 )
 from fsfm_mm.preparation.cutting.hdf5_frames import is_hdf5, read_hdf5_frames
+from fsfm_mm.preparation.cutting.videos import Video, has_pyav, opened
 from fsfm_mm.preparation.sources.items import FrameChoice
 from fsfm_mm.text import printable
 
 #: Contents that are read, whatever the file is called. Not all that PIL knows: EPS would start another program.
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
+#: What is read where it is installed, and what to install: AVIF by some builds of PIL only, HEIC by an extra.
+_WITH = {'AVIF': '--upgrade pillow', 'HEIF': 'pillow-heif'}
 #: Rows of a picture that are converted at a time.
 _STRIP = 256
 #: Frames of a video are held back until their number is known, up to so many bytes.
@@ -43,8 +44,9 @@ _ALIVE_EVERY = 100
 def read_picture(path: str | os.PathLike) -> np.ndarray:
     """Read a photo as it is meant to be seen.
 
-    An EXIF orientation is applied. Grey, palette and CMYK pictures become RGB, 16 bits their upper 8, transparent
-    parts are put over white, of an animation or several pages the first is taken. Colour profiles are not applied.
+    An EXIF orientation is applied (of HEIC and AVIF only where the file has no turns of its own). Grey, palette and
+    CMYK pictures become RGB, 16 bits their upper 8, transparent parts are put over white, of an animation or several
+    pages the first is taken. Colour profiles are not applied.
 
     Args:
         path: The file; any characters that the file system allows.
@@ -62,21 +64,46 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
 def decode_picture(data: bytes, path: str | os.PathLike) -> np.ndarray:
     """Decode the bytes of a photo, see :func:`read_picture`; ``path`` is what they are called in a message."""
     check_header(data, path)
+    kind = kind_of_heif(data)
+    if kind is not None and not can_read(kind):
+        raise BrokenSampleError(
+            f'{printable(path)}: is a picture in {kind}, which is read after `pip install {_WITH[kind]}`.'
+        )
     try:
-        with open_picture(data, _FORMATS) as image:
+        with open_picture(data, _FORMATS if kind is None else (kind,)) as image:
             if image.format == 'JPEG' and image.mode in ('L', 'RGB'):
                 picture = _decode_plain_jpeg(data)
                 if picture is not None:
                     return picture
+            if kind == 'HEIF' and not heif_says_turns(data):
+                # pillow-heif takes the file's own turns for granted, and those of EXIF away
+                image.getexif()[ExifTags.Base.Orientation] = image.info.get('original_orientation') or 1
             return _decode(image)
     except Image.UnidentifiedImageError as error:
         raise BrokenSampleError(
             f'{printable(path)}: is not a picture, or its beginning is damaged '
-            f'({len(data)} bytes; read are {", ".join(_FORMATS)}).'
+            f'({len(data)} bytes; read are {", ".join((*_FORMATS, *_WITH))}).'
         ) from error
     except Exception as error:  # damaged files make decoders raise nearly anything
         told = f': cannot be decoded as a picture ({reason(error)}).'
         raise broken(path, told, BrokenSampleError) from error
+
+
+def can_read(kind: str) -> bool:
+    """Whether PIL reads AVIF or HEIF here; it does so with one thread from now on."""
+    if kind == 'AVIF':
+        if not features.check('avif'):
+            return False
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+        return True
+    if importlib.util.find_spec('pillow_heif') is None:
+        return False
+    import pillow_heif  # an extra: only who has such files needs it
+
+    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+    return True
 
 
 def _decode_plain_jpeg(data: bytes) -> np.ndarray | None:
@@ -111,7 +138,10 @@ def _decode(image: Image.Image) -> np.ndarray:
 
 
 def read_frames(
-    path: str | os.PathLike, choice: FrameChoice, alive: Callable[[], None] = lambda: None
+    path: str | os.PathLike,
+    choice: FrameChoice,
+    alive: Callable[[], None] = lambda: None,
+    reader: str = 'auto',
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Read the chosen frames of a video, upright; or of an HDF5 file of frames.
 
@@ -122,6 +152,7 @@ def read_frames(
         path: The file; any characters that the file system allows.
         choice: Which frames.
         alive: Called every hundred frames that are decoded, wanted or not.
+        reader: Who decodes it, one of :data:`~fsfm_mm.preparation.cutting.videos.VIDEO_READERS`.
 
     Yields:
         Number of the frame, from 0, ascending, and the frame, uint8 (H, W, 3) BGR.
@@ -134,31 +165,36 @@ def read_frames(
         yield from read_hdf5_frames(path, choice)
         return
     if choice.mode in ('stride', 'all'):
-        first = _Pass(path, range(0, sys.maxsize, choice.value if choice.mode == 'stride' else 1), alive)
+        first = _Pass(
+            path, range(0, sys.maxsize, choice.value if choice.mode == 'stride' else 1), alive, reader
+        )
         yield from first
     else:
-        stated, frame_bytes = _stated(path)
+        stated, frame_bytes = _stated(path, reader)
         wanted = frozenset(choice.indices(stated).tolist())
         fits = len(wanted) * frame_bytes <= _HELD_BYTES
-        first = _Pass(path, wanted if fits else frozenset(), alive)
+        first = _Pass(path, wanted if fits else frozenset(), alive, reader)
         held: Iterable[tuple[int, np.ndarray]] = list(first)
         if not fits or first.count != stated:
             wanted = frozenset(choice.indices(first.count).tolist())
             # the rest was decoded before
-            held = itertools.islice(_Pass(path, wanted, alive), len(wanted))
+            held = itertools.islice(_Pass(path, wanted, alive, reader), len(wanted))
         yield from held
     if first.problem:
         raise BrokenSampleError(f'{printable(path)}: {first.problem}')
 
 
 def read_more_frames(
-    path: str | os.PathLike, wanted: Collection[int], alive: Callable[[], None] = lambda: None
+    path: str | os.PathLike,
+    wanted: Collection[int],
+    alive: Callable[[], None] = lambda: None,
+    reader: str = 'auto',
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Read frames of a video by their numbers, as :func:`read_frames` gives them; none for those beyond its end.
 
     What is wrong with the video was told by the first reading of it.
     """
-    yield from itertools.islice(_Pass(path, frozenset(wanted), alive), len(wanted))
+    yield from itertools.islice(_Pass(path, frozenset(wanted), alive, reader), len(wanted))
 
 
 class FrameSearch:
@@ -171,6 +207,7 @@ class FrameSearch:
         path: The file.
         choice: Which frames, of the mode 'parts'.
         alive: Called every hundred frames that are decoded.
+        reader: As of :func:`read_frames`.
 
     Attributes:
         starts: Where each of the chosen frames begins to move on.
@@ -178,9 +215,13 @@ class FrameSearch:
     """
 
     def __init__(
-        self, path: str | os.PathLike, choice: FrameChoice, alive: Callable[[], None] = lambda: None
+        self,
+        path: str | os.PathLike,
+        choice: FrameChoice,
+        alive: Callable[[], None] = lambda: None,
+        reader: str = 'auto',
     ) -> None:
-        self.path, self.choice, self.alive = path, choice, alive
+        self.path, self.choice, self.alive, self.reader = path, choice, alive, reader
         self.starts: list[int] = []
         self.places: list[int | None] = []
 
@@ -196,11 +237,11 @@ class FrameSearch:
         ]
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        count, _ = _stated(self.path)
+        count, _ = _stated(self.path, self.reader)
         while True:
             self.starts = self.choice.starts(count)
             self.places = [None] * len(self.starts)
-            frames = _Pass(self.path, self, self.alive)
+            frames = _Pass(self.path, self, self.alive, self.reader)
             yield from frames
             if self.choice.starts(frames.count) == self.starts:
                 break
@@ -216,25 +257,28 @@ class _Pass:
         path: The file.
         wanted: Numbers of the frames to give; asked anew at every frame.
         alive: Called every hundred frames.
+        reader: Who decodes it.
 
     Attributes:
         count: Frames decoded so far.
         problem: Why it ended before its end; '' where it did not. To be looked at afterwards.
     """
 
-    def __init__(self, path: str | os.PathLike, wanted: Container[int], alive: Callable[[], None]) -> None:
-        self.path, self.wanted, self.alive = path, wanted, alive
+    def __init__(
+        self, path: str | os.PathLike, wanted: Container[int], alive: Callable[[], None], reader: str
+    ) -> None:
+        self.path, self.wanted, self.alive, self.reader = path, wanted, alive, reader
         self.count = 0
         self.problem = ''
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        with _opened(self.path) as video:
+        with opened(self.path, self.reader) as video:
             seen = 0.0
             while video.grab():
-                seen = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                seen = video.seconds
                 if self.count in self.wanted:
-                    whole, frame = video.retrieve()
-                    if not whole:
+                    frame = video.retrieve()
+                    if frame is None:
                         self.problem = f'frame {self.count} cannot be decoded.'
                         return
                     yield self.count, frame
@@ -243,60 +287,30 @@ class _Pass:
                     self.alive()
             self.problem = self._why_it_ended(video, seen)
 
-    def _why_it_ended(self, video: cv2.VideoCapture, seen: float) -> str:
+    def _why_it_ended(self, video: Video, seen: float) -> str:
         if self.count == 0:
-            return 'holds no frame that can be decoded.'
+            hint = '' if self.reader == 'opencv' or has_pyav() else ' More are read after `pip install av`.'
+            return f'holds no frame that can be decoded.{hint}'
         # the number is an estimate from the duration in some formats, so time decides
-        stated, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)
+        stated, rate = video.stated, video.rate
         if self.count >= stated or rate <= 0 or seen + 1 / rate >= _WHOLE * stated / rate:
             return ''
-        return (
-            f'breaks off after frame {self.count - 1}, {stated:.0f} frames are stated (cut off or damaged).'
-        )
+        return f'breaks off after frame {self.count - 1}, {stated} frames are stated (cut off or damaged).'
 
 
-def stated_frames(path: str | os.PathLike) -> int:
+def stated_frames(path: str | os.PathLike, reader: str = 'auto') -> int:
     """How many frames a video says that it has, at least 0; the file may be wrong."""
-    return _stated(path)[0]
+    return _stated(path, reader)[0]
 
 
 def frame_rate(path: str | os.PathLike) -> float:
     """Frames a second that a video states; 25 where it states none."""
-    with _opened(path) as video:
-        rate = video.get(cv2.CAP_PROP_FPS)
-    return rate if 0 < rate <= 1000 else 25.0
+    with opened(path) as video:
+        return video.rate if 0 < video.rate <= 1000 else 25.0
 
 
-def _stated(path: str | os.PathLike) -> tuple[int, int]:
+def _stated(path: str | os.PathLike, reader: str) -> tuple[int, int]:
     """How many frames a video says that it has, at least 0, and the bytes of a frame."""
-    with _opened(path) as video:
-        width, height = video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        return max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), 0), int(width * height * 3)
-
-
-@contextlib.contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[cv2.VideoCapture]:
-    refuse_special(path)
-    name = os.path.abspath(os.fspath(path))  # FFmpeg takes 'a:b.mp4' for an address of the protocol a
-    with contextlib.ExitStack() as stack:
-        if not name.isascii() and printable(name) != name:
-            # OpenCV dies of a name that is no UTF-8
-            link = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), 'video')
-            os.symlink(name, link)
-            name = link
-        with only_errors():
-            # one thread: files are worked on in parallel, and every thread holds frames
-            video = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        stack.callback(video.release)
-        if not video.isOpened():
-            raise BrokenSampleError(
-                f'{printable(path)}: cannot be opened as a video '
-                f'({os.path.getsize(path)} bytes; cut off, damaged or not a video).'
-            )
-        try:
-            check_pixels(
-                *(int(video.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-            )
-        except ValueError as error:
-            raise BrokenSampleError(f'{path}: {error}.') from error
-        yield video
+    with opened(path, reader) as video:
+        width, height = video.size
+        return video.stated, width * height * 3

@@ -18,7 +18,10 @@ from fsfm_mm.preparation.sources.items import FrameChoice, Item
 from fsfm_mm.text import few, printable
 
 #: Extensions of pictures, lower case; names are compared without regard to case.
-PICTURE_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
+PICTURE_EXTENSIONS = (
+    *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif'),
+    *('.heic', '.heif', '.avif'),
+)
 #: Of all sources.
 _EXTENSIONS = PICTURE_EXTENSIONS + VIDEO_EXTENSIONS
 #: Written first of all by a run, removed at its end: the folder that holds it is a result that was interrupted.

@@ -22,7 +22,8 @@ from fsfm_mm.datasets.labelled.published_rules import SplitNotThereError, Video
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS, PublishedSet, check_options
 from fsfm_mm.datasets.listing import list_folders, list_samples
 from fsfm_mm.files.archives import members, split_member
-from fsfm_mm.files.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from fsfm_mm.files.listing import VIDEO_EXTENSIONS
+from fsfm_mm.preparation.sources.finding import PICTURE_EXTENSIONS
 from fsfm_mm.preparation.sources.items import FrameChoice, Item, items_by_key
 from fsfm_mm.text import few
 
@@ -262,7 +263,7 @@ def folder_listing(
             )
         for folder in known:
             of_video = real if class_of_folder(folder, CLASSES) == 'real' else frames
-            for path in list_samples(os.path.join(base, folder), IMAGE_EXTENSIONS + VIDEO_EXTENSIONS):
+            for path in list_samples(os.path.join(base, folder), PICTURE_EXTENSIONS + VIDEO_EXTENSIONS):
                 is_video = path.lower().endswith(VIDEO_EXTENSIONS)
                 source = os.path.relpath(os.path.join(base, folder, path), root).replace(os.sep, '/')
                 key = f'{name}/{folder}/{os.path.splitext(path)[0]}'
@@ -273,7 +274,7 @@ def folder_listing(
             if not listing.videos[name, folder]:
                 listing.missing.append(f'{name}/{folder}/*')
     if not listing.items:
-        endings = ' '.join(IMAGE_EXTENSIONS + VIDEO_EXTENSIONS)
+        endings = ' '.join(PICTURE_EXTENSIONS + VIDEO_EXTENSIONS)
         raise ValueError(f'{root}: no videos or pictures in its class folders (read are {endings}).')
     items_by_key(listing.items)
     return listing
