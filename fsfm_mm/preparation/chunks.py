@@ -297,9 +297,10 @@ class _ChunkJob:
 
     def _without_map(self, cut: Cut) -> str:
         parser = self.shop.parser
-        if parser is not None and parser.needs_landmarks and cut.landmarks is None:
+        assert parser is not None  # or nobody would miss its map
+        if parser.needs_landmarks and cut.landmarks is None:
             return 'the parser needs landmarks, and no face was found inside the crop'
-        return 'the parser gives no map for this face'
+        return parser.nothing
 
     def faces_to_write(self) -> Iterator[PreparedFace]:
         """The faces, read from the store one at a time."""
