@@ -20,7 +20,7 @@ from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.cutting.clock import Clock
 from fsfm_mm.preparation.cutting.cutter import Cut, Cutter, nothing
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.manifest import FAILURES, write_part
+from fsfm_mm.preparation.manifest import FAILURES, FaceRecord, write_part
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parsers.label_maps import label_fractions
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
@@ -185,6 +185,15 @@ class Workshop:
         try:
             job.cut_and_parse()
             return job.write()
+        finally:
+            job.store.close()
+
+    def prepare_in_memory(self, items: Sequence[Item]) -> tuple[list[PreparedFace], list[FaceRecord]]:
+        """The same of a few sources, with nothing written: the faces, and what became of every source."""
+        job = _ChunkJob(self, Chunk(0, tuple(items)), Attempt(), self.batch_size)
+        try:
+            job.cut_and_parse()
+            return list(job.faces_to_write()), [cut.record for _, cut in job.cuts]
         finally:
             job.store.close()
 

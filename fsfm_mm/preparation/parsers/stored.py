@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 
 from fsfm_mm.files.pictures import BrokenSampleError, WrongSizeError, read_image, read_parsing_map
@@ -100,8 +99,8 @@ def _read_classes(item: Item, table: LabelTable) -> np.ndarray:
         return read_parsing_map(item.map_path, num_labels=len(table.targets))
     first, classes = item.map_files[0], None
     for number, path in item.map_parts:
-        blue, green, red = cv2.split(read_image(path))
-        part = (blue | green | red) > 0
+        image = read_image(path)
+        part = (image[..., 0] | image[..., 1] | image[..., 2]) > 0
         if classes is None:
             classes = np.zeros(part.shape, np.uint8)
         if part.shape != classes.shape:
