@@ -51,6 +51,7 @@ REPLACEMENTS = [
     ),
     ('prepare-deepfake folders', '--detector none --workers 0', 'a detector without weights'),
     ('masks', '--num 2', 'two faces'),
+    ('masks PHOTOS', '--detector none --parser small_models.py', 'a detector and a parser without weights'),
 ]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsfm_mm.commands import COMMANDS
-from fsfm_mm.commands.prepare import PARSERS
+from fsfm_mm.commands.face_parts import PARSERS
 from fsfm_mm.commands.preparing import presets
 from fsfm_mm.datasets.labelled.published_sets import PUBLISHED_SETS
 from fsfm_mm.datasets.transforms import mask_types

@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,22 @@ def _is_mask(kind: Any) -> bool:
 
 
 def load_faces(
-    faces: Sequence[str], count: int, size: int, patch_size: int, drawn: Callable[[list], Sequence[dict]]
+    faces: Sequence[str],
+    count: int,
+    size: int,
+    patch_size: int,
+    drawn: Callable[[list], Sequence[dict]],
+    parsed: Mapping[str, dict] | None = None,
 ) -> list[dict]:
     """Samples with ``img`` (BGR), ``parsing_map``, ``patch_labels`` and ``name``.
 
     Args:
-        faces: Folders with ``images/`` and ``parsing_maps/``, or pictures with a map.
+        faces: Folders with ``images/`` and ``parsing_maps/``, pictures with a map, or keys of ``parsed``.
         count: Faces of each folder, evenly spread.
         size: Side of the faces in pixels.
         patch_size: Side of a patch in pixels.
         drawn: Function of a pipeline -> further samples, drawn ones.
+        parsed: Photo -> its face, ``img``, ``parsing_map`` and ``img_path``.
 
     Raises:
         ValueError: A face or its map is missing or unusable, or there is none at all.
@@ -126,16 +132,20 @@ def load_faces(
     steps: list[Any] = [ResizeFace(size), BuildPatchLabels(patch_size)]
     samples = []
     for path in faces:
-        if Path(path).is_dir():
+        if parsed and path in parsed:
+            samples.append(_through(steps, dict(parsed[path])))
+        elif Path(path).is_dir():
             _refuse_stored(Path(path))
             data: Any = FaceParsingDataset(path, pipeline=[LoadFace(), *steps])
-            chosen = sorted({i * len(data) // count for i in range(min(count, len(data)))})
-            samples += [data[i] for i in chosen]
+            wanted = min(count, len(data))
+            samples += [data[i * len(data) // wanted] for i in range(wanted)]
         else:
-            sample = LoadFace().transform(dict(img_path=path, map_path=str(map_of(Path(path)))))
-            for step in steps:
-                sample = step.transform(sample)
-            samples.append(sample)
+            place = map_of(Path(path))
+            if place is None:
+                raise ValueError(
+                    f'{path}: has no parsing map beside it, nor in parsing_maps/ instead of images/.'
+                )
+            samples.append(_through([LoadFace(), *steps], dict(img_path=path, map_path=str(place))))
     samples += drawn(steps)
     if not samples:
         raise ValueError('no faces: name a folder or pictures, or let some be drawn with --generated 4.')
@@ -143,6 +153,12 @@ def load_faces(
         place = Path(sample['img_path'])
         sample['name'] = place.name if place.suffix else str(place)  # drawn ones are 'generated/NUMBER'
     return samples
+
+
+def _through(steps: Sequence[Any], sample: dict) -> dict:
+    for step in steps:
+        sample = step.transform(sample)
+    return sample
 
 
 def _refuse_stored(folder: Path) -> None:
@@ -154,18 +170,15 @@ def _refuse_stored(folder: Path) -> None:
         )
 
 
-def map_of(picture: Path) -> Path:
-    """The parsing map of a single picture; raises ValueError where there is none."""
+def map_of(picture: Path) -> Path | None:
+    """The parsing map of a single picture: in ``parsing_maps/`` instead of ``images/``, or beside it; None for none."""
     parts = list(picture.parts)
     tries = [picture.with_suffix('.npy')]
     if 'images' in parts[:-1]:
         place = len(parts) - 1 - parts[::-1].index('images')
         parts[place] = 'parsing_maps'
         tries = [Path(*parts).with_suffix(suffix) for suffix in ('.npy', '.png')] + tries
-    for path in tries:
-        if path.is_file():
-            return path
-    raise ValueError(f'{picture}: no parsing map; expected one of {", ".join(map(str, tries))}.')
+    return next((path for path in tries if path.is_file()), None)
 
 
 def draw_masks(strategy: PatchMask, samples: Sequence[dict], seed: int) -> tuple[np.ndarray, np.ndarray]:

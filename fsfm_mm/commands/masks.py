@@ -1,20 +1,30 @@
 """Draw what the masking strategies hide of given faces: pictures, a table and one HTML page.
 
-FACES are folders with ``images/`` and ``parsing_maps/``, or single pictures whose map lies in ``parsing_maps/``
-instead of ``images/``, or beside them as ``NAME.npy``. ``--generated N`` draws faces, so no data is needed.
+FACES are folders with ``images/`` and ``parsing_maps/``, or single pictures. A picture's map lies in ``parsing_maps/``
+instead of ``images/``, or beside it as ``NAME.npy``; in a photo without one the face is found, cut out and parsed as
+``fsfm-mm prepare`` does it. ``--generated N`` draws faces, so no data is needed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsfm_mm.commands.arguments import CommandParser, end
+from fsfm_mm.commands.face_parts import add_parser_options, components
 from fsfm_mm.commands.output import say
+from fsfm_mm.commands.preparing import add_detector_options
+from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.files.writing import check_file
+from fsfm_mm.preparation.chunks import Workshop
+from fsfm_mm.preparation.manifest import STATUSES
+from fsfm_mm.preparation.settings import Execution, Settings
+from fsfm_mm.preparation.sources.finding import find_items
+from fsfm_mm.preparation.sources.items import FrameChoice
 
 if TYPE_CHECKING:
     from fsfm_mm.datasets.transforms import PatchMask
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   %(prog)s --generated 4
+  %(prog)s photo.jpg
+  %(prog)s photo.jpg --detector blazeface --parser mesh    # from packages alone, no hub
   %(prog)s data/my_faces --num 8 --out work_dirs/masks
   %(prog)s data/my_faces --strategies CRFR-P --regions each
   %(prog)s --generated 4 --import my_masking --strategies CRFR-P LowerFaceMask
@@ -60,7 +72,7 @@ def chosen_strategies(args: argparse.Namespace) -> dict[str, PatchMask]:
 def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(prog, __doc__, EPILOG)
-    parser.add_argument('faces', nargs='*', help='folders of pretraining data, or pictures with maps')
+    parser.add_argument('faces', nargs='*', help='folders of pretraining data, or pictures')
     parser.add_argument('--generated', type=int, default=0, metavar='N', help='draw N faces')
     parser.add_argument('--num', type=int, default=6, help='faces of each folder, evenly spread [6]')
     parser.add_argument('--out', default='work_dirs/masks', help='folder to write [work_dirs/masks]')
@@ -82,6 +94,10 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -
     parser.add_argument('--size', type=int, help="side of the faces in pixels [224, or the config's]")
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--draws', type=int, default=50, help='masks of each face in the statistics [50]')
+    photos = parser.add_argument_group('photos without a map, as in fsfm-mm prepare')
+    add_detector_options(photos)
+    add_parser_options(photos)
+    photos.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:N [auto]')
     return parser.parse_args(argv)
 
 
@@ -92,6 +108,38 @@ def _drawn(args: argparse.Namespace, pipeline: list) -> list[dict]:
 
     faces = GeneratedFaces(length=args.generated, img_size=args.size, seed=args.seed, pipeline=pipeline)
     return [faces[i] for i in range(args.generated)]
+
+
+def _parsed(args: argparse.Namespace) -> dict[str, dict]:
+    """Photo -> its largest face with its map, of the pictures that have none; see ``load_faces``.
+
+    Raises:
+        ValueError: A photo cannot be read or gives no face, or weights are missing.
+        ConnectionError: Weights cannot be fetched.
+        StoppedError: Memory or GPU do not suffice.
+    """
+    from fsfm_mm.apis.mask_sheet import map_of
+
+    photos = [path for path in args.faces if not Path(path).is_dir() and map_of(Path(path)) is None]
+    if not photos:
+        return {}
+    detector, parser, imports, inside = components(argparse.Namespace(**{**vars(args), 'config': None}))
+    if parser is None:
+        raise ValueError(f'{photos[0]} has no map, and --parser none makes none: name a parser.')
+    items = {path: find_items([path], FrameChoice('count', 1)) for path in photos}
+    settings = Settings(detector, parser, size=args.size, min_face=0, landmarks=inside, upright=True)
+    shop = Workshop.build(settings, Path(args.out), Execution(0, args.device, imports=imports))
+    shop.prepare()
+    if shop.parser is not None and shop.parser.limits:
+        print(f'maps only roughly right: {shop.parser.limits}', file=sys.stderr)
+    found = {}
+    for path, source in items.items():
+        faces, records = shop.prepare_in_memory(source)
+        if not faces:
+            told = records[0].message or STATUSES[records[0].status]
+            raise ValueError(f'{path}: {told.removeprefix(f"{os.path.abspath(path)}: ").rstrip(".")}.')
+        found[path] = dict(img=faces[0].image, parsing_map=faces[0].labels, img_path=path)
+    return found
 
 
 def run(args: argparse.Namespace) -> None:
@@ -119,7 +167,10 @@ def run(args: argparse.Namespace) -> None:
     from fsfm_mm.visualization import contact_sheet, label_legend, mask_legend
 
     strategies = chosen_strategies(args)
-    samples = load_faces(args.faces, args.num, args.size, args.patch_size, lambda steps: _drawn(args, steps))
+    parsed = _parsed(args)
+    samples = load_faces(
+        args.faces, args.num, args.size, args.patch_size, lambda steps: _drawn(args, steps), parsed
+    )
     rows = rows_of(samples, strategies, args.seed)
     table = statistics(samples, strategies, args.seed, args.draws)
     columns, names = ['face', 'parsing map', *strategies], [sample['name'] for sample in samples]
@@ -142,6 +193,6 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm masks') -> int:
     """Run the command; returns the exit code."""
     try:
         run(parse_args(argv, prog))
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, ConnectionError, StoppedError) as error:
         end(prog, error)
     return 0

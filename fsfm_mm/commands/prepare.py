@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from fsfm_mm.commands.arguments import CommandParser, short_name
+from fsfm_mm.commands.face_parts import add_parser_options, components, config_from_file
 from fsfm_mm.commands.output import say
 from fsfm_mm.commands.preparing import (
     EXIT_CODES,
@@ -25,21 +25,24 @@ from fsfm_mm.commands.preparing import (
     add_reader_option,
     archive_format,
     detector_name,
-    detector_of,
     execution_of,
     exit_code,
     guarded,
     published_detector,
     share_of,
     tell_outcome,
-    with_weights,
 )
 from fsfm_mm.datasets.labelled.crops import PUBLISHED_MARGINS
+from fsfm_mm.preparation.manifest import map_limits
+from fsfm_mm.preparation.parsers.label_maps import class_names
+from fsfm_mm.preparation.parsers.stored import StoredMaps, check_maps
 from fsfm_mm.preparation.run import prepare
-from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings, presets
+from fsfm_mm.preparation.settings import CROP_MARGIN, WRITERS, Settings
 from fsfm_mm.preparation.sources.finding import find_items
+from fsfm_mm.preparation.sources.items import Item
+from fsfm_mm.preparation.sources.map_pairs import pair_maps
 from fsfm_mm.preparation.writers.folders import CHROMA
-from fsfm_mm.registry import FACE_DETECTORS, FACE_PARSERS
+from fsfm_mm.text import few
 
 EPILOG = f"""\
 examples:
@@ -49,18 +52,20 @@ examples:
   %(prog)s photos data/my_faces --parser template      # needs no weights, rough maps
   %(prog)s photos data/my_faces --crops published      # as published weights saw faces
   %(prog)s crops data/my_faces --detector none         # pictures are faces already
+  %(prog)s CelebA-HQ-img data/celeba --maps CelebAMask-HQ-mask-anno --labels celebamask   # maps one already has
   %(prog)s photos data/my_faces --format archive       # fastest to train on
   torchrun --nproc-per-node 4 tools/data/prepare_pretrain.py photos data/my_faces   # or SLURM's srun
 
 {EXIT_CODES}More in docs/preparation.md.
 """
-PARSERS = presets(FACE_PARSERS)
 #: Of what :data:`CONFIG` sets.
 SIZE = 224
 #: Sources from which on shards hold 1024 each: fewer are cut so that every worker has some.
 MANY = 4096
 CONFIG = 'fsfm_vit-s_own-faces'
 DATA_ROOT = 'data/my_faces'
+#: Label sets of maps that one already has.
+LABEL_SETS = ('lapa', 'celebamask')
 #: Who reads each format in training.
 DATASETS = {'folders': 'FaceParsingDataset', 'archive': 'ArchivedFaces'}
 
@@ -75,15 +80,17 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
     what = parser.add_argument_group('what to do')
     add_crops_option(what, 'ours')
     add_face_options(what, None, 224, 40)
+    add_parser_options(what)
     what.add_argument(
-        '--parser',
-        metavar='NAME|FILE',
-        help=f'who labels the pixels: {", ".join(PARSERS)}, none, or a .py or .json file '
-        "with the config of any segmenter, parser = dict(type='SegmenterParser', ...); mesh needs packages only and is "
-        'approximate, template has no weights of its own and is rough [farl]',
+        '--maps',
+        metavar='FOLDER',
+        help='maps that the pictures have, in the place of --parser, by their names',
     )
     what.add_argument(
-        '--parser-weights', metavar='FILE', help='weights of the parser; mesh: a wheel [fetched once]'
+        '--labels',
+        metavar='NAME|FILE',
+        help=f'what the classes of --maps are: {", ".join(LABEL_SETS)}, or a .py or .json file with '
+        'label_map = {class: label} and, for names, label_names = [...]',
     )
     what.add_argument(
         '--config', metavar='FILE', help='file with detector = dict(...), parser = dict(...), custom_imports'
@@ -116,48 +123,6 @@ def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm prepare')
     return parser.parse_args(argv)
 
 
-def _from_file(path: str) -> Config:
-    if not Path(path).is_file():
-        known = ', '.join([*PARSERS, 'none'])
-        raise ValueError(f'{path} is neither a file nor one of {known}.')
-    from fsfm_mm.settings.reading import read_config
-
-    try:
-        return read_config(path)
-    except ValueError as error:
-        raise ValueError(f'{path} is no .py or .json file with a config: {error}.') from error
-
-
-def components(args: argparse.Namespace) -> tuple[dict, dict | None, tuple[str, ...], dict | None]:
-    """Configs of detector and parser, modules to import for them, and who finds landmarks inside the crops.
-
-    The parser's landmarks are looked for inside the crops, by YuNet, where the detector gives none, as the published
-    maps came about, whose detector is dlib. ``--detector-weights`` are YuNet's then.
-
-    Raises:
-        ValueError: A file is missing or holds no such config, or weights are given to what has none.
-    """
-    config = _from_file(args.config).to_dict() if args.config else {}
-    parser: dict | None = config.get('parser', PARSERS['farl'])
-    if args.parser:
-        parser = None if args.parser == 'none' else PARSERS.get(args.parser)
-        if parser is None and args.parser != 'none':
-            config = {**config, **_from_file(args.parser).to_dict()}
-            parser = config.get('parser', config)
-    detector = config.get('detector', dict(type='YuNet'))
-    for name, part in (('detector', detector), ('parser', parser)):
-        if part is not None and 'type' not in part:
-            raise ValueError(f"the {name}'s config must be a dict with a type, found {part!r}.")
-    if needs_landmarks(parser) and gives_no_landmarks(args, detector):
-        inside = with_weights('detector', FACE_DETECTORS, dict(type='YuNet'), args.detector_weights)
-        detector = detector_of(args, detector, None)
-    else:
-        inside, detector = None, detector_of(args, detector, args.detector_weights)
-    parser = with_weights('parser', FACE_PARSERS, parser, args.parser_weights)
-    imports = config.get('custom_imports', {}).get('imports', ())
-    return detector, parser, (imports,) if isinstance(imports, str) else tuple(imports), inside
-
-
 def choose_crops(args: argparse.Namespace) -> str:
     """Fill in the options that ``--crops`` decides; returns what the crops are called.
 
@@ -165,7 +130,7 @@ def choose_crops(args: argparse.Namespace) -> str:
         ValueError: Another option contradicts the published crops.
     """
     if args.crops == 'published' and args.detector != 'none':
-        if args.config and 'detector' in _from_file(args.config):
+        if args.config and 'detector' in config_from_file(args.config):
             raise ValueError(
                 '--crops published chooses the detector: leave it out of --config, or take --crops ours.'
             )
@@ -180,18 +145,6 @@ def choose_crops(args: argparse.Namespace) -> str:
     args.margin = CROP_MARGIN if args.margin is None else args.margin
     args.faces = args.faces or 'largest'
     return 'as they came' if args.detector == 'none' else 'ours'
-
-
-def needs_landmarks(parser: dict | None) -> bool:
-    """Whether a parser's config is of one that gives no map without landmarks."""
-    kind = None if parser is None else FACE_PARSERS.module_dict.get(parser['type'])
-    return getattr(kind, 'needs_landmarks', False) and not (parser or {}).get('default_landmarks', False)
-
-
-def gives_no_landmarks(args: argparse.Namespace, detector: dict) -> bool:
-    """Whether the chosen detector is known to give none."""
-    kind = FACE_DETECTORS.module_dict.get(detector_of(args, detector, None)['type'])
-    return getattr(kind, 'gives_landmarks', None) is False
 
 
 def output_format(args: argparse.Namespace) -> dict[str, Any]:
@@ -245,12 +198,74 @@ def next_command(
     return f'{command} --cfg-options {options}' if options else command
 
 
+def stored_maps(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Config of the parser that reads the maps of ``--maps``; None without it.
+
+    Raises:
+        ValueError: Another option contradicts it, the folder is missing, or ``--labels`` are no label set.
+    """
+    if args.maps is None:
+        if args.labels is not None:
+            raise ValueError('--labels says what the classes of --maps are: name their folder.')
+        return None
+    for option, value in (('--parser', args.parser), ('--parser-weights', args.parser_weights)):
+        if value is not None:
+            raise ValueError(f'--maps takes the place of a parser: leave {option} out.')
+    if args.config and 'parser' in config_from_file(args.config):
+        raise ValueError('--maps takes the place of a parser: leave it out of --config.')
+    if not Path(args.maps).is_dir():
+        raise ValueError(f'--maps {args.maps}: there is no such folder.')
+    known = ', '.join(LABEL_SETS)
+    if args.labels is None:
+        raise ValueError(f'--maps needs --labels, which says what its classes are: {known} or a file.')
+    # of a prepared set's parsing_maps
+    limits = map_limits(Path(args.maps).absolute().parent)
+    parser: dict[str, Any] = dict(type='StoredMaps', **({'limits': limits} if limits else {}))
+    if args.labels in LABEL_SETS:
+        return {**parser, 'label_map': args.labels}
+    if not Path(args.labels).is_file():
+        raise ValueError(f'--labels {args.labels} is neither a file nor one of {known}.')
+    content = config_from_file(args.labels).to_dict()
+    label_map = content.get('label_map')
+    if not isinstance(label_map, (str, dict)) or set(content) - {'label_map', 'label_names'}:
+        raise ValueError(
+            f'--labels {args.labels}: expected label_map and perhaps label_names in it, found {few(list(content))}.'
+        )
+    # as JSON has them, with which a begun run is compared
+    named = label_map if isinstance(label_map, str) else {str(key): name for key, name in label_map.items()}
+    return {**parser, 'label_map': named, 'label_names': content.get('label_names')}
+
+
+def with_maps(args: argparse.Namespace, items: list[Item], parser: dict) -> tuple[list[Item], dict[str, Any]]:
+    """The pictures with their maps, and what ``prepare.json`` says of those; names what has no other half.
+
+    Raises:
+        ValueError: They cannot be told apart or used, see :func:`pair_maps` and :func:`check_maps`.
+    """
+    reader = StoredMaps(label_map=parser['label_map'], label_names=parser.get('label_names'))
+    pairs = pair_maps(items, args.maps, class_names(parser['label_map'], parser.get('label_names')))
+    about: dict[str, Any] = {'folder': args.maps}
+    for what, names in (
+        ('pictures without a map', pairs.without_map),
+        ('maps without a picture', pairs.without_picture),
+    ):
+        about[what] = len(names)
+        if names:
+            print(f'{what}: {len(names)} ({few(names)}).', file=sys.stderr)
+    check_maps(pairs.items, reader, args.maps)
+    return pairs.items, about
+
+
 def command(args: argparse.Namespace) -> int:
     """Do what the command line says and tell the outcome; returns the exit code."""
     crops = choose_crops(args)
-    detector, parser, imports, inside = components(args)
+    maps = stored_maps(args)
+    detector, parser, imports, inside = components(args, maps)
     form = output_format(args)
     items = find_items(args.sources, args.frames, exclude=args.out)
+    about_maps = None
+    if maps is not None:
+        items, about_maps = with_maps(args, items, maps)
     chunk_size = args.chunk_size
     if chunk_size is None and args.format != 'folders' and len(items) >= MANY:
         chunk_size = 1024
@@ -274,6 +289,7 @@ def command(args: argparse.Namespace) -> int:
         'frames': asdict(args.frames),
         'crops': crops,
         'detector_name': detector_name(dict(detector)),
+        **({'maps': about_maps} if about_maps else {}),
     }
     outcome = prepare(items, args.out, settings, execution, about, share_of(args), args.engine)
     tell_outcome(args.out, outcome, f' (maps only roughly right: {outcome.limits})' if outcome.limits else '')

@@ -78,6 +78,20 @@ def add_frames_option(group: Any) -> None:
     )
 
 
+def add_detector_options(group: Any) -> None:
+    """Who finds the faces."""
+    group.add_argument(
+        '--detector',
+        choices=presets(FACE_DETECTORS),
+        help='who finds the faces; none: pictures are faces already [yunet]',
+    )
+    group.add_argument(
+        '--detector-weights',
+        metavar='FILE',
+        help='weights of the detector; blazeface: a wheel [fetched once]',
+    )
+
+
 def add_face_options(
     group: Any, margin: float | None, size: int | None, min_face: int, faces: bool = True
 ) -> None:
@@ -90,16 +104,7 @@ def add_face_options(
         min_face: Default of ``--min-face``.
         faces: Whether there is ``--faces``.
     """
-    group.add_argument(
-        '--detector',
-        choices=presets(FACE_DETECTORS),
-        help='who finds the faces; none: pictures are faces already [yunet]',
-    )
-    group.add_argument(
-        '--detector-weights',
-        metavar='FILE',
-        help='weights of the detector; blazeface: a wheel [fetched once]',
-    )
+    add_detector_options(group)
     if faces:
         group.add_argument(
             '--faces',

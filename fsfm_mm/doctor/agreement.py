@@ -15,6 +15,7 @@ from fsfm_mm.files.prepared import read_summary
 from fsfm_mm.ops.resizing import resize_labels
 from fsfm_mm.preparation.manifest import MANIFEST_FILE, manifest_records
 from fsfm_mm.preparation.parsers.label_maps import label_table
+from fsfm_mm.preparation.parsers.stored import fitted, refuse_lapa, shown
 from fsfm_mm.regions import LABEL_NAMES, NUM_LABELS
 
 #: Label sets that true maps can have.
@@ -46,7 +47,7 @@ def report_agreement(report: Report, truth: str, labels: str = 'lapa') -> None:
     counts = np.zeros((4, NUM_LABELS), np.int64)
     having = np.zeros(NUM_LABELS, np.int64)
     missing, broken, highest, compared = [], [], 0, 0
-    for name, map_path, key, square, picture in _faces(report):
+    for name, map_path, key, square, quarters, picture in _faces(report):
         if key not in true_maps:
             missing.append(name)
             continue
@@ -55,7 +56,9 @@ def report_agreement(report: Report, truth: str, labels: str = 'lapa') -> None:
             found = read_parsing_map(map_path)
             classes = read_parsing_map(path, num_labels=len(table.targets))
             highest = max(highest, int(classes.max()))
-            true = resize_labels(_shown(table(classes), path, square, picture, found.shape), found.shape)
+            true = resize_labels(
+                _shown(table(classes), path, square, quarters, picture, found.shape), found.shape
+            )
         except BrokenSampleError as error:
             broken.append(str(error))
             continue
@@ -70,15 +73,12 @@ def report_agreement(report: Report, truth: str, labels: str = 'lapa') -> None:
         raise ValueError(
             f'{truth}: no true map could be compared with a face of {report.root} (--labels {labels}){_first(broken)}.'
         )
-    if labels == 'celebamask' and highest < NUM_LABELS:
-        raise ValueError(
-            f'{truth}: no label above {highest}, so these are not the 19 of CelebAMask-HQ: --labels lapa.'
-        )
+    refuse_lapa(truth, labels, highest)
     report.tables.append(_table(counts, having, compared, truth))
 
 
-def _faces(report: Report) -> Iterator[tuple[str, str, str, Square | None, str | None]]:
-    """Of each face: name, its map, name of the true map without ending, what was cut out, of which picture."""
+def _faces(report: Report) -> Iterator[tuple[str, str, str, Square | None, int, str | None]]:
+    """Of each face: name, map, name of the true map without ending, square, quarters turned before, picture."""
     root = report.root
     if os.path.isfile(os.path.join(root, MANIFEST_FILE)):
         sources = read_summary(root).get('sources', [])
@@ -94,7 +94,8 @@ def _faces(report: Report) -> Iterator[tuple[str, str, str, Square | None, str |
             left, top, right, bottom = record.square
             key = os.path.splitext(record.source)[0]
             map_path = os.path.join(root, record.map)
-            yield record.file or record.source, map_path, key, (left, top, right, bottom), picture
+            quarters = (record.turned or 0) // 90
+            yield record.file or record.source, map_path, key, (left, top, right, bottom), quarters, picture
         return
     maps = os.path.join(root, 'parsing_maps')
     if not os.path.isdir(maps):
@@ -103,7 +104,7 @@ def _faces(report: Report) -> Iterator[tuple[str, str, str, Square | None, str |
     stems = by_stem(pictures, root)
     for stem, file in by_stem(list_files(maps, MAP_EXTENSIONS, _passed_over(report)), maps).items():
         if stem in stems:
-            yield stems[stem], os.path.join(maps, file), stem, None, None
+            yield stems[stem], os.path.join(maps, file), stem, None, 0, None
 
 
 def _passed_over(report: Report) -> Callable[[str], None]:
@@ -111,27 +112,26 @@ def _passed_over(report: Report) -> Callable[[str], None]:
 
 
 def _shown(
-    true: np.ndarray, path: str, square: Square | None, picture: str | None, size: tuple[int, ...]
+    true: np.ndarray,
+    path: str,
+    square: Square | None,
+    quarters: int,
+    picture: str | None,
+    size: tuple[int, ...],
 ) -> np.ndarray:
     """The part of a true map that a crop shows.
 
     Raises:
         BrokenSampleError: The map has another shape than its picture, which may also be gone.
     """
-    height, width = true.shape
     if square is None or picture is None:
+        height, width = true.shape
         if abs(width * size[0] - height * size[1]) > max(width * size[0], height * size[1]) / 100:
             raise BrokenSampleError(
                 f'{path}: {width}x{height}, a map of {size[1]}x{size[0]} does not show the same.'
             )
         return true
-    rows, columns = read_image(picture).shape[:2]
-    if abs(width * rows - height * columns) > max(width * rows, height * columns) / 100:
-        raise BrokenSampleError(f'{path}: {width}x{height}, but its picture {picture} is {columns}x{rows}.')
-    if (rows, columns) != (height, width):  # CelebAMask-HQ: maps of 512, pictures of 1024
-        true = resize_labels(true, (rows, columns))
-    left, top, right, bottom = square
-    return true[top:bottom, left:right]
+    return shown(fitted(true, path, read_image(picture).shape[:2], picture), square, quarters)
 
 
 def _overlaps(found: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.preparation.cutting.clock import Clock
 from fsfm_mm.preparation.cutting.cutter import Cut, Cutter, nothing
 from fsfm_mm.preparation.detectors.base import FaceDetector
-from fsfm_mm.preparation.manifest import FAILURES, write_part
+from fsfm_mm.preparation.manifest import FAILURES, FaceRecord, write_part
 from fsfm_mm.preparation.parsers.base import FaceParser
 from fsfm_mm.preparation.parsers.label_maps import label_fractions
 from fsfm_mm.preparation.plan import WORK_FOLDER, Chunk, weight
@@ -188,6 +188,15 @@ class Workshop:
         finally:
             job.store.close()
 
+    def prepare_in_memory(self, items: Sequence[Item]) -> tuple[list[PreparedFace], list[FaceRecord]]:
+        """The same of a few sources, with nothing written: the faces, and what became of every source."""
+        job = _ChunkJob(self, Chunk(0, tuple(items)), Attempt(), self.batch_size)
+        try:
+            job.cut_and_parse()
+            return list(job.faces_to_write()), [cut.record for _, cut in job.cuts]
+        finally:
+            job.store.close()
+
 
 @dataclass
 class _ChunkJob:
@@ -297,9 +306,10 @@ class _ChunkJob:
 
     def _without_map(self, cut: Cut) -> str:
         parser = self.shop.parser
-        if parser is not None and parser.needs_landmarks and cut.landmarks is None:
+        assert parser is not None  # or nobody would miss its map
+        if parser.needs_landmarks and cut.landmarks is None:
             return 'the parser needs landmarks, and no face was found inside the crop'
-        return 'the parser gives no map for this face'
+        return parser.nothing
 
     def faces_to_write(self) -> Iterator[PreparedFace]:
         """The faces, read from the store one at a time."""

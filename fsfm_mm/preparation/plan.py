@@ -31,7 +31,7 @@ UNKNOWN_FRAMES = 32
 _CHUNKS, _LEAST_CHUNK, _LARGEST_CHUNK = 64, 16, 256
 #: The name of the detector is as good as its config.
 #: What the listing says already is not compared again.
-_NOT_COMPARED = ('sources', 'versions', 'detector_name', 'options', 'expected')
+_NOT_COMPARED = ('sources', 'maps', 'versions', 'detector_name', 'options', 'expected')
 #: What a result says that is older than the entry.
 _BEFORE = {'video_reader': 'auto'}
 
@@ -125,7 +125,7 @@ def listing_digest(items: Sequence[Item], sizes: Sequence[int]) -> str:
     """SHA-256 over the names, sizes and wanted frames of all sources; not over where their roots lie."""
     digest = hashlib.sha256()
     for item, size in zip(items, sizes):
-        masks = [] if item.mask_video is None else [_size(item.mask_video)]
+        masks = [_size(file) for file in (item.mask_video, *item.map_files) if file is not None]
         line = json.dumps([item.root, item.source, item.key, size, str(item.frames), item.frame_name, *masks])
         digest.update(line.encode() + b'\n')
     return digest.hexdigest()

@@ -86,17 +86,19 @@ def test_true_maps_are_resized_but_show_the_same(tmp_path):
         agreement(*one_face(tmp_path / 'b', found, np.zeros((32, 64))))
 
 
-def prepared(tmp_path, square, true_scale=1):
+def prepared(tmp_path, square, true_scale=1, quarters=0):
     """A face cut out of a picture of 120 x 100; the true map may be finer."""
     true = np.zeros((100, 120), np.uint8)
     true[20:60, 30:70] = 1
     true[30:40, 40:50] = 4
     left, top, right, bottom = square
     found = cv2.resize(true[top:bottom, left:right], (64, 64), interpolation=cv2.INTER_NEAREST_EXACT)
+    true = np.rot90(true, quarters)  # the picture lies on its side, and was turned before it was cut
     root, truth = one_face(tmp_path, found, np.kron(true, np.ones((true_scale,) * 2)), 'p')
     (tmp_path / 'photos').mkdir()
     write_labels(tmp_path / 'photos/p.png', true)
     record = FaceRecord('p.jpg', file='images/p.png', map='parsing_maps/p.npy', square=list(square))
+    record.turned = 90 * quarters or None
     (root / 'manifest.jsonl').write_text(
         FaceRecord('q.jpg', status='no_face').to_json() + '\n' + record.to_json() + '\n'
     )
@@ -104,9 +106,9 @@ def prepared(tmp_path, square, true_scale=1):
     return root, truth
 
 
-@pytest.mark.parametrize('true_scale', [1, 2])
-def test_what_was_cut_out_is_cut_out_of_the_true_map(tmp_path, true_scale):
-    root, truth = prepared(tmp_path, (20, 10, 84, 74), true_scale)
+@pytest.mark.parametrize('true_scale, quarters', [(1, 0), (2, 0), (1, 1), (2, 3)])
+def test_what_was_cut_out_is_cut_out_of_the_true_map(tmp_path, true_scale, quarters):
+    root, truth = prepared(tmp_path, (20, 10, 84, 74), true_scale, quarters)
     (tmp_path / 'photos/p.png').rename(tmp_path / 'photos/p.jpg')
     rows, _ = agreement(root, truth)
     assert rows['skin'][0] == rows['right_eye'][0] == 100

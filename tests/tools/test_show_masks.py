@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from fsfm_mm.commands import prepare
 from fsfm_mm.datasets.transforms import mask_types
 from fsfm_mm.drawn.face_drawing import draw_face
+from fsfm_mm.preparation.detectors.yunet import YuNet
 from fsfm_mm.registry import TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +105,62 @@ def test_folders_are_sampled_evenly_and_pictures_find_their_maps(tool, tmp_path)
     show(tool, tmp_path / 'out', root, root / 'images/f4.png', beside, '--num', 2, '--strategies', 'FRP')
     html = (tmp_path / 'out/masks.html').read_text()
     assert re.findall('<h2>(.*?)</h2>', html)[:4] == ['f0.png', 'f2.png', 'f4.png', 'alone.png']
+
+
+PARSER = """
+custom_imports = dict(imports=['preparation.engine_fakes'])
+parser = dict(type='MarkedParser')
+"""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Photos without maps, and options of a parser that needs no weights."""
+    (tmp_path / 'parser_of_mine.py').write_text(PARSER)
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f'p{number}.png'), draw_face(number, 128, 0)[0][:, 20:])
+    return [*sorted(tmp_path.glob('*.png')), '--detector', 'none', '--parser', tmp_path / 'parser_of_mine.py']
+
+
+def test_photos_without_maps_are_cut_and_parsed_as_in_prepare(tool, tmp_path, photos):
+    show(tool, tmp_path / 'out', *photos, '--size', 96, '--strategies', 'CRFR-P')
+    html = (tmp_path / 'out/masks.html').read_text()
+    assert re.findall('<h2>(.*?)</h2>', html)[:2] == ['p0.png', 'p1.png'] and html.count('<img ') == 6
+    made = tool._parsed(tool.parse_args([*map(str, photos), '--size', '96']))
+    arguments = [*photos[:2], tmp_path / 'set', *photos[2:], '--size', 96, '--workers', 0]
+    assert prepare.main([str(argument) for argument in arguments]) == 0
+    for path, sample in made.items():
+        name = Path(path).stem
+        np.testing.assert_array_equal(sample['img'], cv2.imread(str(tmp_path / f'set/images/{name}.png')))
+        np.testing.assert_array_equal(
+            sample['parsing_map'], np.load(tmp_path / f'set/parsing_maps/{name}.npy')[0]
+        )
+
+
+def test_a_photo_among_pictures_with_maps_keeps_its_place(tool, tmp_path, photos):
+    root = face_files(tmp_path / 'set', 2, 96)
+    show(tool, tmp_path / 'out', photos[0], root, *photos[1:], '--strategies', 'FRP')
+    html = (tmp_path / 'out/masks.html').read_text()
+    assert re.findall('<h2>(.*?)</h2>', html)[:4] == ['p0.png', 'f0.png', 'f1.png', 'p1.png']
+
+
+def test_what_is_wrong_with_a_photo_is_one_sentence(tool, tmp_path, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'cut.jpg').write_bytes(b'\xff\xd8\xff')
+    (tmp_path / 'notes.txt').write_text('face')
+    monkeypatch.setattr(YuNet, 'prepare', lambda self: None)
+    monkeypatch.setattr(YuNet, 'detect', lambda self, pictures: [[] for _ in pictures])
+    options = [str(option) for option in photos[2:]]
+    for arguments, message in (
+        (['cut.jpg', *options], r'cut\.jpg: is not a picture'),
+        (['notes.txt', *options], 'notes.txt is neither a picture'),
+        (['p0.png', *options[2:]], 'p0.png: no face was found'),
+        (['p0.png', '--parser', 'none'], 'p0.png has no map, and --parser none makes none'),
+        (['p0.png', '--parser', 'nobody'], 'nobody is neither a file nor one of farl'),
+    ):
+        with pytest.raises(SystemExit, match=f'^fsfm-mm masks: .*{message}'):
+            tool.main([*arguments, '--out', 'out'])
+    assert not (tmp_path / 'out').exists()
 
 
 def test_strategies_of_ones_own_by_name_and_by_config(tool, tmp_path, plugin):

@@ -53,7 +53,7 @@ class Cut:
         key: Name of the result without ending; '' without a face.
         slot: Where the crop is kept; None without one.
         landmarks: float (5, 2) in the crop's pixels, or None.
-        origin: The picture of which it is all; None where it was cut out.
+        origin: Where it comes from, of a picture with a map; None of others.
     """
 
     record: FaceRecord
@@ -121,7 +121,7 @@ class Cutter:
         return cuts or [nothing(item, 'no_face')]
 
     def _read(self, item: Item) -> np.ndarray:
-        as_stored = self.detector.as_stored
+        as_stored = self.detector.as_stored or bool(item.map_files)  # maps are of the stored pixels
         if item.member is None:
             return (read_image if as_stored else read_picture)(item.path)
         try:
@@ -208,7 +208,11 @@ class Cutter:
             chip, points = cut_chip(picture, face.landmarks, self.settings.size, self.settings.chip_padding)
             return Cut(record, '', self.keep(chip), points)
         slot = self.keep(cut_out(picture, square, self.settings.size))
-        return Cut(record, '', slot, landmarks_in(face.landmarks, square, self.settings.size))
+        points = landmarks_in(face.landmarks, square, self.settings.size)
+        stored = picture.shape[:2] if quarters % 2 == 0 else picture.shape[1::-1]
+        return Cut(
+            record, '', slot, points, Origin(item, stored, square, quarters) if item.map_files else None
+        )
 
     def _cut_searched(self, item: Item) -> list[Cut]:
         """Of each chosen frame, or the next one with a face that is large enough, that face."""

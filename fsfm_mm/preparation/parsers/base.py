@@ -28,6 +28,8 @@ class FaceParser(abc.ABC):
     #: Where the maps are only roughly right: how they come about and what they are good for, which ``prepare.json``,
     #: the summary and the doctor say; '' for maps to rely on.
     limits: str = ''
+    #: What is said of a crop for which :meth:`parse` gives None.
+    nothing: str = 'the parser gives no map for this face'
 
     @abc.abstractmethod
     def parse(

@@ -12,6 +12,17 @@ from fsfm_mm.regions import BACKGROUND, CELEBAMASK_NAMES, CELEBAMASK_TO_LAPA, LA
 #: Target of a class that is eyewear: skin, or background in a map that shows neither eye (dark glasses).
 GLASSES = 'glasses'
 TARGETS: tuple[str, ...] = (*LABEL_NAMES, GLASSES)
+#: What tells how a face lies.
+_PLACED = (
+    'right_brow',
+    'left_brow',
+    'right_eye',
+    'left_eye',
+    'nose',
+    'upper_lip',
+    'inner_mouth',
+    'lower_lip',
+)
 EYES = tuple(LABEL_NAMES.index(name) for name in ('right_eye', 'left_eye'))
 
 #: LaPa's name for each class of facer's FaRL models, by the names in their ``label_names``. The first letter of
@@ -123,7 +134,7 @@ def label_table(
                 f'label_map must be one of {", ".join(NAMED_TARGETS)} or a dict, but is {label_map!r}.'
             )
         targets = NAMED_TARGETS[label_map]
-        names = list(targets) if label_names is None else list(label_names)
+        names = class_names(label_map, label_names)
         if label_names is None and label_map == 'facer':
             raise ValueError('label_map "facer" needs label_names: its models differ in their order.')
         _refuse('label_names', [name for name in names if name not in targets], f'not in "{label_map}"')
@@ -143,6 +154,15 @@ def label_table(
     return LabelTable(tuple(by_number[number] for number in range(count)))
 
 
+def class_names(
+    label_map: str | Mapping[str | int, str], label_names: Sequence[str] | None = None
+) -> list[str]:
+    """Names of the classes of a table, see :func:`label_table`, in their order; empty where it has numbers only."""
+    if label_names is None:
+        return list(NAMED_TARGETS[label_map]) if isinstance(label_map, str) else []
+    return list(label_names)
+
+
 def _class_number(key: str | int, names: Sequence[str]) -> int:
     """Number of a class given by its name or number."""
     if key in names:
@@ -157,6 +177,31 @@ def _refuse(field: str, wrong: Sequence, reason: str) -> None:
     """Stop where something is wrong, naming it."""
     if wrong:
         raise ValueError(f'{field}: {reason}: {", ".join(str(item) for item in wrong)}.')
+
+
+def sides_exchanged(labels: np.ndarray) -> bool | None:
+    """Whether right and left brows and eyes have changed places; right is the person's, on the picture's left.
+
+    Args:
+        labels: Integers (H, W), 0..10; the head may be turned in any way where nose or mouth are labelled.
+
+    Returns:
+        True or False; None where the map does not tell, since it shows one side only.
+    """
+    where = {name: np.argwhere(labels == LABEL_NAMES.index(name)) for name in _PLACED}
+    middle = {name: points.mean(0) for name, points in where.items() if len(points)}
+    across = [
+        middle[f'left_{part}'] - middle[f'right_{part}']
+        for part in ('eye', 'brow')
+        if f'left_{part}' in middle and f'right_{part}' in middle
+    ]
+    if not across:
+        return None
+    upper = np.mean([point for name, point in middle.items() if name.endswith(('eye', 'brow'))], axis=0)
+    lower = [point for name, point in middle.items() if not name.endswith(('eye', 'brow'))]
+    down = np.mean(lower, axis=0) - upper if lower else np.array([1.0, 0.0])
+    rows, columns = np.sum(across, axis=0)
+    return bool(columns * down[0] - rows * down[1] < 0)
 
 
 def label_fractions(labels: np.ndarray) -> dict[str, float]:

@@ -120,7 +120,7 @@ def _files(root: str, exclude: str | Path | None) -> list[tuple[str, str]]:
         return [(folder, file)]
     if not os.path.isdir(root):
         raise ValueError(f'the source {printable(root)} does not exist.')
-    files = list_files(root, ('',), _tell_link)  # all, to tell what is passed over
+    files = list_files(root, ('',), tell_link)  # all, to tell what is passed over
     if exclude is not None:
         inside = os.path.relpath(os.path.realpath(exclude), os.path.realpath(root)) + '/'
         files = [file for file in files if not file.startswith(inside)]
@@ -133,7 +133,8 @@ def _files(root: str, exclude: str | Path | None) -> list[tuple[str, str]]:
     return [(root, file) for file in files]
 
 
-def _tell_link(sentence: str) -> None:
+def tell_link(sentence: str) -> None:
+    """Say on stderr that a link is passed over."""
     print(f'passed over: {sentence}', file=sys.stderr)
 
 

@@ -103,7 +103,8 @@ class Item:
         frames: Which frames; None for a picture.
         frame_name: What follows ``key`` in the name of a frame: a format of ``index``, its number in the video, and
             ``number``, its place among the chosen ones, both from 0.
-        map_path: The parsing map of a picture that is a face already; None without one.
+        map_path: The parsing map of a picture; None without one, and where it is in parts.
+        map_parts: Of a map in parts: number of the class and file of each, which is 0 where it is not.
         mask_video: A video of the same frames that shows in white whose face is wanted; None where nothing says it.
         member: Place of a picture in the archive ``path``, see :func:`fsfm_mm.files.archives.members`; None for a file.
     """
@@ -115,21 +116,31 @@ class Item:
     frames: FrameChoice | None = None
     frame_name: str = '_frame_{index}'
     map_path: str | None = None
+    map_parts: tuple[tuple[int, str], ...] = ()
     mask_video: str | None = None
     member: tuple[int, int] | None = None
+
+    @property
+    def map_files(self) -> tuple[str, ...]:
+        """All files of its map."""
+        return (self.map_path,) if self.map_path is not None else tuple(file for _, file in self.map_parts)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a crop that is a whole picture comes from.
+    """Where a crop of a picture with a map comes from.
 
     Attributes:
         item: Its source.
-        shape: Height and width of the picture.
+        shape: Height and width of the picture as it is stored.
+        square: What was cut out: left, top, right, bottom, whole pixels; None for all of it.
+        quarters: By so many quarters of a circle the picture was turned clockwise before that.
     """
 
     item: Item
     shape: tuple[int, ...]
+    square: tuple[int, int, int, int] | None = None
+    quarters: int = 0
 
 
 def items_by_key(items: Iterable[Item]) -> dict[str, Item]:
