@@ -208,10 +208,10 @@ class Cutter:
             chip, points = cut_chip(picture, face.landmarks, self.settings.size, self.settings.chip_padding)
             return Cut(record, '', self.keep(chip), points)
         slot = self.keep(cut_out(picture, square, self.settings.size))
-        points = landmarks_in(face.landmarks, square, self.settings.size)
+        inside = landmarks_in(face.landmarks, square, self.settings.size)
         stored = picture.shape[:2] if quarters % 2 == 0 else picture.shape[1::-1]
         return Cut(
-            record, '', slot, points, Origin(item, stored, square, quarters) if item.map_files else None
+            record, '', slot, inside, Origin(item, stored, square, quarters) if item.map_files else None
         )
 
     def _cut_searched(self, item: Item) -> list[Cut]:
