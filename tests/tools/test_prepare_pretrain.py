@@ -184,7 +184,10 @@ def test_no_face_at_all(tool, tmp_path, fake, capsys):
 @pytest.mark.parametrize(
     'options, sentence',
     [
-        (['--parser', 'nobody'], 'nobody is neither a file nor one of farl, farl-celebm, template, mesh, none'),
+        (
+            ['--parser', 'nobody'],
+            'nobody is neither a file nor one of farl, farl-celebm, template, mesh, none',
+        ),
         (['--parser', 'none', '--parser-weights', 'x'], '--parser-weights: this parser has no weights'),
         (['--parser', 'template', '--parser-weights', 'x'], '--parser-weights: this parser has no weights'),
         (
