@@ -34,7 +34,7 @@ NOT_RUN = {
 SMALL_MODELS = """
 custom_imports = dict(imports=['preparation.engine_fakes'])
 detector = dict(type='MarkedDetector')
-parser = dict(type='MarkedParser')
+parser = dict(type='TemplateParser', default_landmarks=True)
 """
 
 
