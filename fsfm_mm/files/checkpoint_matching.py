@@ -1,4 +1,4 @@
-"""Whether a state dict is that of a model: one comparison of names, shapes and kinds of numbers, and the sentence on what differs."""
+"""Whether a state dict is that of a model: names, shapes and kinds of numbers, and the sentence on what differs."""
 
 from __future__ import annotations
 
