@@ -158,7 +158,8 @@ class ModelCard:
     def _check_numbers(self) -> None:
         sides = self.input_size if isinstance(self.input_size, tuple) else (self.input_size,)
         whole = self.input_size is None or all(type(side) is int and 0 < side <= MOST_SIDE for side in sides)
-        _require(whole and len(sides) in (1, 2), 'input_size', f'a side in pixels up to {MOST_SIDE}, or two', self.input_size)
+        side = f'a side in pixels up to {MOST_SIDE}, or two'
+        _require(whole and len(sides) in (1, 2), 'input_size', side, self.input_size)
         for name, wanted in (('patch_size', 'pixels'), ('num_heads', 'a number of heads')):
             value = getattr(self, name)
             _require(value is None or (type(value) is int and value > 0), name, wanted, value)
