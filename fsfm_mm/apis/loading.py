@@ -138,7 +138,9 @@ def _build(settings: Mapping[str, Any], path: Path) -> torch.nn.Module:
     try:
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             return MODELS.build(dict(settings))
-    except (KeyError, TypeError, ValueError, AssertionError, ImportError) as error:
+    except (
+        Exception
+    ) as error:  # of settings that may be anybody's, as a card's: a MemoryError, an IndexError ...
         words = ' '.join(str(error.args[0] if error.args else type(error).__name__).split())
         raise ValueError(
             f'the model of {path} cannot be built ({words.split(". ")[0]}): a class of your own must be imported first '

@@ -18,6 +18,7 @@ from fsfm_mm.checkpoints.model_settings import (
     with_heads,
     with_statistics,
 )
+from fsfm_mm.files.broken import reading
 from fsfm_mm.settings.data import flat
 
 #: The option that lets a typed setting win over a card, as the sentences name it.
@@ -150,7 +151,9 @@ def contradictions(
 
 def differences(config: Mapping[str, Any] | None, taken: Mapping[str, Any], where: str) -> tuple[str, ...]:
     """One sentence on the facts in which a config's model is another than the one that is taken, or none."""
-    theirs, ours = _facts_or_none(config or {}), settings_facts(taken)
+    theirs = _facts_or_none(config or {})
+    with reading(where, ': its model cannot be built'):  # a card's settings may be anybody's
+        ours = settings_facts(taken)
     found = [
         f'{fact} {show_fact(fact, ours[fact])} for {show_fact(fact, theirs[fact])}'
         for fact in WRITTEN_IN

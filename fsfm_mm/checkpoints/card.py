@@ -39,6 +39,8 @@ COMPARED = (
 )
 #: Entries of a card, those of its model's settings included.
 MOST_ENTRIES = 100_000
+#: Pixels of a side of a model's input: one picture of floats takes 200 MB.
+MOST_SIDE = 4096
 REACTIONS = ('warn', 'error', 'return')
 
 
@@ -155,8 +157,9 @@ class ModelCard:
 
     def _check_numbers(self) -> None:
         sides = self.input_size if isinstance(self.input_size, tuple) else (self.input_size,)
-        whole = self.input_size is None or all(type(side) is int and side > 0 for side in sides)
-        _require(whole and len(sides) in (1, 2), 'input_size', 'a side in pixels, or two', self.input_size)
+        whole = self.input_size is None or all(type(side) is int and 0 < side <= MOST_SIDE for side in sides)
+        side = f'a side in pixels up to {MOST_SIDE}, or two'
+        _require(whole and len(sides) in (1, 2), 'input_size', side, self.input_size)
         for name, wanted in (('patch_size', 'pixels'), ('num_heads', 'a number of heads')):
             value = getattr(self, name)
             _require(value is None or (type(value) is int and value > 0), name, wanted, value)

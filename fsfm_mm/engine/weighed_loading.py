@@ -19,7 +19,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
 
-from fsfm_mm.files.checkpoint_matching import LEAST_SHARE, mismatch, share_there, unlike
+from fsfm_mm.files.checkpoint_matching import LEAST_SHARE, loses_numbers, mismatch, share_there, unlike
 from fsfm_mm.files.stopping import StoppedError
 from fsfm_mm.text import few
 
@@ -56,6 +56,9 @@ def _load_and_weigh(
     while is_model_wrapper(module) or isinstance(module, BaseTTAModel):
         module = module.module
     own = _tensors(module)
+    given = state_dict
+    if no_weights := {key for key in own.keys() & given.keys() if loses_numbers(own[key], given[key])}:
+        state_dict = {key: value for key, value in given.items() if key not in no_weights}
     # of another shape: loaded all the same where a module fits it, as a table of positions
     before = {key: own[key].clone() for key in unlike(own, state_dict) & state_dict.keys()}
     missing: list[str] = []
@@ -69,8 +72,8 @@ def _load_and_weigh(
     absent = {*missing, *before} - fitted
     share = share_there(own, absent)
     if share < LEAST_SHARE:
-        raise StoppedError(_too_little(module, own, state_dict, share))
-    compared = {key: state_dict[key] for key in state_dict if key not in fitted}
+        raise StoppedError(_too_little(module, own, given, share))
+    compared = {key: given[key] for key in given if key not in fitted}
     found = mismatch({key: own[key] for key in own if key not in fitted}, compared)
     if absent and found and is_main_process():
         print_log(
@@ -98,5 +101,5 @@ def _too_little(
     what = 'no weight' if share == 0 else f'{share:.0%} of the weights'
     return (
         f'{_last_read[0]} holds {what} of {_name(module)}, less than {LEAST_SHARE:.0%} (it has '
-        f'{few(sorted(state), 3)}): name a checkpoint of such a model{instead}.'
+        f'{few(sorted(state), 3) or "nothing"}): name a checkpoint of such a model{instead}.'
     )

@@ -1,9 +1,11 @@
-"""Whether a state dict is that of a model: one comparison of names and shapes, and the sentence on what differs."""
+"""Whether a state dict is that of a model: names, shapes and kinds of numbers, and the sentence on what differs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import torch
 
 from fsfm_mm.text import few
 
@@ -29,6 +31,11 @@ def mismatch(
         empty where nothing differs.
     """
     shapes = {key: tuple(getattr(value, 'shape', ())) for key, value in own.items()}
+    other_numbers = [
+        f'{key} {str(found[key].dtype).removeprefix("torch.")}'
+        for key, value in own.items()
+        if key in found and loses_numbers(value, found[key])
+    ]
     theirs = {key: tuple(getattr(value, 'shape', ())) for key, value in found.items()}
     return differences(
         {
@@ -39,6 +46,7 @@ def mismatch(
                 for key, shape in shapes.items()
                 if theirs.get(key, shape) != shape
             ],
+            'of numbers that are no weights': other_numbers,
         },
         most,
     )
@@ -60,8 +68,18 @@ def share_there(own: Mapping[str, Any], absent: Collection[str]) -> float:
 
 
 def unlike(own: Mapping[str, Any], found: Mapping[str, Any]) -> set[str]:
-    """Names in a model's state dict that another one lacks, or has in another shape."""
-    return {key for key, value in own.items() if getattr(found.get(key), 'shape', None) != value.shape}
+    """Names in a model's state dict that another one lacks, or has in another shape or as no weights."""
+    return {
+        key
+        for key, value in own.items()
+        if getattr(found.get(key), 'shape', None) != value.shape or loses_numbers(value, found[key])
+    }
+
+
+def loses_numbers(own: Any, found: Any) -> bool:
+    """Whether torch would copy whole numbers, truth values or complex ones into weights, without a word."""
+    is_tensor = isinstance(own, torch.Tensor) and isinstance(found, torch.Tensor)
+    return is_tensor and own.is_floating_point() and not found.is_floating_point()
 
 
 def differences(kinds: Mapping[str, Sequence[str]], most: int = LISTED) -> str:

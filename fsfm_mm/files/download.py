@@ -17,6 +17,8 @@ from filelock import FileLock
 from fsfm_mm.text import shortened
 
 CHUNK = 1 << 20
+#: Bytes of a file of a detector's or parser's weights: a file with holes can have more than any disk.
+MAX_WEIGHTS = 1 << 33
 
 
 def sha256_of(path: str | os.PathLike) -> str:
@@ -137,6 +139,10 @@ def weights_file(
 def _checked(path: Path, sha256: str | None, remedy: str) -> Path:
     if not path.is_file():
         raise ValueError(f'the weights {path} do not exist.')
+    if (size := path.stat().st_size) > MAX_WEIGHTS:
+        raise ValueError(
+            f'the weights {path} have {size} bytes, more than the {MAX_WEIGHTS} that are read; {remedy}.'
+        )
     if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
         raise ValueError(
             f'the weights {path} are not the expected ones: their SHA-256 is {found}, not {sha256}; {remedy}.'

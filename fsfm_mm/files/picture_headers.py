@@ -149,3 +149,16 @@ def _of_webp(data: bytes) -> tuple[int, int] | None:
     if kind == b'VP8 ' and body[3:6] == b'\x9d\x01\x2a':
         return _number(body, 6, 2) & 0x3FFF, _number(body, 8, 2) & 0x3FFF
     return None
+
+
+def without_texts(data: bytes) -> bytes:
+    """A PNG without its texts and profiles, of which libpng writes warnings to the terminal with names as they are."""
+    if not data.startswith(b'\x89PNG\r\n\x1a\n'):
+        return data
+    parts, place = [data[:8]], 8
+    while place + 8 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], 'big')
+        if data[place + 4 : place + 8] not in (b'iCCP', b'tEXt', b'zTXt', b'iTXt'):
+            parts.append(data[place:end])
+        place = end
+    return b''.join(parts)

@@ -16,7 +16,14 @@ from PIL import Image
 from fsfm_mm.files.broken import broken, reading, reason
 from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.files.opening import read_bytes
-from fsfm_mm.files.picture_headers import check_pixels, max_bytes, max_pixels, size_in_header, too_many_scans
+from fsfm_mm.files.picture_headers import (
+    check_pixels,
+    max_bytes,
+    max_pixels,
+    size_in_header,
+    too_many_scans,
+    without_texts,
+)
 from fsfm_mm.regions import NUM_LABELS
 from fsfm_mm.text import printable
 
@@ -171,7 +178,7 @@ def decode_image(data: bytes, path: str, shape: tuple[int, int] | None = None) -
     """
     try:
         whole = check_header(data, path, shape) and not is_cut_jpeg(data)
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED) if whole else None
+        image = cv2.imdecode(np.frombuffer(without_texts(data), np.uint8), _AS_STORED) if whole else None
     except cv2.error as error:  # OpenCV has limits of its own
         told = f': cannot be decoded as an image ({len(data)} bytes; OpenCV: {error.err}).'
         raise _refused(path, told) from error

@@ -148,3 +148,10 @@ def test_settings_as_values():
     assert value_at(changed, 'backbone.mlp_ratio') == 4.0 and value_at(changed, 'backbone.out_indices') == [0]
     with pytest.raises(ValueError, match=r'model\.head\.loss is a function'):
         plain_settings(dict(head=dict(loss=plain_settings)))
+
+
+@pytest.mark.parametrize('settings', [{'backbone': 'x'}, {'data_preprocessor': 3}, {'backbone': {'type': 3}}])
+def test_settings_of_other_kinds_are_told_with_the_file(tmp_path, settings):
+    torch.save({'state_dict': {'x': torch.zeros(1)}, 'card': {'model': settings}}, tmp_path / 'odd.pth')
+    with pytest.raises(ValueError, match=r'odd\.pth'):
+        fsfm_mm.load(tmp_path / 'odd.pth')

@@ -80,6 +80,8 @@ def test_round_trip_through_every_form(tmp_path):
         (dict(std=[0.1, 0.0, 0.1]), "'std' must be positive"),
         (dict(std=[0.1, float('nan'), 0.1]), "'std' must be three numbers"),
         (dict(input_size=0), "'input_size' must be"),
+        (dict(input_size=30000), "'input_size' must be a side in pixels up to 4096"),
+        (dict(input_size=10**400), "'input_size' must be a side in pixels up to 4096"),
         (dict(input_size=224.0), "'input_size' must be"),
         (dict(input_size=[1, 2, 3]), "'input_size' must be"),
         (dict(patch_size='16'), "'patch_size' must be"),

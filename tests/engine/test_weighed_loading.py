@@ -69,6 +69,24 @@ def test_what_else_differs_is_listed(tmp_path, state, runner, said, door):
     assert len(said) == 1 and 'norm.bias' in said[0] and f'{path} holds 100% of the ' in said[0]
 
 
+@pytest.mark.parametrize('door', DOORS)
+@pytest.mark.parametrize('dtype', [torch.int32, torch.bool, torch.complex64])
+def test_numbers_that_are_no_weights_are_not_there(tmp_path, state, runner, door, dtype):
+    """torch copies them: weights below one become zeros, or all become one."""
+    path = tmp_path / 'counts.pth'
+    torch.save({'state_dict': {key: value.to(dtype) for key, value in state.items()}}, path)
+    with pytest.raises(StoppedError, match=r'counts\.pth holds no weight of the'):
+        DOORS[door](str(path), runner)
+
+
+def test_a_few_of_them_are_listed_and_left(tmp_path, state, runner, said):
+    few = {'backbone.norm.bias': state['backbone.norm.bias'].to(torch.int64) + 3}
+    torch.save({'state_dict': state | few}, tmp_path / 'few.pth')
+    runner.load_checkpoint(str(tmp_path / 'few.pth'))
+    assert '1 of numbers that are no weights: backbone.norm.bias int64' in said[0]
+    assert not (runner.model.state_dict()['backbone.norm.bias'] == 3).any()
+
+
 def test_all_of_it_is_loaded_without_a_word(tmp_path, state, runner, said):
     torch.save({'state_dict': state}, tmp_path / 'all.pth')
     for load in DOORS.values():

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from fsfm_mm.files import download
-from fsfm_mm.files.download import _Redirects
+from fsfm_mm.files.download import MAX_WEIGHTS, _Redirects, weights_file
 
 CONTENT = bytes(range(256)) * 40
 HALF = len(CONTENT) // 2
@@ -148,3 +148,10 @@ def test_a_senseless_version_beside_a_part_is_not_sent(server, tmp_path):
     (tmp_path / 'x.part').write_bytes(CONTENT[:HALF])
     (tmp_path / 'x.part.version').write_bytes(b'"v1"\r\nHost: elsewhere\xff')
     assert fetch(server, tmp_path, WHOLE).read_bytes() == CONTENT and server.ranges == [None]
+
+
+def test_weights_of_more_bytes_than_disks_have_are_not_read(tmp_path):
+    with open(tmp_path / 'x.onnx', 'wb') as file:
+        file.truncate(MAX_WEIGHTS + 1)
+    with pytest.raises(ValueError, match=r'x\.onnx have 8589934593 bytes, more than .* name another file'):
+        weights_file('x', tmp_path / 'x.onnx', 'https://x', '0' * 64, '--weights', 'nothing')

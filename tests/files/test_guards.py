@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from PIL import Image
 from fsfm_mm.datasets.transforms import LoadFace
 from fsfm_mm.doctor.scanning import FileSource
 from fsfm_mm.files.picture_headers import max_pixels, size_in_header
-from fsfm_mm.files.pictures import BrokenSampleError, read_image, read_parsing_map
+from fsfm_mm.files.pictures import BrokenSampleError, decode_image, read_image, read_parsing_map
 from fsfm_mm.preparation.cutting.reading import read_picture
 from fsfm_mm.statistics import compute_statistics
 
@@ -201,3 +202,13 @@ def test_special_files(tmp_path, kind, name):
             read(path)
     with pytest.raises(ValueError, match='None of 1 images is readable'):
         compute_statistics([path], 8, 'area', 0)
+
+
+def test_libpng_tells_no_names_of_a_file(capfd):
+    """Its warning about a long colour profile has the profile's name raw, which can set a terminal's title."""
+    profile = b'\x1b]0;title\x07\0\0' + zlib.compress(b'a' * 300_000)
+    part = len(profile).to_bytes(4, 'big') + b'iCCP' + profile
+    part += zlib.crc32(part[4:]).to_bytes(4, 'big')
+    plain = cv2.imencode('.png', np.full((8, 8, 3), 7, np.uint8))[1].tobytes()
+    assert (decode_image(plain[:33] + part + plain[33:], 'x.png') == 7).all()
+    assert '\x1b' not in ''.join(capfd.readouterr())
