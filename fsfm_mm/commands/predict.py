@@ -38,7 +38,7 @@ be; 1 wrong arguments; 130 Ctrl-C. In Python: fsfm_mm.Detector('best.pth')('phot
 
 def parse_args(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm predict') -> argparse.Namespace:
     """Read the command line."""
-    parser = CommandParser(prog, __doc__, EPILOG)
+    parser = CommandParser(prog, __doc__, EPILOG, wrong_arguments=1)  # 2: a file could not be read
     parser.add_argument('model', help='checkpoint, work directory (its last whole one), or published weights')
     parser.add_argument(
         'sources', nargs='+', help='pictures, videos, folders of them; - reads names from the standard input'
@@ -182,10 +182,13 @@ def predict(args: argparse.Namespace) -> int:
     done = records.done if records else set()
     todo = (item for item in files if printable(item.path) not in done)
     counts: dict[str, int] = {}
+    verdicts: dict[str, int] = {}
     try:
         with ProgressBar(total or 0, 'files', len(done), shown=bool(records and total)) as bar:
             for item, prediction in detector.stream_items(todo):
                 counts[prediction.status] = counts.get(prediction.status, 0) + 1
+                if prediction.verdict is not None:
+                    verdicts[prediction.verdict] = verdicts.get(prediction.verdict, 0) + 1
                 if records:
                     if args.save_overlay and prediction.status not in ('unreadable', 'crashed'):
                         write_overlay(
@@ -205,6 +208,9 @@ def predict(args: argparse.Namespace) -> int:
         if records:
             records.close()
     said = ', '.join(f'{count} {status.replace("_", " ")}' for status, count in sorted(counts.items()))
+    if verdicts:
+        split = ', '.join(f'{count} {verdict}' for verdict, count in sorted(verdicts.items()))
+        said = said.replace(' scored', f' scored ({split})')
     before = f' ({len(done)} were done before)' if done else ''
     print(f'{said or "nothing to do"}{before}; {meaning(detector)}', file=sys.stderr)
     if records:

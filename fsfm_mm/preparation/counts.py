@@ -60,5 +60,9 @@ def count_videos(listing: Listing, records: Iterable[FaceRecord]) -> Counts:
     ]
     return Counts(
         rows,
-        [f'{split}/{video}' for split, folder, video in videos if (split, folder, video) not in fruitful],
+        [
+            video if video.startswith(f'{split}/') else f'{split}/{video}'
+            for split, folder, video in videos
+            if (split, folder, video) not in fruitful
+        ],
     )

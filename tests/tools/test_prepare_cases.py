@@ -280,7 +280,7 @@ def test_videos_that_give_no_sample_are_named(command, tmp_path, seen, form, sho
     assert code == 0, text
     table = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith('test/')}
     assert table['test/fake'][:3] == ['-', '2', '1'] and table['test/real'][:3] == ['-', '4', '4']
-    assert 'without a face: 1 videos, such as test/test/fake/2_3' in text
+    assert 'without a face: 1 videos, such as test/fake/2_3' in text
     lines = [line for line in text.splitlines() if line.startswith('not in the lists')]
     assert [name in line for line in lines for name in short] == [True] * len(short)
     sources = {f'test_release/{v}.avi' for v in ('1/1', '1/3', '2/1', '2/3', '3/1', '4/1')}
