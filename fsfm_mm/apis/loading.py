@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 
 from fsfm_mm.checkpoints.agreement import Agreement, agree
 from fsfm_mm.checkpoints.card import ModelCard, read_card
+from fsfm_mm.checkpoints.card_bounds import refuse_larger
 from fsfm_mm.checkpoints.convert import convert
 from fsfm_mm.checkpoints.convert_files import card_of
 from fsfm_mm.checkpoints.facts import model_facts
@@ -97,6 +98,7 @@ def load_checked(
     """
     path, state, card, config = _read(source, config, trust)
     refuse_unregistered(card.model, f'the card of {path}')
+    refuse_larger(card.model or {}, state, path)
     agreement = agree(card, config, typed, override, str(path))
     model = _build(agreement.model, path)
     state, _ = bare_names(state, model.state_dict().__contains__)
@@ -107,6 +109,7 @@ def load_checked(
         whose = "this config's" if card.model is None else "its own card's"
         raise ValueError(f'{path} does not hold {whose} model: {found}.')
     model.load_state_dict(state)
+    _refuse_not_finite(model, path)
     known = {key: value for key, value in card.to_dict().items() if value is not None}
     facts = {**model_facts(model), **({} if agreement.overridden else known), 'model': agreement.model}
     complete = ModelCard.from_dict({**known, **facts})
@@ -128,6 +131,14 @@ def _read(
     content = load_checkpoint_file(path, trust)
     state = content.get('state_dict', content.get('model', content))
     return path, state, read_card(content, path) or ModelCard(aggregation=None), config
+
+
+def _refuse_not_finite(model: torch.nn.Module, path: Path) -> None:
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(
+                f'{path} holds weights that are not finite ({name}), so no score means anything: take an earlier one'
+            )
 
 
 def _build(settings: Mapping[str, Any], path: Path) -> torch.nn.Module:

@@ -92,7 +92,8 @@ def check_card(
 ) -> tuple[str, ...]:
     """Compare a checkpoint's card with what a test set says of itself.
 
-    Crops that come as near to the card's as can be without dlib, or MTCNN, are warned of and taken.
+    Crops that come as near to the card's as can be without dlib, or MTCNN, are warned of and taken; so are crops of
+    which nothing is known.
 
     Returns:
         Notes on what was overridden: the crop's margin and the detector.
@@ -107,6 +108,13 @@ def check_card(
     order = {key: facts.pop(key) for key in ('classes', 'positive_class')}
     card.check_against(**order, reaction='error', where=where)
     facts['aggregation'] = facts['aggregation'] or AGGREGATION
+    if card.detector is not None and facts.get('detector') is None:
+        print_log(
+            f'nothing says how the faces of {name!r} were cut (no prepare.json); the model saw crops of '
+            f'{card.detector!r}: other crops give other scores, and a threshold of theirs holds for them alone.',
+            logger='current',
+            level=logging.WARNING,
+        )
     if are_nearest(facts, card.to_dict()):
         told = {key: facts.pop(key) for key in CROP_FACTS}
         for sentence in card.check_against(**told, reaction='return', where=where):

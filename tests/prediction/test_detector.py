@@ -8,12 +8,13 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 from PIL import Image
-from squares import SIDE, save_model, scene
+from squares import SIDE, WhiteSquares, save_model, scene
 
 import fsfm_mm
 from fsfm_mm.apis.testing import score_set
 from fsfm_mm.datasets.transforms import ResizeFace
-from fsfm_mm.preparation.cutting.cutter import crop_square, cut_out
+from fsfm_mm.preparation.cutting.squares import crop_square, cut_out
+from fsfm_mm.preparation.detectors.base import Face
 
 
 @pytest.fixture
@@ -55,6 +56,16 @@ def test_every_face_of_a_picture(model, tmp_path):
         assert [face.score for face in again.faces] == pytest.approx(
             [face.score for face in found.faces], abs=1e-6
         )
+
+
+def test_a_second_box_of_a_face_is_no_person(model, monkeypatch):
+    """Detectors find one face twice now and then, and the lowest score would be that of the worse box."""
+    picture = scene((10, 10, 1), (90, 80, 2))
+    boxes = [[10, 10, 58, 58], [20, 14, 64, 56], [90, 80, 138, 128]]
+    found = [Face(np.array(box, float), 0.9) for box in boxes]
+    monkeypatch.setattr(WhiteSquares, 'detect', lambda self, pictures: [found for _ in pictures])
+    prediction = fsfm_mm.Detector(model, device='cpu')(picture)
+    assert sorted(face.box for face in prediction.faces) == [tuple(boxes[0]), tuple(boxes[2])]
 
 
 def test_people_of_a_video(model, tmp_path):

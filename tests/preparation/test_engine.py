@@ -161,7 +161,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / 'out' / 'thesis.txt').rename(tmp_path / 'out' / 'prepare.json')
     with pytest.raises(ValueError, match=r'prepare.json cannot be read'):
         run(items, tmp_path / 'out')
-    with pytest.raises(ValueError, match=r'out/prepare\.json is a file: name a new or an empty folder'):
+    with pytest.raises(ValueError, match=r'out/prepare\.json is a file: name a folder'):
         run(items, tmp_path / 'out' / 'prepare.json')
 
 

@@ -23,7 +23,7 @@ from fsfm_mm.preparation.cutting.reading import (
     stated_frames,
 )
 from fsfm_mm.preparation.cutting.squares import crop_square, cut_out, in_view, landmarks_in
-from fsfm_mm.preparation.cutting.tracks import choose_faces, choose_track, under_mask
+from fsfm_mm.preparation.cutting.tracks import choose_faces, choose_track, under_mask, without_doubles
 from fsfm_mm.preparation.cutting.turning import (
     most_common,
     quarters_of,
@@ -156,10 +156,11 @@ class Cutter:
         with self.clock.stage('detect'):
             found = self.detector.detect(pictures)
         # copies: a detector may return the same object twice, but videos tell faces apart by identity
-        return [
+        usable = [
             [replace(face) for face in faces if self._usable(face, picture.shape[1], picture.shape[0])]
             for faces, picture in zip(found, pictures)
         ]
+        return list(map(without_doubles, usable)) if self.settings.choice == 'all' else usable
 
     def _usable(self, face: Face, width: int, height: int) -> bool:
         aligned = self.settings.chip_padding is not None

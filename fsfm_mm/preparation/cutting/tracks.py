@@ -14,6 +14,8 @@ from fsfm_mm.preparation.settings import CHOICES
 #: The largest dissimilarity at which two faces may be one person, see :func:`dissimilarity`. Chosen frames lie
 #: seconds apart, so people move: two widths of a face, or from half to double the size and one width.
 MAX_DISSIMILARITY = 2.0
+#: A box of which more lies in a larger one is of the same face.
+_DOUBLE = 0.7
 #: Grey level from which on a pixel of a mask counts: compression leaves neither black nor white.
 _BRIGHT = 64
 
@@ -62,6 +64,21 @@ def under_mask(faces: Sequence[Face], mask: np.ndarray | None) -> list[Face]:
 
     best = max(faces, key=held, default=None) if len(rows) else None
     return [best] if best is not None and held(best) >= 0.5 else []
+
+
+def without_doubles(faces: Sequence[Face]) -> list[Face]:
+    """Leave out boxes that lie mostly (70% of their area) in a larger one: a detector's second box of the same face."""
+    kept: list[Face] = []
+    for face in choose_faces(faces, 'all'):
+        if all(_share_inside(face.box, other.box) <= _DOUBLE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _share_inside(box: np.ndarray, other: np.ndarray) -> float:
+    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+    area = float(np.prod(np.maximum(box[2:] - box[:2], 1e-6)))
+    return float(np.prod(np.maximum(sides, 0))) / area
 
 
 def dissimilarity(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
