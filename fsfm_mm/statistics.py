@@ -122,7 +122,13 @@ def compute_statistics(paths: Sequence[str], size: int, interpolation: str, work
             bar.add(len(some))
     if len(broken) == len(paths):
         raise ValueError(f'None of {len(paths)} images is readable; the first: {min(broken)}')
-    return statistics(counts, len(paths) - len(broken), size, interpolation, sorted(broken))
+    found = statistics(counts, len(paths) - len(broken), size, interpolation, sorted(broken))
+    if min(found['std']) == 0:
+        raise ValueError(
+            f'a channel of the {len(paths) - len(broken)} images has one value only, so its deviation is 0, by which '
+            'nothing can be divided: take other images'
+        )
+    return found
 
 
 def _begin_counting(number: int) -> Callable[[_Task, Attempt], tuple[np.ndarray, list[str]]]:

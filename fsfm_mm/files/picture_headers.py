@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import zlib
 from collections.abc import Mapping
 
 #: More pixels are refused before they are decoded; this variable of the environment sets another number. The default is
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 MAX_PIXELS, VARIABLE = 8192 * 6144, 'FSFM_MM_MAX_PIXELS'
 #: Bytes of a file for each of these pixels: four channels of 16 bits, or an array of 64-bit integers.
 _BYTES = 8
+#: Bytes that one byte of zlib's can stand for, and how many are unpacked in no time.
+_MOST_PACKED, _QUICK = 1032, 1 << 30
 #: A progressive JPEG has about ten.
 _MOST_SCANS = 100
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -47,6 +50,31 @@ def check_pixels(width: int, height: int) -> None:
 def too_many_scans(data: bytes) -> bool:
     """Whether a JPEG repeats its picture more often than anybody needs: each time costs the time of a whole one."""
     return data.startswith(b'\xff\xd8') and data.count(b'\xff\xda') > _MOST_SCANS
+
+
+def unpacks_too_far(data: bytes) -> bool:
+    """Whether the pixels of a PNG unpack to more than its header says: decoders go on to the end of them.
+
+    A small file cannot take long, whatever is in it, and is not looked into.
+    """
+    if not data.startswith(_PNG) or len(data) * _MOST_PACKED < _QUICK:
+        return False
+    width, height = (int.from_bytes(data[place : place + 4], 'big') for place in (16, 20))
+    left = (8 * width + 8) * height * 2 + (1 << 16)  # four channels of 16 bits, a byte a row, interlaced
+    unpacker, place = zlib.decompressobj(), 8
+    while place + 8 <= len(data):
+        length, kind = int.from_bytes(data[place : place + 4], 'big'), data[place + 4 : place + 8]
+        packed = data[place + 8 : place + 8 + length] if kind == b'IDAT' else b''
+        place += 12 + length
+        while packed:
+            try:
+                left -= len(unpacker.decompress(packed, 1 << 20))
+            except zlib.error:
+                return False  # which the decoder says
+            packed = unpacker.unconsumed_tail
+            if left < 0:
+                return True
+    return False
 
 
 def kind_of_heif(data: bytes) -> str | None:

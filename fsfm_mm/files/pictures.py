@@ -22,6 +22,7 @@ from fsfm_mm.files.picture_headers import (
     max_pixels,
     size_in_header,
     too_many_scans,
+    unpacks_too_far,
     without_texts,
 )
 from fsfm_mm.regions import NUM_LABELS
@@ -119,6 +120,8 @@ def check_header(data: bytes, path: str | os.PathLike, shape: tuple[int, int] | 
     if too_many_scans(data):
         raise _refused(path, ': is a JPEG of too many scans to be a picture.')
     _check_size(size, path, shape)
+    if unpacks_too_far(data):
+        raise _refused(path, ': is a PNG that holds more than its pixels.')
     return True
 
 

@@ -162,6 +162,19 @@ def test_jpegs_that_never_end(tmp_path):
             read(str(tmp_path / 'a.jpg'))
 
 
+def test_pngs_that_never_end(tmp_path, monkeypatch):
+    """Of 64x64 pixels with gigabytes of zeros behind them; whole ones are read, however large."""
+    monkeypatch.setattr('fsfm_mm.files.picture_headers._QUICK', 1 << 24)
+    (tmp_path / 'a.png').write_bytes(png(64, 64, zlib.compress(b'\0' * (1 << 26))))
+    for read in (read_image, read_picture, read_parsing_map):
+        with pytest.raises(BrokenSampleError, match='holds more than its pixels'):
+            read(str(tmp_path / 'a.png'))
+    whole = np.random.default_rng(0).integers(0, 65536, (300, 300, 4), np.uint16)
+    cv2.imwrite(str(tmp_path / 'b.png'), whole)
+    assert (tmp_path / 'b.png').stat().st_size * 1032 > 1 << 24
+    assert read_image(str(tmp_path / 'b.png')).shape == (300, 300, 3)
+
+
 @pytest.mark.parametrize('ending', ['png', 'npy'])
 def test_maps_of_another_size_are_not_decoded(tmp_path, ending):
     (tmp_path / 'image.png').write_bytes(picture('PNG', (32, 24)))

@@ -75,11 +75,18 @@ def test_broken_files_are_counted_and_named(tool, tmp_path, capsys):
 def test_splits_that_are_counted_together_are_named(tool, tmp_path, capsys):
     for split in ('train', 'test'):
         (tmp_path / split / 'real').mkdir(parents=True)
-        cv2.imwrite(str(tmp_path / split / 'real' / '0.png'), np.zeros((8, 8, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / split / 'real' / '0.png'), np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
     assert tool.main([str(tmp_path), '--workers', '0']) == 0
     assert f'over train and test of {tmp_path} together: name {tmp_path}/train' in capsys.readouterr().out
     assert tool.main([str(tmp_path / 'train'), '--workers', '0']) == 0
     assert 'together' not in capsys.readouterr().out
+
+
+def test_black_pictures_have_no_statistics(tool, tmp_path):
+    cv2.imwrite(str(tmp_path / '0.png'), np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(SystemExit, match='has one value only, so its deviation is 0'):
+        tool.main([str(tmp_path), '--workers', '0'])
+    assert not (tmp_path / 'mean_std.json').exists()
 
 
 def test_limit_is_spread_evenly(tool, tmp_path):
