@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import cv2
@@ -162,7 +163,7 @@ import os
 import cv2
 decode = cv2.imdecode
 def imdecode(data, flags):
-    if b'deadly' in data.tobytes():
+    if b'deAdly' in data.tobytes():
         os.kill(os.getpid(), 9)
     return decode(data, flags)
 cv2.imdecode = imdecode
@@ -172,8 +173,13 @@ cv2.imdecode = imdecode
 @pytest.mark.slow
 def test_a_picture_that_kills_its_process_is_named(tmp_path):
     data = make(tmp_path / 'data', count=20)
-    with (data / 'images/b/f07.png').open('ab') as file:  # behind the end of the picture
-        file.write(b'deadly')
+    deadly = data / 'images/b/f07.png'
+    whole, part = (
+        deadly.read_bytes(),
+        b'deAdly',
+    )  # a part of its own, which decoders pass over, before the last one
+    part = len(part).to_bytes(4, 'big') + b'deAd' + part + zlib.crc32(b'deAd' + part).to_bytes(4, 'big')
+    deadly.write_bytes(whole[:-12] + part + whole[-12:])
     (tmp_path / 'site').mkdir()
     (tmp_path / 'site' / 'sitecustomize.py').write_text(DEADLY)
     path = os.pathsep.join([str(tmp_path / 'site'), *filter(None, [os.environ.get('PYTHONPATH')])])
