@@ -89,6 +89,15 @@ def check_settings(work_dir: Path, settings: dict[str, object]) -> None:
         )
 
 
+def refuse_doubles(what: str, names: Sequence[object]) -> None:
+    """Refuse what would share a folder: one run would count for two, and deviations be too small."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f'{what}: {name} is given twice, and its runs would be one: name it once, or otherwise'
+            )
+
+
 def is_finished(results: Path) -> bool:
     """Whether a test has written all its tables; the honest one is the last, where there is one."""
     published = results / 'published.json'
@@ -185,6 +194,8 @@ def main(argv: Sequence[str] | None = None, prog: str = 'fsfm-mm leave-one-out')
         for config in args.configs:
             find_config(config)
         check_folder(args.out, 'the folder --out')
+        refuse_doubles('configs', [Path(config).stem for config in args.configs])
+        refuse_doubles('--seeds', args.seeds or [])
         for config in args.configs:
             folders[Path(config).stem] = [one_run(config, seed, args) for seed in seeds_of(config, args)]
     except ValueError as error:

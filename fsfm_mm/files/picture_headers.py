@@ -14,6 +14,8 @@ MAX_PIXELS, VARIABLE = 8192 * 6144, 'FSFM_MM_MAX_PIXELS'
 _BYTES = 8
 #: Bytes that one byte of zlib's can stand for, and how many are unpacked in no time.
 _MOST_PACKED, _QUICK = 1032, 1 << 30
+#: Parts of a PNG that hold texts.
+_TEXTS = (b'iCCP', b'tEXt', b'zTXt', b'iTXt')
 #: A progressive JPEG has about ten.
 _MOST_SCANS = 100
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -181,12 +183,14 @@ def _of_webp(data: bytes) -> tuple[int, int] | None:
 
 def without_texts(data: bytes) -> bytes:
     """A PNG without its texts and profiles, of which libpng writes warnings to the terminal with names as they are."""
-    if not data.startswith(b'\x89PNG\r\n\x1a\n'):
+    if not data.startswith(_PNG):
+        return data
+    if not any(kind in data for kind in _TEXTS):  # nearly always
         return data
     parts, place = [data[:8]], 8
     while place + 8 <= len(data):
         end = place + 12 + int.from_bytes(data[place : place + 4], 'big')
-        if data[place + 4 : place + 8] not in (b'iCCP', b'tEXt', b'zTXt', b'iTXt'):
+        if data[place + 4 : place + 8] not in _TEXTS:
             parts.append(data[place:end])
         place = end
     return b''.join(parts)

@@ -11,6 +11,7 @@ from typing import Any
 
 from fsfm_mm.files import replacing
 from fsfm_mm.files.broken import reading
+from fsfm_mm.files.listing import stat_of_file
 from fsfm_mm.prediction.results import COLUMNS, Prediction
 from fsfm_mm.text import csv_text
 
@@ -36,6 +37,8 @@ class Records:
         self.path, self.table = Path(folder, LINES), Path(folder, TABLE)
         self._model = dict(model)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            stat_of_file(self.path)  # no pipe is waited at
         if overwrite:
             self.path.unlink(missing_ok=True)
         self._cut_off_half_a_line()

@@ -64,6 +64,17 @@ def test_what_is_done_is_not_done_again_but_only_with_the_same_settings(runs):
     assert len(called) == before
 
 
+@pytest.mark.parametrize('arguments', [['a.py', 'b/a.py'], ['a.py', '--seeds', '1', '0', '1']])
+def test_two_runs_of_one_folder_are_not_counted_twice(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'b').mkdir()
+    for name in ('a.py', 'b/a.py'):
+        (tmp_path / name).write_text('x = 1')
+    with pytest.raises(SystemExit, match='is given twice'):
+        leave_one_out.main(arguments)
+    assert not (tmp_path / 'work_dirs').exists()
+
+
 def test_published_runs_and_a_view_that_tests_take(runs, tmp_path):
     _, called, arguments = runs
     (tmp_path / 'a.py').write_text('published_seeds = [0, 3]')

@@ -45,9 +45,9 @@ def test_what_is_no_checkpoint_of_a_run_does_not_stop_one(tmp_path, name):
     check_earlier_run(config(tmp_path / 'new'))
 
 
-@pytest.mark.parametrize('name', ['elsewhere/../work/epoch_2.pth', 'work'])
+@pytest.mark.parametrize('name', ['elsewhere/../run/epoch_2.pth', 'run'])
 def test_the_start_of_the_new_run_is_not_removed(tmp_path, name):
-    cfg = config(run_in(tmp_path / 'work', 'epoch_2.pth'))
+    cfg = config(run_in(tmp_path / 'run', 'epoch_2.pth'))
     cfg.model.backbone.init_cfg = [dict(checkpoint=str(tmp_path / name))]
     (tmp_path / 'elsewhere').mkdir()
     with pytest.raises(

@@ -119,12 +119,30 @@ def test_other_hdf5_files_say_what_they_are(tmp_path):
     ]
     with h5py.File(tmp_path / 'b.h5', 'w') as file:
         file['Frame_0/array'] = np.zeros((4, 128, 128), np.uint8)
-    with pytest.raises(BrokenSampleError, match=r'Frame_0: expected uint8 .*found uint8 of \(4, 128, 128\)'):
+    shape = r'b\.h5: Frame_0 cannot be read \(expected uint8 .*found uint8 of \(4, 128, 128\)'
+    with pytest.raises(BrokenSampleError, match=shape):
         list(read_hdf5_frames(tmp_path / 'b.h5', TEN))
     with h5py.File(tmp_path / 'c.h5', 'w') as file:
         file['scores'] = np.zeros(3)
     with pytest.raises(BrokenSampleError, match=r'expected groups Frame_0, .* found scores'):
         list(read_hdf5_frames(tmp_path / 'c.h5', TEN))
+    with h5py.File(tmp_path / 'bomb.h5', 'w') as file:  # a few kilobytes that stand for 30 gigabytes
+        file.create_dataset(
+            'Frame_0/array', (3, 10**5, 10**5), np.uint8, chunks=(1, 10**4, 10**4), compression='gzip'
+        )
+        file['Frame_1/array'] = h5py.ExternalLink('a.h5', 'Frame_10')
+        file['Frame_2'] = h5py.SoftLink('/Frame_2')
+        circle = file.create_group('Frame_3')
+        circle['Frame_3'] = circle
+    told = ('100000x100000 pixels', 'perhaps to another file', 'is a link', 'cannot be read')
+    for number, words in enumerate(told):
+        with h5py.File(tmp_path / 'bomb.h5', 'r+') as file:
+            for name in list(file):
+                if number and name == f'Frame_{number - 1}':
+                    del file[name]
+        with pytest.raises(BrokenSampleError, match=rf'Frame_{number} cannot be read') as error:
+            list(read_hdf5_frames(tmp_path / 'bomb.h5', TEN))
+        assert words in str(error.value) and len(str(error.value)) <= 300
     (tmp_path / 'd.h5').write_text('no')
     with pytest.raises(BrokenSampleError, match=r'd\.h5: cannot be read as HDF5'):
         list(read_hdf5_frames(tmp_path / 'd.h5', TEN))
