@@ -49,6 +49,9 @@ def crop_settings(
         if margin is not None:
             raise ValueError('a margin is for detected faces: leave it out where pictures are crops already')
         return None, ()
+    known = presets(FACE_DETECTORS)
+    if face_detector is not None and face_detector not in known:
+        raise ValueError(f'there is no face detector {face_detector!r}, known are {", ".join(known)}')
     card, nearest = _nearest(card, face_detector, margin)
     aligned = _ALIGNED.fullmatch(card.detector or '')
     padding = float(aligned['padding']) if aligned else None
@@ -74,7 +77,6 @@ def crop_settings(
             f"the model's card does not say which {missing} its faces were cut with: name it (--face-detector yunet "
             '--margin 1.3), or --face-detector none for pictures that are crops of faces already'
         )
-    known = presets(FACE_DETECTORS)
     if found['detector'] not in known:
         raise ValueError(
             f'there is no face detector {found["detector"]!r} here, known are {", ".join(known)}: name one with '

@@ -202,7 +202,7 @@ class Detector:
         picture = None if isinstance(found, Item) else found
         item = found if isinstance(found, Item) else Item('<array>', '<array>', 0, 'array')
         if self._faces is None or self._settings is None:
-            cuts = _whole(item, picture, scorer)
+            cuts = _whole(item, picture, scorer, squares=self.card.crop_margin is not None)
         else:
             cutter = Cutter(self._settings, self._faces, scorer.add, clock=Clock())
             try:
@@ -228,7 +228,8 @@ class Detector:
         others.sort(key=lambda record: _STATUSES.index(record.status) if record.status in _STATUSES else -1)
         status = 'scored' if faces else others[0].status if others else 'no_face'
         broken = [record for record in others if record.status in ('crashed', 'unreadable')]
-        told = broken or ([] if faces else others)
+        said = [cut.record for cut in file.cuts if cut.slot is not None and cut.record.message]
+        told = broken or said or ([] if faces else others)
         persons = persons_of(faces, self.verdict)
         lowest = min((person.score for person in persons), default=None)
         faces.sort(key=lambda face: (face.frame or 0, face.person))
@@ -293,16 +294,26 @@ class _Scorer:
         return self._scores.pop(slot)
 
 
-def _whole(item: Item, picture: np.ndarray | None, scorer: _Scorer) -> list[Cut]:
-    """A picture that is a face already, with its pixels as training reads them; of a video, its frames."""
+def _whole(item: Item, picture: np.ndarray | None, scorer: _Scorer, squares: bool) -> list[Cut]:
+    """A picture that is a face already, with its pixels as training reads them; of a video, its frames.
+
+    Where the model was trained on ``squares``, what is none is said: a whole photo gets a score, too, a wrong one.
+    """
+
+    def taken(image: np.ndarray, frame: int | None = None) -> Cut:
+        height, width = image.shape[:2]
+        odd = f'{width}x{height} pixels, but the crops that the model was trained on are squares: a whole photo?'
+        message = odd if squares and height != width else ''
+        return Cut(FaceRecord(item.source, message=message, frame=frame, face=0), item.key, scorer.add(image))
+
     cuts: list[Cut] = []
     try:
         if item.frames is not None:
             for index, frame in read_frames(item.path, item.frames):
-                cuts.append(Cut(FaceRecord(item.source, frame=index, face=0), item.key, scorer.add(frame)))
+                cuts.append(taken(frame, index))
             return cuts
         image = read_image(item.path) if picture is None else picture
-        return [Cut(FaceRecord(item.source, face=0), item.key, scorer.add(image))]
+        return [taken(image)]
     except BrokenSampleError as error:
         return [*cuts, nothing(item, 'unreadable', str(error))]
 

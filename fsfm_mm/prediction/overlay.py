@@ -54,6 +54,7 @@ def draw_faces(
         )
         cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), colour, thick)
         text = f'{positive} {face.score:.2f}' if word is None else f'{word} ({positive} {face.score:.2f})'
+        text = f'{face.person}: {text}' if len(words) > 1 else text
         (text_width, text_height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)
         x = min(max(left, 0), max(width - text_width - 2, 0))
         y = top - base if top - base > text_height else min(max(top, 0) + text_height + base, height - base)

@@ -105,6 +105,13 @@ def test_crops_get_the_scores_of_the_test(model, tmp_path):
     assert {os.path.basename(one.input): one.score for one in found} == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_whole_photo_taken_as_a_crop_is_said(model):
+    detector = fsfm_mm.Detector(model, device='cpu', face_detector='none')
+    assert detector(scene((4, 4, 1), size=60)).message == ''
+    found = detector(scene((4, 4, 1), size=60)[:50])
+    assert found.status == 'scored' and '60x50 pixels, but the crops' in found.message
+
+
 def test_swapped_classes_give_the_same_words(model, tmp_path):
     pictures = [scene((30, 30, number)) for number in range(6)]
     scores = sorted(one.score for one in fsfm_mm.Detector(model, device='cpu')(pictures))
